@@ -1,0 +1,28 @@
+"""Optimal DDPM denoising of multi-token Gaussian mixtures, exact and learned.
+
+Implements and tests "Transformers Learn the Optimal DDPM Denoiser for Multi-Token GMMs"
+(arXiv 2604.10074). A denoiser is any callable ``denoise(x_t, t) -> noise`` with ``x_t`` of shape
+``[batch, tokens, dim]`` and integer times ``t`` of shape ``[batch]``.
+"""
+
+__version__ = "0.1.0"
+
+from gmmtf import mmse, objective, sampling, training
+from gmmtf.denoiser import AttentionDenoiser
+from gmmtf.device import resolve_device
+from gmmtf.estimate import Estimate
+from gmmtf.mixture import MultiTokenGMM, Tokens
+from gmmtf.schedule import NoiseSchedule
+
+__all__ = [
+    "AttentionDenoiser",
+    "Estimate",
+    "MultiTokenGMM",
+    "NoiseSchedule",
+    "Tokens",
+    "mmse",
+    "objective",
+    "resolve_device",
+    "sampling",
+    "training",
+]

@@ -1,0 +1,75 @@
+"""Checkpoints: tensors and JSON state in one safetensors file, written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_STATE_KEY = "state"
+
+
+def save(path: str | os.PathLike[str], *, tensors: dict[str, Tensor], state: Any) -> None:
+    """Write ``tensors`` and the JSON-serialisable ``state`` to ``path``.
+
+    The file appears whole or not at all: it is written beside its place and then renamed, so a
+    process killed at any moment leaves the previous checkpoint readable.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        save_file(on_cpu, partial, metadata={_STATE_KEY: json.dumps(state)})
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
+    """Read what :func:`save` wrote: the tensors (on the CPU) and the state.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not a checkpoint of this library, or is damaged.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
+    if _STATE_KEY not in metadata:
+        raise ValueError(f"{path}: a safetensors file, but without a checkpoint's state")
+    return tensors, json.loads(metadata[_STATE_KEY])
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as tensors named ``optimizer.<parameter index>.<entry>``."""
+    return {
+        f"optimizer.{index}.{name}": torch.as_tensor(value)
+        for index, entries in optimizer.state_dict()["state"].items()
+        for name, value in entries.items()
+    }
+
+
+def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put the state packed by :func:`pack_optimizer` back; settings such as the rate stay."""
+    entries: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            entries.setdefault(int(index), {})[name] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": entries, "param_groups": groups})

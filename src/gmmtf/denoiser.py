@@ -1,0 +1,68 @@
+"""The one-layer, one-head softmax-attention denoiser (C2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gmmtf.mixture import MultiTokenGMM
+from gmmtf.mmse.level import check_tokens, noise_level
+from gmmtf.schedule import NoiseSchedule
+
+
+class AttentionDenoiser(nn.Module):
+    """One softmax-attention head that estimates the noise in every token.
+
+    ``f_n = c (x_n - Σ_m A_nm x_m)`` with ``A = softmax_m(x_nᵀ W x_m)``: the head estimates the
+    token's scaled pattern by a weighted mean of all tokens, itself included, and the time enters
+    through c alone. ``W`` starts at zero, where attention is uniform (C2). The paper's exact
+    parameterisation is not known to us; this one is our reading of C2 and C6.
+
+    Parameters
+    ----------
+    mixture
+        The data law; only d and σ are used.
+    schedule
+        The noise schedule.
+    dtype
+        Type of the weight.
+    """
+
+    def __init__(
+        self,
+        mixture: MultiTokenGMM,
+        schedule: NoiseSchedule,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__()
+        self.mixture = mixture
+        self.schedule = schedule
+        self.weight = nn.Parameter(torch.zeros(mixture.dim, mixture.dim, dtype=dtype))
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
+
+        Raises
+        ------
+        ValueError
+            If a shape or a time is wrong.
+        """
+        check_tokens(self.mixture, x_t, t)
+        level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
+        averages = F.scaled_dot_product_attention(x_t @ self.weight, x_t, x_t, scale=1.0)
+        return level.gain * (x_t - averages)
+
+    def attention(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Attention matrices A ``[batch, tokens, tokens]``; each row sums to one.
+
+        Takes and raises what :meth:`forward` does. The scores do not depend on ``t`` other than
+        through ``x_t``.
+        """
+        check_tokens(self.mixture, x_t, t)
+        return torch.softmax((x_t @ self.weight) @ x_t.transpose(1, 2), dim=-1)
+
+    def pattern_products(self) -> Tensor:
+        """Query-key inner products μ_uᵀ W μ_v of the patterns, ``[M, M]`` (F4)."""
+        means = self.mixture.means.to(self.weight)
+        return (means @ self.weight @ means.T).detach()

@@ -1,0 +1,28 @@
+"""Standard normal noise that is the same on every processor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def generator_device(generator: torch.Generator | None) -> torch.device:
+    """Device on which draws of ``generator`` live; the CPU for PyTorch's own generator."""
+    return generator.device if generator is not None else torch.device("cpu")
+
+
+def standard_normal(
+    shape: Sequence[int],
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Draw independent standard normal numbers of the given shape and type.
+
+    The draw is made in float64 whatever ``dtype`` is: PyTorch's float32 draws differ between
+    processors with different vector units, its float64 draws do not.
+    """
+    device = generator_device(generator)
+    draw = torch.randn(tuple(shape), generator=generator, dtype=torch.float64, device=device)
+    return draw.to(dtype)

@@ -1,0 +1,1 @@
+"""Figures: one function each, which takes data and returns a Matplotlib figure."""

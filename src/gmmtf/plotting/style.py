@@ -1,0 +1,52 @@
+"""The style of all figures: one theme, and one colour for each thing that recurs."""
+
+from __future__ import annotations
+
+import matplotlib
+import seaborn as sns
+
+_OKABE_ITO = sns.color_palette("colorblind").as_hex()
+
+COLOURS = {
+    "bayes": _OKABE_ITO[0],
+    "trained": _OKABE_ITO[3],
+    "oracle": _OKABE_ITO[2],
+    "theory": "#222222",
+    "start": _OKABE_ITO[7],
+    "same": _OKABE_ITO[0],
+    "different": _OKABE_ITO[1],
+}
+"""Colour-blind-safe colours: the Bayes estimator, the trained head, the oracle, a prediction of the
+theory, the head at W = 0, and products of the same and of different patterns."""
+
+PATTERN_COLOURS = tuple(_OKABE_ITO)
+"""Colours of patterns, in their order."""
+
+WIDTH = 7.0
+"""Width of a full-width figure in inches."""
+
+
+def use_style() -> None:
+    """Set the theme for all figures that follow.
+
+    In a notebook, line figures are drawn as SVG, with fixed identifiers so that a rerun gives the
+    same file.
+    """
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
+    matplotlib.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+            "svg.hashsalt": "gmmtf",
+            "svg.fonttype": "path",
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:  # outside a notebook there is nothing to set
+        return
+    set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]

@@ -1,0 +1,138 @@
+"""Recorded results: JSON with provenance, and claims checked against tolerances."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gmmtf
+
+
+def provenance() -> dict[str, Any]:
+    """What a result was computed with: versions, processor or GPU, threads, date."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "gmmtf": gmmtf.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "processor": platform.machine(),
+        "gpu": gpu,
+        "threads": torch.get_num_threads(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def save(path: str | os.PathLike[str], *, settings: dict[str, Any], values: Any) -> None:
+    """Write a result as JSON with its settings and provenance, atomically.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, which JSON cannot hold.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    document = {"provenance": provenance(), "settings": settings, "values": values}
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    partial.write_text(text)
+    os.replace(partial, target)
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read what :func:`save` wrote: a dictionary of ``provenance``, ``settings`` and ``values``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is not such a result.
+    """
+    try:
+        document = json.loads(Path(path).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    missing = {"provenance", "settings", "values"} - set(document)
+    if missing:
+        raise ValueError(f"{path}: a result needs the entries {sorted(missing)}")
+    return dict(document)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim about one number, with the range that it must lie in.
+
+    Parameters
+    ----------
+    claim
+        What the number is.
+    value
+        The number.
+    at_least, at_most
+        Bounds; at least one must be given.
+    shown
+        Whether the printed table shows the value. A value that other machines reproduce only
+        roughly, such as the end of a float32 training run, is checked but not shown.
+    """
+
+    claim: str
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+    shown: bool = True
+
+    def __post_init__(self) -> None:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError(f"{self.claim}: give at_least, at_most or both")
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value is a number within the bounds."""
+        if math.isnan(self.value):
+            return False
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return low <= self.value <= high
+
+    @property
+    def required(self) -> str:
+        """The bounds in words."""
+        if self.at_least is None:
+            return f"at most {self.at_most:.3g}"
+        if self.at_most is None:
+            return f"at least {self.at_least:.3g}"
+        return f"{self.at_least:.3g} to {self.at_most:.3g}"
+
+
+def verify(checks: Sequence[Check]) -> None:
+    """Print a table of the claims and raise if one fails.
+
+    Values are shown with three significant digits, which float64 computations reproduce on every
+    machine.
+
+    Raises
+    ------
+    AssertionError
+        Naming the claims that do not hold, with their values.
+    """
+    rows = [("claim", "value", "required", "")]
+    for check in checks:
+        value = f"{check.value:.3g}" if check.shown else "-"
+        rows.append((check.claim, value, check.required, "holds" if check.holds else "FAILS"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        print("  ".join([*cells, row[3]]).rstrip())
+    failed = [f"{c.claim}: {c.value:.6g}, required {c.required}" for c in checks if not c.holds]
+    if failed:
+        raise AssertionError("claims that do not hold: " + "; ".join(failed))

@@ -1,0 +1,146 @@
+"""Noise schedules of the forward process.
+
+The forward process of DDPM turns data ``x_0`` into ``x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε`` with standard
+normal ``ε``. Times are array indices ``t = 0, ..., T-1``: DDPM's time is ours plus one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """A discrete variance-preserving noise schedule, held in float64.
+
+    Parameters
+    ----------
+    betas
+        Tensor of shape ``[T]``, the variances β_t of the noise added at each step, each in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If ``betas`` is not a non-empty vector of finite numbers in (0, 1).
+    """
+
+    betas: Tensor
+
+    def __post_init__(self) -> None:
+        betas = torch.as_tensor(self.betas, dtype=torch.float64, device="cpu")
+        if betas.ndim != 1 or betas.numel() == 0:
+            raise ValueError(f"betas: expected a non-empty vector, got shape {tuple(betas.shape)}")
+        if not bool(((betas > 0) & (betas < 1)).all()):
+            raise ValueError("betas: expected finite numbers strictly between 0 and 1")
+        object.__setattr__(self, "betas", betas)
+
+    @classmethod
+    def linear(
+        cls, n_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
+    ) -> NoiseSchedule:
+        """Schedule with β_t linear in t, the default of DDPM (Ho, Jain and Abbeel 2020)."""
+        _check_n_steps(n_steps)
+        return cls(torch.linspace(beta_start, beta_end, n_steps, dtype=torch.float64))
+
+    @classmethod
+    def cosine(
+        cls, n_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999
+    ) -> NoiseSchedule:
+        """Schedule whose ᾱ follows a squared cosine (Nichol and Dhariwal 2021, equation 17)."""
+        _check_n_steps(n_steps)
+        edges = torch.arange(n_steps + 1, dtype=torch.float64) / n_steps
+        signal = torch.cos((edges + offset) / (1 + offset) * math.pi / 2) ** 2
+        return cls((1 - signal[1:] / signal[:-1]).clamp(max=max_beta))
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps T."""
+        return self.betas.numel()
+
+    @cached_property
+    def alphas(self) -> Tensor:
+        """α_t = 1 - β_t, shape ``[T]``."""
+        return 1 - self.betas
+
+    @cached_property
+    def alpha_bars(self) -> Tensor:
+        """ᾱ_t = α_0 α_1 ... α_t, shape ``[T]``."""
+        return torch.cumprod(self.alphas, dim=0)
+
+    def check_times(self, t: Tensor) -> None:
+        """Raise ``ValueError`` unless ``t`` is an integer tensor with entries in [0, T)."""
+        if not isinstance(t, Tensor) or t.is_floating_point() or t.dtype in (torch.bool,):
+            found = t.dtype if isinstance(t, Tensor) else type(t).__name__
+            raise ValueError(f"t: expected a tensor of integers, got {found}")
+        if t.numel() and (int(t.min()) < 0 or int(t.max()) >= self.n_steps):
+            raise ValueError(
+                f"t: expected indices from 0 to {self.n_steps - 1}, "
+                f"got values from {int(t.min())} to {int(t.max())}"
+            )
+
+    def alpha_bar(self, t: Tensor) -> Tensor:
+        """ᾱ at the times ``t`` (integers, any shape), in float64 on the device of ``t``.
+
+        Raises
+        ------
+        ValueError
+            If a time is not an integer in [0, T).
+        """
+        self.check_times(t)
+        return self.alpha_bars.to(t.device)[t.long()]
+
+    def add_noise(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The noisy data ``x_t``. ``x_0`` and ``noise``: ``[batch, ...]``, ``t``: ``[batch]``."""
+        _check_same_shape("noise", noise, "x_0", x_0)
+        signal, sigma = self._signal_and_noise(x_0, t)
+        return signal * x_0 + sigma * noise
+
+    def noise_to_x0(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """The clean data that ``x_t`` and a (predicted) noise imply."""
+        _check_same_shape("noise", noise, "x_t", x_t)
+        signal, sigma = self._signal_and_noise(x_t, t)
+        return (x_t - sigma * noise) / signal
+
+    def x0_to_noise(self, x_t: Tensor, t: Tensor, x_0: Tensor) -> Tensor:
+        """The noise that ``x_t`` and (predicted) clean data imply."""
+        _check_same_shape("x_0", x_0, "x_t", x_t)
+        signal, sigma = self._signal_and_noise(x_t, t)
+        return (x_t - signal * x_0) / sigma
+
+    def noise_to_score(self, noise: Tensor, t: Tensor) -> Tensor:
+        """Score ∇ log p_t = -E[ε | x_t] / √(1-ᾱ_t) from the predicted noise (Tweedie's formula)."""
+        _, sigma = self._signal_and_noise(noise, t)
+        return -noise / sigma
+
+    def score_to_noise(self, score: Tensor, t: Tensor) -> Tensor:
+        """Predicted noise -√(1-ᾱ_t) ∇ log p_t from the score."""
+        _, sigma = self._signal_and_noise(score, t)
+        return -sigma * score
+
+    def _signal_and_noise(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """√ᾱ_t and √(1-ᾱ_t), computed in float64, shaped to multiply ``x``."""
+        if t.shape != x.shape[:1]:
+            raise ValueError(
+                f"t: expected one time per data point, shape {tuple(x.shape[:1])}, "
+                f"got shape {tuple(t.shape)}"
+            )
+        alpha_bar = self.alpha_bar(t).view(-1, *[1] * (x.ndim - 1))
+        return alpha_bar.sqrt().to(x), (1 - alpha_bar).sqrt().to(x)
+
+
+def _check_n_steps(n_steps: int) -> None:
+    if n_steps < 1:
+        raise ValueError(f"n_steps: expected at least 1, got {n_steps}")
+
+
+def _check_same_shape(name: str, value: Tensor, reference_name: str, reference: Tensor) -> None:
+    if value.shape != reference.shape:
+        raise ValueError(
+            f"{name}: expected the shape of {reference_name}, {tuple(reference.shape)}, "
+            f"got {tuple(value.shape)}"
+        )
