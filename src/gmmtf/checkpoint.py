@@ -40,7 +40,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not a checkpoint of this library, or is damaged.
+        If the file cannot be read as a checkpoint of this library.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
@@ -52,7 +52,10 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
         raise ValueError(f"{path}: not a readable safetensors file ({error})") from error
     if _STATE_KEY not in metadata:
         raise ValueError(f"{path}: a safetensors file, but without a checkpoint's state")
-    return tensors, json.loads(metadata[_STATE_KEY])
+    try:
+        return tensors, json.loads(metadata[_STATE_KEY])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: the checkpoint's state is not JSON ({error})") from error
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

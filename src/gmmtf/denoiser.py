@@ -48,7 +48,7 @@ class AttentionDenoiser(nn.Module):
         ValueError
             If a shape or a time is wrong.
         """
-        check_tokens(self.mixture, x_t, t)
+        self._check(x_t, t)
         level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
         averages = F.scaled_dot_product_attention(x_t @ self.weight, x_t, x_t, scale=1.0)
         return level.gain * (x_t - averages)
@@ -59,8 +59,14 @@ class AttentionDenoiser(nn.Module):
         Takes and raises what :meth:`forward` does. The scores do not depend on ``t`` other than
         through ``x_t``.
         """
-        check_tokens(self.mixture, x_t, t)
+        self._check(x_t, t)
+        self.schedule.check_times(t)
         return torch.softmax((x_t @ self.weight) @ x_t.transpose(1, 2), dim=-1)
+
+    def _check(self, x_t: Tensor, t: Tensor) -> None:
+        check_tokens(self.mixture, x_t, t)
+        if x_t.dtype != self.weight.dtype:
+            raise ValueError(f"x_t: expected {self.weight.dtype} as the weight, got {x_t.dtype}")
 
     def pattern_products(self) -> Tensor:
         """Query-key inner products μ_uᵀ W μ_v of the patterns, ``[M, M]`` (F4)."""

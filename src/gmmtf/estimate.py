@@ -33,6 +33,19 @@ class Estimate:
         error = float(samples.std()) / math.sqrt(samples.numel())
         return cls(float(samples.mean()), error)
 
+    @classmethod
+    def from_strata(cls, samples: Tensor) -> Estimate:
+        """Mean and standard error of samples drawn one in each of many neighbouring strata.
+
+        Neighbours are compared in pairs, so that the variation from stratum to stratum, which
+        stratification removes from the mean, does not count as error. An odd last sample counts in
+        the mean only.
+        """
+        whole = cls.from_samples(samples)
+        paired = samples[: samples.numel() // 2 * 2].view(-1, 2)
+        variance = float((paired[:, 0] - paired[:, 1]).square().mean()) / 2
+        return cls(whole.value, math.sqrt(variance / samples.numel()))
+
     def __float__(self) -> float:
         return self.value
 

@@ -131,7 +131,8 @@ class MultiTokenGMM:
         """π, float64 ``[M]``."""
         if self.weights is None:
             return torch.full((self.n_patterns,), 1 / self.n_patterns, dtype=torch.float64)
-        return torch.as_tensor(self.weights, dtype=torch.float64, device="cpu").clone()
+        weights = torch.as_tensor(self.weights, dtype=torch.float64, device="cpu")
+        return weights / weights.sum()  # removes the rounding of float32 weights
 
     @cached_property
     def means(self) -> Tensor:
@@ -209,14 +210,16 @@ class MultiTokenGMM:
             raise ValueError("patterns: expected finite numbers")
 
     def _check_weights(self) -> None:
-        weights = self.probabilities
+        if self.weights is None:
+            return
+        weights = torch.as_tensor(self.weights, dtype=torch.float64, device="cpu")
         if tuple(weights.shape) != (self.n_patterns,):
             raise ValueError(
                 f"weights: expected {self.n_patterns} numbers, got shape {tuple(weights.shape)}"
             )
         if not bool((weights > 0).all()):
             raise ValueError(f"weights: expected positive numbers, got {weights.tolist()}")
-        if abs(float(weights.sum()) - 1) > 1e-9:
+        if abs(float(weights.sum()) - 1) > 1e-6:
             raise ValueError(f"weights: expected a sum of 1, got {float(weights.sum())!r}")
 
 
@@ -226,5 +229,6 @@ def _check_integer(name: str, value: object, least: int) -> None:
 
 
 def _check_positive(name: str, value: float) -> None:
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0):
         raise ValueError(f"{name}: expected a finite positive number, got {value!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,14 @@ from torch import Tensor
 def generator_device(generator: torch.Generator | None) -> torch.device:
     """Device on which draws of ``generator`` live; the CPU for PyTorch's own generator."""
     return generator.device if generator is not None else torch.device("cpu")
+
+
+def derived_seed(seed: int, stream: int) -> int:
+    """Return a seed for another stream of randomness than that of ``seed`` itself.
+
+    Adding a large number to a seed would not do: PyTorch's CPU generator keeps 32 bits of it.
+    """
+    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
 
 
 def standard_normal(

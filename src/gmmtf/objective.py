@@ -56,10 +56,10 @@ def ddpm_loss(
 def stratified_times(
     schedule: NoiseSchedule, n: int, generator: torch.Generator | None = None
 ) -> Tensor:
-    """``n`` times, one drawn in each of ``n`` equal parts of the schedule, on its device.
+    """Draw ``n`` times, one in each of ``n`` equal parts of the schedule, in increasing order.
 
-    Each is marginally uniform after the random shift, and their mean varies far less than that of
-    independent times.
+    Taken together they are uniform on the schedule, and means over them vary far less than means
+    over independent times. They live on the generator's device.
     """
     device = generator_device(generator)
     offsets = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
@@ -95,6 +95,8 @@ def evaluate(
     ValueError
         If the denoiser returns another shape than it is given, or an argument is out of range.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     if n_samples < 2:
         raise ValueError(f"n_samples: expected at least 2, got {n_samples}")
     if t is None:
@@ -111,10 +113,11 @@ def evaluate(
         losses.append(_mean_square(predicted - noise))
         excesses.append(_mean_square(predicted - bayes(x_t, batch_times)))
     excess = torch.cat(excesses)
+    estimate = Estimate.from_strata if t is None else Estimate.from_samples
     return Evaluation(
-        loss=Estimate.from_samples(torch.cat(losses)),
-        excess_risk=Estimate.from_samples(excess),
-        score_error=Estimate.from_samples(excess / (1 - schedule.alpha_bar(times))),
+        loss=estimate(torch.cat(losses)),
+        excess_risk=estimate(excess),
+        score_error=estimate(excess / (1 - schedule.alpha_bar(times))),
     )
 
 

@@ -44,8 +44,11 @@ def save(path: str | os.PathLike[str], *, settings: dict[str, Any], values: Any)
     document = {"provenance": provenance(), "settings": settings, "values": values}
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    partial.write_text(text)
-    os.replace(partial, target)
+    try:
+        partial.write_text(text)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -62,10 +65,10 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
         document = json.loads(Path(path).read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
-    missing = {"provenance", "settings", "values"} - set(document)
-    if missing:
-        raise ValueError(f"{path}: a result needs the entries {sorted(missing)}")
-    return dict(document)
+    needed = {"provenance", "settings", "values"}
+    if not isinstance(document, dict) or not needed <= set(document):
+        raise ValueError(f"{path}: expected an object with the entries {sorted(needed)}")
+    return document
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,13 @@ def ancestral(
     -------
     Tensor
         Sample of ``x_0`` of the given shape.
+
+    Raises
+    ------
+    ValueError
+        If ``clip`` is not positive.
     """
+    _check_clip(clip)
     alpha_bars = schedule.alpha_bars.tolist()
     x = standard_normal(shape, generator, dtype)
     for t in progress(reversed(range(schedule.n_steps)), "sampling", schedule.n_steps):
@@ -89,10 +95,12 @@ def ddim(
     Raises
     ------
     ValueError
-        If ``n_steps`` is not between 1 and T, or ``eta`` not in [0, 1].
+        If ``n_steps`` is not an integer from 1 to T, ``eta`` is not in [0, 1], or ``clip`` is not
+        positive.
     """
-    if not 1 <= n_steps <= schedule.n_steps:
-        raise ValueError(f"n_steps: expected 1 to {schedule.n_steps}, got {n_steps}")
+    _check_clip(clip)
+    if not (isinstance(n_steps, int) and 1 <= n_steps <= schedule.n_steps):
+        raise ValueError(f"n_steps: expected an integer to {schedule.n_steps}, got {n_steps!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected a number from 0 to 1, got {eta}")
     last = schedule.n_steps - 1
@@ -114,6 +122,11 @@ def ddim(
     if on_step is not None:
         on_step(-1, x)
     return x
+
+
+def _check_clip(clip: float | None) -> None:
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip: expected a positive number or None, got {clip}")
 
 
 def _predict(

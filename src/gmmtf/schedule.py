@@ -97,33 +97,36 @@ class NoiseSchedule:
     def add_noise(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """The noisy data ``x_t``. ``x_0`` and ``noise``: ``[batch, ...]``, ``t``: ``[batch]``."""
         _check_same_shape("noise", noise, "x_0", x_0)
-        signal, sigma = self._signal_and_noise(x_0, t)
+        signal, sigma = self._signal_and_noise("x_0", x_0, t)
         return signal * x_0 + sigma * noise
 
     def noise_to_x0(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """The clean data that ``x_t`` and a (predicted) noise imply."""
         _check_same_shape("noise", noise, "x_t", x_t)
-        signal, sigma = self._signal_and_noise(x_t, t)
+        signal, sigma = self._signal_and_noise("x_t", x_t, t)
         return (x_t - sigma * noise) / signal
 
     def x0_to_noise(self, x_t: Tensor, t: Tensor, x_0: Tensor) -> Tensor:
         """The noise that ``x_t`` and (predicted) clean data imply."""
         _check_same_shape("x_0", x_0, "x_t", x_t)
-        signal, sigma = self._signal_and_noise(x_t, t)
+        signal, sigma = self._signal_and_noise("x_t", x_t, t)
         return (x_t - signal * x_0) / sigma
 
     def noise_to_score(self, noise: Tensor, t: Tensor) -> Tensor:
         """Score ∇ log p_t = -E[ε | x_t] / √(1-ᾱ_t) from the predicted noise (Tweedie's formula)."""
-        _, sigma = self._signal_and_noise(noise, t)
+        _, sigma = self._signal_and_noise("noise", noise, t)
         return -noise / sigma
 
     def score_to_noise(self, score: Tensor, t: Tensor) -> Tensor:
         """Predicted noise -√(1-ᾱ_t) ∇ log p_t from the score."""
-        _, sigma = self._signal_and_noise(score, t)
+        _, sigma = self._signal_and_noise("score", score, t)
         return -sigma * score
 
-    def _signal_and_noise(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    def _signal_and_noise(self, name: str, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """√ᾱ_t and √(1-ᾱ_t), computed in float64, shaped to multiply ``x``."""
+        if not x.is_floating_point():
+            raise ValueError(f"{name}: expected floating point numbers, got {x.dtype}")
+        self.check_times(t)
         if t.shape != x.shape[:1]:
             raise ValueError(
                 f"t: expected one time per data point, shape {tuple(x.shape[:1])}, "
@@ -134,8 +137,8 @@ class NoiseSchedule:
 
 
 def _check_n_steps(n_steps: int) -> None:
-    if n_steps < 1:
-        raise ValueError(f"n_steps: expected at least 1, got {n_steps}")
+    if not isinstance(n_steps, int) or n_steps < 1:
+        raise ValueError(f"n_steps: expected an integer of at least 1, got {n_steps!r}")
 
 
 def _check_same_shape(name: str, value: Tensor, reference_name: str, reference: Tensor) -> None:

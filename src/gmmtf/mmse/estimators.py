@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from gmmtf.mixture import MultiTokenGMM
@@ -33,7 +34,7 @@ class OracleDenoiser:
             raise ValueError(
                 f"labels: expected shape {tuple(x_t.shape[:2])}, got {tuple(labels.shape)}"
             )
-        if labels.is_floating_point():
+        if labels.is_floating_point() or labels.dtype == torch.bool:
             raise ValueError(f"labels: expected integers, got {labels.dtype}")
         n_patterns = self.mixture.n_patterns
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < n_patterns:

@@ -48,8 +48,8 @@ def check_tokens(mixture: MultiTokenGMM, x_t: Tensor, t: Tensor) -> None:
         )
     if not x_t.is_floating_point():
         raise ValueError(f"x_t: expected floating point numbers, got {x_t.dtype}")
-    if t.shape != x_t.shape[:1]:
+    if not isinstance(t, Tensor) or t.shape != x_t.shape[:1]:
+        found = tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__
         raise ValueError(
-            f"t: expected one time per data point, shape {tuple(x_t.shape[:1])}, "
-            f"got shape {tuple(t.shape)}"
+            f"t: expected one time per data point, shape {tuple(x_t.shape[:1])}, got {found}"
         )

@@ -18,6 +18,9 @@ from gmmtf.schedule import NoiseSchedule
 N_REPLICATES = 16
 """Independent randomisations from which the standard error of a risk is estimated."""
 
+MAX_PAIRED_PATTERNS = 64
+"""Up to this many patterns the points of the Bayes risk are also drawn between pairs of them."""
+
 
 def oracle_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = None) -> float:
     """Risk ᾱσ²/τ² of the oracle at time ``t``, or its mean over the schedule when None.
@@ -53,7 +56,7 @@ def bayes_risk(
     ----------
     n_points
         Quasi-random points (default 2¹⁶) for K = M, data points (default 2048) for K < M, rounded
-        up to a multiple of the 16 replicates.
+        up so that each of the 16 replicates is equal, and for K = M a power of two.
 
     Returns
     -------
@@ -82,16 +85,45 @@ def bayes_risk(
 def _mean_gap_of_points(
     mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None, n_points: int, seed: int
 ) -> float:
-    """One replicate for K = M: scrambled Sobol points for time, label and M Gaussians."""
-    sobol = qmc.Sobol(mixture.n_patterns + 2, scramble=True, rng=np.random.default_rng(seed))
+    """One replicate for K = M: scrambled Sobol points for time, token and M Gaussians.
+
+    Where confusions are rare, the integrand is large only between two patterns, where tokens
+    hardly ever fall. So half of the points are drawn around midpoints of two patterns, drawn like
+    two labels, and every point is weighted by the density of tokens over that of points.
+    """
+    sobol = qmc.Sobol(mixture.n_patterns + 4, scramble=True, rng=np.random.default_rng(seed))
     # A power of two keeps the net balanced; the clip keeps the normal quantiles finite.
     net = sobol.random_base2(max(0, (n_points - 1).bit_length())).clip(1e-15, 1 - 1e-15)
     points = torch.from_numpy(net)
     times = _times_from_uniform(schedule, t, points[:, 0])
     edges = mixture.probabilities.cumsum(0)[:-1].contiguous()
-    labels = torch.searchsorted(edges, points[:, 1].contiguous(), right=True)
-    normals = torch.from_numpy(ndtri(net[:, 2:]))
-    return _mean_gap(mixture, schedule, times, labels[:, None], normals[:, None, :])
+    first, second = (
+        torch.searchsorted(edges, points[:, column].contiguous(), right=True) for column in (1, 2)
+    )
+    paired = mixture.n_patterns <= MAX_PAIRED_PATTERNS
+    second = torch.where(points[:, 3] < 0.5, second, first) if paired else first
+    normals = torch.from_numpy(ndtri(net[:, 4:]))
+    level = Level(*(value[:, None, None] for value in noise_level(mixture, schedule, times)))
+    centres = (mixture.gram[first] + mixture.gram[second]) / 2
+    projections = _noisy(mixture, level, centres[:, None], normals[:, None])
+    weights = _density_ratio(mixture, level, projections) if paired else torch.ones(())
+    return float((weights * _gap(mixture, level, projections)).mean())
+
+
+def _density_ratio(mixture: MultiTokenGMM, level: Level, projections: Tensor) -> Tensor:
+    """Density of tokens over that of the points, ``[n, 1]``; at most 2."""
+    scaled = level.signal * projections / level.variance
+    factor = level.signal**2 / level.variance
+    gram = mixture.gram
+    logs = mixture.probabilities.log()
+    token = torch.logsumexp(logs + scaled - factor * gram.diagonal() / 2, -1)
+    squares = (gram.diagonal()[:, None] + gram.diagonal() + 2 * gram) / 4
+    parts = []
+    # A few points at a time: every pair of patterns is a component.
+    for some, weight in zip(scaled.split(2048), factor.split(2048), strict=True):
+        centres = (some[..., None] + some[..., None, :]) / 2 - weight[..., None] * squares / 2
+        parts.append(torch.logsumexp((logs[:, None] + logs + centres).flatten(-2), -1))
+    return 2 / (1 + torch.exp(torch.cat(parts) - token))
 
 
 def _mean_gap_of_data_points(
@@ -103,34 +135,30 @@ def _mean_gap_of_data_points(
     times = _times_from_uniform(schedule, t, (torch.arange(n_points) + offsets) / n_points)
     labels, _ = mixture.sample_labels(n_points, generator)
     shape = (n_points, mixture.n_tokens, mixture.n_patterns)
+    level = Level(*(value[:, None, None] for value in noise_level(mixture, schedule, times)))
     normals = standard_normal(shape, generator, torch.float64)
-    return _mean_gap(mixture, schedule, times, labels, normals)
+    return float(_gap(mixture, level, _noisy(mixture, level, mixture.gram[labels], normals)).mean())
 
 
-def _mean_gap(
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    times: Tensor,
-    labels: Tensor,
-    normals: Tensor,
-) -> float:
-    """Mean of (c²ᾱ/d) times the posterior variance of the pattern.
-
-    ``times``: ``[n]``; ``labels``: ``[n, tokens]``; ``normals``: ``[n, tokens, M]``.
-    """
-    level = Level(*(value.view(-1, 1, 1) for value in noise_level(mixture, schedule, times)))
+def _noisy(mixture: MultiTokenGMM, level: Level, centres: Tensor, normals: Tensor) -> Tensor:
+    """Inner products ⟨μ_u, x⟩ of tokens around given centres, ``[n, tokens, M]``."""
     noise = normals @ _square_root(mixture.gram)
-    projections = level.signal * mixture.gram[labels] + level.variance.sqrt() * noise
+    return level.signal * centres + level.variance.sqrt() * noise
+
+
+def _gap(mixture: MultiTokenGMM, level: Level, projections: Tensor) -> Tensor:
+    """(c²ᾱ/d) times the posterior variance of the pattern, ``[n, tokens]``."""
     p = posterior_from_projections(mixture, projections, level)
     # Centring on the likeliest pattern avoids the cancellation in Σp‖μ‖² - ‖m‖² when p is sharp.
     nearest = p.argmax(-1)
     gram = mixture.gram
     squares = gram.diagonal()
     distances = squares + squares[nearest][..., None] - 2 * gram[nearest]
-    shift = p - torch.nn.functional.one_hot(nearest, mixture.n_patterns)
+    # The posterior of the nearest pattern is one less the others: no cancellation there either.
+    others = p.scatter(-1, nearest[..., None], 0.0)
+    shift = others.scatter(-1, nearest[..., None], -others.sum(-1, keepdim=True))
     variance = (p * distances).sum(-1) - torch.einsum("...u,uv,...v->...", shift, gram, shift)
-    weights = (level.gain * level.signal)[..., 0] ** 2
-    return float((weights * variance).mean()) / mixture.dim
+    return (level.gain * level.signal)[..., 0] ** 2 * variance / mixture.dim
 
 
 def _times_from_uniform(schedule: NoiseSchedule, t: int | None, uniform: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,13 +17,11 @@ from gmmtf import checkpoint
 from gmmtf.estimate import Estimate
 from gmmtf.mixture import MultiTokenGMM
 from gmmtf.mmse import BayesDenoiser
-from gmmtf.noise import standard_normal
+from gmmtf.noise import derived_seed, standard_normal
 from gmmtf.objective import Evaluation, evaluate, stratified_times
 from gmmtf.progress import progress
 from gmmtf.schedule import NoiseSchedule
-
-OPTIMIZERS = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}
-TARGETS = ("noise", "bayes")
+from gmmtf.training.settings import OPTIMIZERS, Settings, resolve
 
 
 @dataclass(frozen=True)
@@ -33,32 +33,6 @@ class Record(Evaluation):
     """
 
     step: int
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run depends on besides the data law; stored in its checkpoint.
-
-    ``target``: ``"noise"`` regresses on the injected noise, which is the DDPM objective;
-    ``"bayes"`` on its conditional mean ε^B, which has the same expected gradient and less variance.
-    """
-
-    seed: int = 0
-    optimizer: str = "gd"
-    lr: float | None = None
-    batch_size: int = 32
-    target: str = "noise"
-    record_every: int | None = None
-    eval_samples: int = 256
-
-
-def natural_step_size(mixture: MultiTokenGMM) -> float:
-    """Step size d/r⁴, which makes the first steps of gradient descent independent of d and r.
-
-    By the first-step formula (theory result 1) W grows at a rate ∝ ᾱπ_u²r⁴/d, and it acts through
-    its product with r². For unequal norms r² is their mean square.
-    """
-    return mixture.dim / float(mixture.gram.diagonal().mean()) ** 2
 
 
 def train(
@@ -96,36 +70,14 @@ def train(
     ------
     ValueError
         Before any work, if an argument is out of range, or if the checkpoint belongs to a run with
-        other settings or another architecture.
+        other settings, another law or another architecture.
     FloatingPointError
         If the loss is no longer finite; the last checkpoint is kept.
     """
-    run = _Run(denoiser, mixture, schedule, steps, _resolve(settings, mixture, steps))
+    run = _Run(denoiser, mixture, schedule, steps, resolve(settings, mixture, steps))
     path = None if checkpoint_path is None else Path(checkpoint_path)
     records = run.resume(path) if path is not None and path.exists() else []
     return run.records(path, records)
-
-
-def _resolve(settings: dict[str, Any], mixture: MultiTokenGMM, steps: int) -> Settings:
-    """Settings with defaults filled in, checked."""
-    chosen = Settings(**settings)
-    for name, value in (("steps", steps), ("batch_size", chosen.batch_size)):
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
-    if chosen.optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer: expected {sorted(OPTIMIZERS)}, got {chosen.optimizer!r}")
-    if chosen.target not in TARGETS:
-        raise ValueError(f"target: expected one of {TARGETS}, got {chosen.target!r}")
-    lr = chosen.lr
-    if lr is None:
-        square = float(mixture.gram.diagonal().mean())
-        lr = natural_step_size(mixture) if chosen.optimizer == "gd" else 0.1 / square
-    if not lr > 0:
-        raise ValueError(f"lr: expected a positive number, got {lr}")
-    every = chosen.record_every if chosen.record_every is not None else max(1, steps // 30)
-    if every < 1:
-        raise ValueError(f"record_every: expected at least 1, got {every}")
-    return Settings(**{**asdict(chosen), "lr": lr, "record_every": every})
 
 
 class _Run:
@@ -178,18 +130,21 @@ class _Run:
         x_t = self.schedule.add_noise(x_0, t, noise)
         target = noise if self.settings.target == "noise" else self.bayes(x_t, t)
         loss = (self.denoiser(x_t, t) - target).square().mean()
-        if not bool(torch.isfinite(loss)):
-            raise FloatingPointError(
-                f"the loss is {float(loss)} at step {self.step}; the last checkpoint is kept. "
-                f"A smaller step size than lr={self.settings.lr:.3g} may help"
-            )
+        self.require_finite(float(loss.detach()))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
 
+    def require_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} at step {self.step}; the last checkpoint is kept. "
+                f"A smaller step size than lr={self.settings.lr:.3g} may help"
+            )
+
     def evaluate(self) -> Record:
         # A generator of its own, seeded alike each time, gives every record the same data.
-        held_out = torch.Generator(self.device).manual_seed(self.settings.seed + 2**32)
+        held_out = torch.Generator(self.device).manual_seed(derived_seed(self.settings.seed, 1))
         found = evaluate(
             self.denoiser,
             self.mixture,
@@ -199,6 +154,8 @@ class _Run:
             generator=held_out,
             dtype=self.dtype,
         )
+        # Before the caller saves: a spoilt weight must not replace the last good checkpoint.
+        self.require_finite(found.loss.value)
         return Record(found.loss, found.excess_risk, found.score_error, self.step)
 
     def save(self, path: Path | None, records: list[Record]) -> None:
@@ -209,8 +166,7 @@ class _Run:
         tensors["generator"] = self.generator.get_state()
         state = {
             "step": self.step,
-            "settings": asdict(self.settings),
-            "law": _law(self.mixture, self.schedule),
+            "run": self.identity(),
             "records": [asdict(record) for record in records],
         }
         checkpoint.save(path, tensors=tensors, state=state)
@@ -218,14 +174,19 @@ class _Run:
     def resume(self, path: Path) -> list[Record]:
         """Restore the state saved at ``path`` and return its records."""
         tensors, state = checkpoint.load(path)
-        wanted = {**asdict(self.settings), **_law(self.mixture, self.schedule)}
-        found = {**state["settings"], **state["law"]}
-        for name, value in wanted.items():
-            if found.get(name) != value:
+        if not isinstance(state, dict) or set(state) != {"step", "run", "records"}:
+            raise ValueError(f"checkpoint_path: {path} is not a checkpoint of a training run")
+        for name, value in self.identity().items():
+            found = state["run"].get(name)
+            if found != value:
                 raise ValueError(
-                    f"checkpoint_path: {path} belongs to a run with {name} = {found.get(name)}, "
+                    f"checkpoint_path: {path} belongs to a run with {name} = {found}, "
                     f"this run has {value}"
                 )
+        if state["step"] > self.steps:
+            raise ValueError(
+                f"steps: the checkpoint {path} is at step {state['step']}, beyond {self.steps}"
+            )
         model = _without_prefix(tensors, "model.")
         shapes = {name: value.shape for name, value in self.denoiser.state_dict().items()}
         if {name: value.shape for name, value in model.items()} != shapes:
@@ -238,23 +199,29 @@ class _Run:
         self.step = state["step"]
         return [_record(stored) for stored in state["records"]]
 
+    def identity(self) -> dict[str, Any]:
+        """Describe what a resumed run must share with the run that it continues."""
+        return {
+            **asdict(self.settings),
+            "dtype": str(self.dtype),
+            "n_tokens": self.mixture.n_tokens,
+            "sigma": self.mixture.sigma,
+            "n_active": self.mixture.k,
+            "weights": self.mixture.probabilities.tolist(),
+            "patterns": _digest(self.mixture.means),
+            "schedule": _digest(self.schedule.betas),
+        }
+
     @property
     def _record_every(self) -> int:
         assert self.settings.record_every is not None  # filled in by _resolve
         return self.settings.record_every
 
 
-def _law(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> dict[str, Any]:
-    """What identifies the data law and the schedule, for comparison when a run is resumed."""
-    return {
-        "n_tokens": mixture.n_tokens,
-        "dim": mixture.dim,
-        "sigma": mixture.sigma,
-        "n_active": mixture.k,
-        "probabilities": mixture.probabilities.tolist(),
-        "gram": mixture.gram.tolist(),
-        "schedule": [schedule.n_steps, float(schedule.betas.sum())],
-    }
+def _digest(values: Tensor) -> str:
+    """Hash of a float64 tensor and its shape: any other value gives another digest."""
+    content = str(tuple(values.shape)).encode() + values.contiguous().numpy().tobytes()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,0 +1,59 @@
+# The two commands that matter: `make book` and `make test`. `make` alone lists all of them.
+#
+#   PYTHON      the interpreter that the environment is made with           (python3)
+#   VENV        where the environment is                                    (.venv)
+#   TORCH_ARGS  extra pip arguments for PyTorch alone, to choose a CPU or CUDA build, e.g.
+#               make book TORCH_ARGS="--index-url <the index that pytorch.org names for your CUDA>"
+#   JOBS        test processes side by side                                 (2)
+
+PYTHON     ?= python3
+VENV       ?= .venv
+TORCH_ARGS ?=
+JOBS       ?= 2
+
+PY    := $(VENV)/bin/python
+READY := $(VENV)/.ready
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.DEFAULT_GOAL := help
+.PHONY: help env book test lab paper bench outputs lint clean
+
+help:  ## list the commands
+	@echo "make <command>, one of:"
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1|/' | awk -F'|' '{printf "%-10s %s\n", $$1, $$2}'
+
+env: $(READY)  ## make the environment (done by the other commands when needed)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; set PYTHON=")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet $(TORCH_ARGS) -c constraints.txt $(TORCH)
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[book,test,dev]'
+	touch $(READY)
+
+book: $(READY)  ## execute what changed and build the HTML book
+	$(VENV)/bin/jupyter-book build . -W --keep-going -n
+	@echo "The book is ready. Open: $(CURDIR)/_build/html/index.html"
+
+test: $(READY)  ## run all tests (library, chapters, book in a browser)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal
+
+lab: $(READY)  ## work in the chapters with JupyterLab
+	$(PY) -m jupyterlab --notebook-dir=book
+
+paper: $(READY)  ## run the chapters that have a paper-scale preset, into _build/papermill
+	$(PY) scripts/run_chapter.py all --preset paper
+
+bench: $(READY)  ## time the library, into _build/bench.json
+	$(PY) -m benchmarks
+
+outputs: $(READY)  ## execute all chapters in place and store their outputs
+	$(PY) scripts/refresh_outputs.py
+
+lint: $(READY)  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+clean:  ## remove what was built; the environment stays
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,100 @@
+"""Execute chapters in place and store their outputs in a stable form.
+
+Two runs on one machine give the same file: no execution times, no metadata beyond what the book
+uses, keys in a fixed order.
+
+Examples::
+
+    python scripts/refresh_outputs.py                      # all chapters
+    python scripts/refresh_outputs.py 03_mmse_denoiser
+    python scripts/refresh_outputs.py --no-execute         # only normalise the files
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+from kernel_environment import BOOK, prepare
+from run_chapter import chapter_path, chapters
+
+CELL_TIMEOUT = 1800
+CELL_METADATA = ("tags", "mystnb")
+NOTEBOOK_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """Keep of the metadata what the book uses, and name the cells by their position."""
+    notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for position, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{position:03d}"
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
+        )
+    return notebook
+
+
+def serialise(notebook: NotebookNode) -> str:
+    """Return the text of the notebook file, in normal form."""
+    text: str = nbformat.writes(normalise(notebook))
+    return text + "\n"
+
+
+def execute(notebook: NotebookNode) -> NotebookNode:
+    """Run all cells in the book's folder, without the times that would differ in every run."""
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(BOOK)}},
+        record_timing=False,
+    )
+    return client.execute()
+
+
+def main() -> int:
+    """Refresh the chapters named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("chapter", nargs="*", help="for example 04_training; default: all")
+    parser.add_argument("--no-execute", action="store_true", help="normalise the files only")
+    arguments = parser.parse_args()
+    try:
+        paths = [chapter_path(name) for name in arguments.chapter or chapters()]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    prepare()
+    for path in paths:
+        start = time.perf_counter()
+        notebook = nbformat.read(path, as_version=4)
+        if not arguments.no_execute:
+            try:
+                execute(notebook)
+            except CellExecutionError as error:
+                print(f"{error}\n{path.stem} failed; its file is unchanged", file=sys.stderr)
+                return 1
+        write(path, serialise(notebook))
+        print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file in one step, so that an interruption leaves the old one."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The build executes a chapter again when, and only when, something that it depends on changed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from nbformat import write
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from kernel_environment import ROOT
+from sphinx_execution_cache import fingerprint
+
+from .conftest import BuiltBook, build
+
+CHAPTER = "01_small"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Make a checkout with the project's configuration, one chapter, and a library of one line."""
+    root = tmp_path / "checkout"
+    shutil.copytree(
+        ROOT / "scripts", root / "scripts", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copytree(ROOT / "book" / "_static", root / "book" / "_static")
+    shutil.copy(ROOT / "_config.yml", root)
+    shutil.copy(ROOT / "book" / "references.bib", root / "book")
+    toc = {"format": "jb-book", "root": f"book/{CHAPTER}"}
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc))
+    (root / "src").mkdir()
+    (root / "src" / "small_library.py").write_text("VALUE = 'first value'\n")
+    (root / "data" / "results").mkdir(parents=True)
+    (root / "data" / "numbers.txt").write_text("1")
+    (root / "data" / "results" / "claims.json").write_text("[]")
+    (root / "constraints.txt").write_text("torch==2\n")
+    cells = [new_markdown_cell("# Small"), new_code_cell("import small_library as s; s.VALUE")]
+    write(new_notebook(cells=cells), root / "book" / f"{CHAPTER}.ipynb")
+    return root
+
+
+def page(book: BuiltBook) -> str:
+    assert book.returncode == 0, book.log
+    return (book.html / "book" / f"{CHAPTER}.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.book
+def test_a_changed_library_reaches_the_page(small):
+    def run() -> BuiltBook:
+        return build(small, small, everything=False)
+
+    first = run()
+    assert "first value" in page(first)
+    assert "Executed notebook" in first.log
+
+    again = run()
+    assert "Executed notebook" not in again.log
+
+    (small / "src" / "small_library.py").write_text("VALUE = 'second value'\n")
+    changed = run()
+    assert "Executed notebook" in changed.log
+    assert "second value" in page(changed)
+    assert "first value" not in page(changed)
+
+    (small / "src" / "small_library.py").write_text("raise RuntimeError('broken library')\n")
+    broken = run()
+    assert broken.returncode != 0
+    assert "broken library" in broken.log
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("src/small_library.py", True),
+        ("data/numbers.txt", True),
+        ("constraints.txt", True),
+        ("data/new.txt", True),
+        ("src/__pycache__/small_library.cpython-311.pyc", False),
+        ("src/small.egg-info/PKG-INFO", False),
+        ("data/results/claims.json", False),
+        ("README.md", False),
+    ],
+)
+def test_what_the_fingerprint_depends_on(small, name, counts):
+    before = fingerprint(small)
+    path = small / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("changed")
+    assert (fingerprint(small) != before) == counts
+
+
+def test_moving_a_file_changes_the_fingerprint(small):
+    before = fingerprint(small)
+    (small / "data" / "numbers.txt").rename(small / "data" / "others.txt")
+    assert fingerprint(small) != before

@@ -1,0 +1,27 @@
+"""What all tests share: one thread per test process, and the long tests first."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes side by side, each with as many threads as there are cores, would slow each other
+    # down. Kernels that a test starts inherit this.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# The build takes longest and cannot be split, so a process has to start on it at once; then the
+# chapters, the longest of them first.
+LONGEST_FIRST = ("test_built_book", "test_stored_outputs", "test_presets")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        for position, name in enumerate(LONGEST_FIRST):
+            if name in item.nodeid:
+                return position
+        return len(LONGEST_FIRST)
+
+    items.sort(key=rank)
