@@ -1,0 +1,145 @@
+"""Where data files are, and reading them so that a wrong byte is never used.
+
+Every file that the image experiment needs is known by the SHA-256 of its content. A file that is
+altered, cut short or missing is reported by name, with the expected and the found hash and size,
+before any work starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import tempfile
+import urllib.request
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+DOWNLOAD_TIMEOUT_SECONDS = 30.0
+
+
+class DataError(RuntimeError):
+    """A data file is missing, altered or malformed; the message says which and how."""
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A data file: its name, and the size in bytes and SHA-256 of its uncompressed content."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """Return the folder that holds ``mnist/`` and ``checkpoints/``.
+
+    The first of: ``root``; the environment variable GMMTF_DATA; ``data/`` of the checkout that this
+    package runs from; ``gmmtf/`` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache).
+    """
+    if root is not None:
+        return Path(root).expanduser()
+    if os.environ.get("GMMTF_DATA"):
+        return Path(os.environ["GMMTF_DATA"]).expanduser()
+    checkout = Path(__file__).resolve().parents[3]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "data").is_dir():
+        return checkout / "data"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "gmmtf"
+
+
+def verify(content: bytes, known: KnownFile, where: str | Path) -> bytes:
+    """Return ``content`` if its size and SHA-256 are the known ones, else raise ``DataError``."""
+    found = hashlib.sha256(content).hexdigest()
+    if found != known.sha256 or len(content) != known.size:
+        raise DataError(
+            f"{where}: not the expected content. "
+            f"Expected {known.size} bytes with sha256 {known.sha256}, "
+            f"found {len(content)} bytes with sha256 {found}. "
+            "Restore the file from the repository, or delete it to have it fetched again."
+        )
+    return content
+
+
+def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
+    """Return the verified content of a gzip file; damage of any kind raises ``DataError``."""
+    unpacker = zlib.decompressobj(wbits=31)  # 31: gzip, checksum included
+    try:
+        # Stopping one byte past the expected size keeps a hostile file from filling the memory.
+        content = unpacker.decompress(packed, known.size + 1)
+    except zlib.error as error:
+        raise DataError(
+            f"{where}: damaged gzip file ({error}); found {len(packed)} compressed bytes with "
+            f"sha256 {hashlib.sha256(packed).hexdigest()}. Expected a gzip file whose content has "
+            f"{known.size} bytes and sha256 {known.sha256}. "
+            "Restore the file, or delete it to have it fetched again."
+        ) from error
+    return verify(content, known, where)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write so that ``path`` holds either what it held before or all of ``content``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def fetch(known: KnownFile, path: Path, mirrors: tuple[str, ...] = MIRRORS) -> bytes:
+    """Download a .gz file from the first mirror that has it right, and store it at ``path``.
+
+    Returns
+    -------
+    bytes
+        The verified, uncompressed content.
+
+    Raises
+    ------
+    DataError
+        If no mirror gave the file; nothing is written then.
+    """
+    reports = []
+    for mirror in mirrors:
+        url = f"{mirror}{known.name}.gz"
+        try:
+            with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
+                packed = response.read(2 * known.size + 1024)
+            content = decompress(packed, known, url)
+        except (OSError, http.client.HTTPException, DataError) as error:
+            reports.append(f"{url}: {error}")
+            continue
+        write_atomically(path, packed)
+        return content
+    raise DataError(
+        f"{path} is missing (expected: gzip of {known.size} bytes with sha256 {known.sha256}) and "
+        "could not be fetched. Put the file there, or set GMMTF_DATA to a folder with mnist/. "
+        f"Tried: {'; '.join(reports)}"
+    )
+
+
+def read_compressed(known: KnownFile, folder: Path, *, download: bool = True) -> bytes:
+    """Return the verified content of a .gz file in ``folder``, fetching the file if it is missing.
+
+    Raises
+    ------
+    DataError
+        If the file is altered or damaged, or missing and not to be had.
+    """
+    path = folder / f"{known.name}.gz"
+    if path.is_file():
+        return decompress(path.read_bytes(), known, path)
+    if not download:
+        raise DataError(
+            f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}."
+        )
+    return fetch(known, path)

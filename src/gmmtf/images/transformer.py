@@ -1,0 +1,220 @@
+"""A compact diffusion transformer (DiT) on patch tokens: the image denoiser.
+
+Same interface as every denoiser of the book: noisy tokens [batch, tokens, dim] and times [batch]
+in, the estimate of the injected noise out. After Peebles and Xie (2023): transformer blocks whose
+normalisations are shifted, scaled and gated by an embedding of time and class, with all gates zero
+at the start (adaLN-Zero).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gmmtf.schedule import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class TransformerSettings:
+    """Size of a `DiT`.
+
+    ``n_classes`` is 0 for a model without class labels. ``width`` must be a multiple of 4 (two
+    axes, sine and cosine) and of ``heads``; ``patch`` must divide ``image_size``.
+    """
+
+    image_size: int = 28
+    patch: int = 4
+    width: int = 64
+    depth: int = 3
+    heads: int = 2
+    n_classes: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "patch", "width", "depth", "heads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
+        if self.n_classes < 0:
+            raise ValueError(f"n_classes: expected 0 or more, got {self.n_classes}")
+        if self.image_size % self.patch != 0:
+            raise ValueError(
+                f"patch: expected a divisor of the image size {self.image_size}, got {self.patch}"
+            )
+        if self.width % 4 != 0 or self.width % self.heads != 0:
+            raise ValueError(
+                f"width: expected a multiple of 4 and of heads = {self.heads}, got {self.width}"
+            )
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of patches of an image."""
+        return (self.image_size // self.patch) ** 2
+
+    @property
+    def dim(self) -> int:
+        """Number of pixels of a patch."""
+        return self.patch**2
+
+
+def sinusoids(positions: Tensor, width: int, slowest: float = 10_000.0) -> Tensor:
+    """Return cosines and sines of positions ``[n]`` at width / 2 frequencies: ``[n, width]``.
+
+    The frequencies run geometrically from 1 down to 1/slowest.
+    """
+    half = width // 2
+    frequencies = torch.exp(-math.log(slowest) * torch.arange(half, device=positions.device) / half)
+    angles = positions.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+def grid_positions(n_side: int, width: int) -> Tensor:
+    """Return fixed 2-D position codes ``[n_side², width]``: half for the row, half the column."""
+    # The slowest wave is a few times as long as the grid; a slower one would be constant on it.
+    codes = sinusoids(torch.arange(n_side), width // 2, slowest=100.0)
+    rows = codes[:, None, :].expand(n_side, n_side, -1)
+    columns = codes[None, :, :].expand(n_side, n_side, -1)
+    return torch.cat([rows, columns], dim=2).reshape(n_side**2, width)
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Scale and shift all tokens of a data point alike.
+
+    ``x`` is ``[batch, tokens, width]``, ``shift`` and ``scale`` are ``[batch, width]``.
+    """
+    return x * (1.0 + scale[:, None]) + shift[:, None]
+
+
+class Block(nn.Module):
+    """Self-attention, then an MLP, each on normalised and modulated tokens, gated, and added."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.mixed = nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Update tokens ``[batch, tokens, width]`` under conditions ``[batch, width]``."""
+        modulation = self.modulation(condition).chunk(6, dim=1)
+        shift, scale, gate = modulation[:3]
+        x = x + gate[:, None] * self._attend(modulate(self.norm(x), shift, scale))
+        shift, scale, gate = modulation[3:]
+        updated: Tensor = x + gate[:, None] * self.mlp(modulate(self.norm(x), shift, scale))
+        return updated
+
+    def _attend(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        split = self.queries_keys_values(x).reshape(batch, tokens, 3, self.heads, -1)
+        queries, keys, values = split.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(queries, keys, values)
+        mixed: Tensor = self.mixed(attended.transpose(1, 2).reshape(batch, tokens, width))
+        return mixed
+
+
+class DiT(nn.Module):
+    """Diffusion transformer on patch tokens, written in the form of the one-layer head.
+
+    The estimate of the noise is f = √(1-ᾱ_t) x_t - √ᾱ_t v(x_t, t, class). The factor √(1-ᾱ_t) is
+    the head's c_t for data of variance one, and the network v learns what is to be subtracted; the
+    estimate is exact for v = √(1-ᾱ_t) x_0 - √ᾱ_t ε. Before training v is exactly zero.
+
+    Parameters
+    ----------
+    settings
+        Size of the network.
+    schedule
+        The noise schedule, for ᾱ_t.
+    """
+
+    positions: Tensor
+
+    def __init__(self, settings: TransformerSettings, schedule: NoiseSchedule) -> None:
+        super().__init__()
+        self.settings = settings
+        self.schedule = schedule
+        width = settings.width
+        self.embed = nn.Linear(settings.dim, width)
+        n_side = settings.image_size // settings.patch
+        self.register_buffer("positions", grid_positions(n_side, width), persistent=False)
+        self.embed_time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.embed_class = nn.Embedding(settings.n_classes, width) if settings.n_classes else None
+        self.blocks = nn.ModuleList(Block(width, settings.heads) for _ in range(settings.depth))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, settings.dim)
+        for layer in (self.modulation, self.out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Estimate the injected noise.
+
+        Parameters
+        ----------
+        x_t
+            Noisy tokens ``[batch, tokens, dim]``.
+        t
+            Times, integers ``[batch]``.
+        labels
+            Class index ``[batch]`` in 0..n_classes-1; required exactly if the model has classes.
+
+        Returns
+        -------
+        Tensor
+            Noise ``[batch, tokens, dim]``.
+
+        Raises
+        ------
+        ValueError
+            If shapes or times do not fit, or labels are missing or out of range, or are given to a
+            model without classes.
+        """
+        self._check(x_t, t, labels)
+        condition = self.embed_time(sinusoids(t, self.settings.width).to(x_t))
+        if self.embed_class is not None:
+            condition = condition + self.embed_class(labels)
+        condition = F.silu(condition)
+        x = self.embed(x_t) + self.positions
+        for block in self.blocks:
+            x = block(x, condition)
+        shift, scale = self.modulation(condition).chunk(2, dim=1)
+        subtracted = self.out(modulate(self.norm(x), shift, scale))
+        alpha_bar = self.schedule.alpha_bar(t)[:, None, None]
+        noise: Tensor = (1 - alpha_bar).sqrt().to(x_t) * x_t - alpha_bar.sqrt().to(x_t) * subtracted
+        return noise
+
+    def of_class(self, labels: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return ``denoise(x_t, t)`` for data points of the classes ``labels`` ``[batch]``."""
+        return lambda x_t, t: self(x_t, t, labels)
+
+    def _check(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> None:
+        tokens, dim = self.settings.n_tokens, self.settings.dim
+        if x_t.ndim != 3 or x_t.shape[1:] != (tokens, dim):
+            raise ValueError(f"x_t: expected shape [batch, {tokens}, {dim}], got {list(x_t.shape)}")
+        if t.shape != x_t.shape[:1]:
+            raise ValueError(f"t: expected shape [{len(x_t)}], got {list(t.shape)}")
+        if self.embed_class is None:
+            if labels is not None:
+                raise ValueError("labels: this model has no classes (n_classes = 0), got labels")
+            return
+        if labels is None or labels.shape != t.shape:
+            got = "none" if labels is None else f"shape {list(labels.shape)}"
+            raise ValueError(f"labels: expected class indices of shape [{len(x_t)}], got {got}")
+        if labels.numel() and (
+            int(labels.min()) < 0 or int(labels.max()) >= self.settings.n_classes
+        ):
+            raise ValueError(
+                f"labels: expected class indices from 0 to {self.settings.n_classes - 1}, "
+                f"got values from {int(labels.min())} to {int(labels.max())}"
+            )
