@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import torch
-from kernel_environment import BOOK
 
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, mmse, training
 from gmmtf.noise import standard_normal
 from gmmtf.plotting.style import COLOURS, use_style
+from kernel_environment import BOOK
 
 STEPS = 300
 TIME = 200  # noise level of the attention maps

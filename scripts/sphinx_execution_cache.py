@@ -66,7 +66,18 @@ def choose_cache(app: Sphinx, config: Config) -> None:
     prepare(root)
 
 
+def forget_after_warnings(app: Sphinx, exception: Exception | None) -> None:
+    """Make the next build read every page again if this one warned.
+
+    Sphinx reports a warning, such as a failed chapter, only when it reads the page. A second build
+    would find the page unchanged, say nothing, and pass.
+    """
+    if exception is not None or app._warncount:
+        Path(app.doctreedir, "environment.pickle").unlink(missing_ok=True)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx."""
     app.connect("config-inited", choose_cache)
+    app.connect("build-finished", forget_after_warnings)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

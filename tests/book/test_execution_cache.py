@@ -69,6 +69,9 @@ def test_a_changed_library_reaches_the_page(small):
     assert broken.returncode != 0
     assert "broken library" in broken.log
 
+    again_broken = run()
+    assert again_broken.returncode != 0, "a second build forgot that the chapter failed"
+
 
 @pytest.mark.parametrize(
     ("name", "counts"),

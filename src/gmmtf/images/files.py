@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import tempfile
 import urllib.request
 import zlib
 from dataclasses import dataclass
@@ -85,14 +84,12 @@ def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that ``path`` holds either what it held before or all of ``content``."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def fetch(known: KnownFile, path: Path, mirrors: tuple[str, ...] = MIRRORS) -> bytes:
