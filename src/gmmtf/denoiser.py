@@ -17,7 +17,8 @@ class AttentionDenoiser(nn.Module):
     ``f_n = c (x_n - Σ_m A_nm x_m)`` with ``A = softmax_m(x_nᵀ W x_m)``: the head estimates the
     token's scaled pattern by a weighted mean of all tokens, itself included, and the time enters
     through c alone. ``W`` starts at zero, where attention is uniform (C2). The paper's exact
-    parameterisation is not known to us; this one is our reading of C2 and C6.
+    parameterisation is not known to us; this one is our reading of C2 and C6. With all options the
+    estimate of the scaled pattern is ``V Σ_m A_nm x_m + s x_n - τ² Wᵀx_n``.
 
     Parameters
     ----------
@@ -26,7 +27,14 @@ class AttentionDenoiser(nn.Module):
     schedule
         The noise schedule.
     dtype
-        Type of the weight.
+        Type of the parameters.
+    value
+        Whether to learn a value matrix V, which starts at the identity (theory result 7).
+    skip
+        Whether to learn the scalar s, which starts at 0.
+    tilt_correction
+        Whether to subtract τ² Wᵀx_n, by which softmax weights displace the average of normal tokens
+        (theory result 6); nothing is learned for it.
     """
 
     def __init__(
@@ -34,11 +42,18 @@ class AttentionDenoiser(nn.Module):
         mixture: MultiTokenGMM,
         schedule: NoiseSchedule,
         dtype: torch.dtype = torch.float32,
+        *,
+        value: bool = False,
+        skip: bool = False,
+        tilt_correction: bool = False,
     ) -> None:
         super().__init__()
         self.mixture = mixture
         self.schedule = schedule
+        self.tilt_correction = tilt_correction
         self.weight = nn.Parameter(torch.zeros(mixture.dim, mixture.dim, dtype=dtype))
+        self.value = nn.Parameter(torch.eye(mixture.dim, dtype=dtype)) if value else None
+        self.skip = nn.Parameter(torch.zeros((), dtype=dtype)) if skip else None
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
@@ -50,8 +65,15 @@ class AttentionDenoiser(nn.Module):
         """
         self._check(x_t, t)
         level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
-        averages = F.scaled_dot_product_attention(x_t @ self.weight, x_t, x_t, scale=1.0)
-        return level.gain * (x_t - averages)
+        queries = x_t @ self.weight
+        estimate = F.scaled_dot_product_attention(queries, x_t, x_t, scale=1.0)
+        if self.value is not None:
+            estimate = estimate @ self.value.T
+        if self.skip is not None:
+            estimate = estimate + self.skip * x_t
+        if self.tilt_correction:
+            estimate = estimate - level.variance * queries
+        return level.gain * (x_t - estimate)
 
     def attention(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Attention matrices A ``[batch, tokens, tokens]``; each row sums to one.

@@ -230,5 +230,6 @@ def _check_integer(name: str, value: object, least: int) -> None:
 
 def _check_positive(name: str, value: float) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}: expected a finite positive number, got {value!r}")
+    # Within these bounds no power that a formula takes over- or underflows.
+    if not (number and 1e-40 < value < 1e40):
+        raise ValueError(f"{name}: expected a number between 1e-40 and 1e40, got {value!r}")

@@ -1,0 +1,39 @@
+"""Run the benchmarks, all of them or those named on the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+
+import torch
+
+from benchmarks.cases import CASES
+
+OUTPUT = Path("_build") / "bench.json"
+
+
+def main() -> None:
+    """Run, print a table, and write the figures as one flat object."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all")
+    names = parser.parse_args().case or list(CASES)
+    torch.set_num_threads(2)
+    figures: dict[str, float | str] = {
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
+    }
+    for name in names:
+        title, spread = CASES[name]()
+        print(f"{title}: {spread}", flush=True)
+        figures[f"{name}_median"] = spread.median
+        figures[f"{name}_minimum"] = spread.minimum
+        figures[f"{name}_maximum"] = spread.maximum
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps(figures, indent=1) + "\n")
+    print(f"written to {OUTPUT}")
+
+
+if __name__ == "__main__":
+    main()

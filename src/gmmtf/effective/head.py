@@ -1,0 +1,95 @@
+"""The head as the effective picture sees it: how its output depends on the attention average."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gmmtf.effective.queries import Queries
+from gmmtf.reduced import ReducedWeight
+
+
+@dataclass(frozen=True, eq=False)
+class HeadScalars:
+    """Options of the head that stay cheap: scalars on the patterns' span and on its complement.
+
+    The head estimates √ᾱ m_n by ``V y_n + S x_n - θ τ² Wᵀx_n``, where y_n is the attention average,
+    V acts as ``value_span`` on the patterns' span and as ``value_complement`` on the rest, S acts
+    as ``skip_span`` and ``skip_complement``, and θ is ``tilt_correction`` (theory results 6, 7).
+    The defaults are the plain head. Entries may be tensors that require gradients.
+    """
+
+    value_span: float | Tensor = 1.0
+    value_complement: float | Tensor = 1.0
+    skip_span: float | Tensor = 0.0
+    skip_complement: float | Tensor = 0.0
+    tilt_correction: float | Tensor = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not math.isfinite(float(value)):
+                raise ValueError(f"{name}: expected a finite number, got {float(value)}")
+
+
+PLAIN = HeadScalars()
+"""The plain head."""
+
+
+class Scores(NamedTuple):
+    """What the weight does to a query, in its M + 1 coordinates.
+
+    ``tilt``: ν = Wᵀx_n ``[Q, M + 1]``; ``shifts``: b_k = ⟨ν, √ᾱ μ_k⟩, mean score of a token with
+    label k, ``[Q, M]``; ``variance``: τ²‖ν‖², the variance of such scores, ``[Q]``; ``own``:
+    x_nᵀWx_n, the score of the query with itself, ``[Q]``.
+    """
+
+    tilt: Tensor
+    shifts: Tensor
+    variance: Tensor
+    own: Tensor
+
+
+def scores(weight: ReducedWeight, queries: Queries) -> Scores:
+    """Scores of the tokens seen from each query."""
+    size = queries.mixture.n_patterns
+    span = queries.token[:, :size] @ weight.pattern
+    rest = weight.gamma(queries.mixture) * queries.token[:, size:]
+    tilt = torch.cat([span, rest], 1)
+    return Scores(
+        tilt=tilt,
+        shifts=queries.reach * span,
+        variance=queries.level.variance[:, 0] * tilt.square().sum(1),
+        own=(tilt * queries.token).sum(1),
+    )
+
+
+class Output(NamedTuple):
+    """Error of the head as a function of the attention average y: ``value * y + offset``.
+
+    ``value``: V on the M + 1 coordinates, ``[M + 1]``; ``offset``: ``[Q, M + 1]``; ``trace``: the
+    squared entries of V summed over all d coordinates, a scalar.
+    """
+
+    value: Tensor
+    offset: Tensor
+    trace: Tensor
+
+
+def output(head: HeadScalars, tilt: Tensor, queries: Queries) -> Output:
+    """Error (estimate of √ᾱ m_n minus the target) in terms of the attention average."""
+    size = queries.mixture.n_patterns
+    span = torch.as_tensor(head.value_span, dtype=torch.float64)
+    rest = torch.as_tensor(head.value_complement, dtype=torch.float64)
+    skip_span = torch.as_tensor(head.skip_span, dtype=torch.float64)
+    skip_rest = torch.as_tensor(head.skip_complement, dtype=torch.float64)
+    skip = torch.cat([skip_span.expand(size), skip_rest.expand(1)])
+    correction = head.tilt_correction * queries.level.variance * tilt
+    return Output(
+        value=torch.cat([span.expand(size), rest.expand(1)]),
+        offset=skip * queries.token - correction - queries.target,
+        trace=size * span**2 + (queries.mixture.dim - size) * rest**2,
+    )

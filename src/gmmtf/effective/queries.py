@@ -1,0 +1,158 @@
+"""Query tokens: the points at which the risk of the effective picture is evaluated.
+
+Given its own token, a head sees the other tokens as independent draws. The risk is then an
+expectation over one query token, of which only M + 1 numbers matter: its pattern coordinates and
+the length of the rest. Nothing here depends on the attention weight, so the points are drawn once
+and serve a whole training run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.special import gammaincinv, ndtri
+from scipy.stats import qmc
+from torch import Tensor
+
+from gmmtf.mixture import MultiTokenGMM
+from gmmtf.mmse import Level, noise_level
+from gmmtf.schedule import NoiseSchedule
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Q equally weighted query tokens of a mixture, float64.
+
+    Vectors of R^d are held in M + 1 coordinates: along the patterns, and along the query's own
+    complement part. Every mean that occurs lies in their span.
+
+    Attributes
+    ----------
+    mixture
+        The data law.
+    level
+        Noise level of each query, entries of shape ``[Q, 1]``.
+    alpha_bar
+        ᾱ of each query, ``[Q]``.
+    token
+        The query x_n in M + 1 coordinates, ``[Q, M + 1]``.
+    target
+        √ᾱ times the posterior mean of its pattern, ``[Q, M + 1]``. For K < M the posterior is given
+        the active set, which many tokens reveal.
+    log_weights
+        Log probabilities of the other tokens' labels, ``[Q, M]``; -inf outside the active set.
+    gap
+        Posterior variance of the pattern times ᾱ, ``[Q]``: what the target itself misses.
+    """
+
+    mixture: MultiTokenGMM
+    level: Level
+    alpha_bar: Tensor
+    token: Tensor
+    target: Tensor
+    log_weights: Tensor
+    gap: Tensor
+
+    @cached_property
+    def reach(self) -> Tensor:
+        """√ᾱ r, the length of a scaled pattern, ``[Q, 1]``."""
+        return self.level.signal * self.mixture.require_equal_orthogonal("the effective picture")
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """c²/d, from the squared error of √ᾱ m_n to the risk per coordinate, ``[Q]``."""
+        return self.level.gain[:, 0] ** 2 / self.mixture.dim
+
+    def parts(self, size: int) -> Iterator[Queries]:
+        """Yield the queries ``size`` at a time."""
+        for start in range(0, len(self.token), size):
+            which = slice(start, start + size)
+            yield Queries(
+                mixture=self.mixture,
+                level=Level(*(value[which] for value in self.level)),
+                alpha_bar=self.alpha_bar[which],
+                token=self.token[which],
+                target=self.target[which],
+                log_weights=self.log_weights[which],
+                gap=self.gap[which],
+            )
+
+
+def draw_queries(
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: int | None = None,
+    *,
+    n_points: int = 2048,
+    seed: int = 0,
+) -> Queries:
+    """Draw query tokens from a scrambled Sobol net.
+
+    Parameters
+    ----------
+    t
+        A time, or None for times uniform on the schedule.
+    n_points
+        Q, rounded up to a power of two.
+    seed
+        Seed of the scrambling.
+
+    Raises
+    ------
+    ValueError
+        If the patterns are not orthogonal with equal norms, a time is outside the schedule, or
+        ``n_points`` is not positive.
+    """
+    radius = mixture.require_equal_orthogonal("the effective picture")
+    if n_points < 1:
+        raise ValueError(f"n_points: expected at least 1, got {n_points}")
+    size = mixture.n_patterns
+    coupled = mixture.k < size
+    sobol = qmc.Sobol(
+        size + 3 + (size if coupled else 0),
+        scramble=True,
+        rng=np.random.default_rng(seed),
+    )
+    net = sobol.random_base2((n_points - 1).bit_length()).clip(1e-15, 1 - 1e-15)
+    uniform = torch.from_numpy(net)
+    times = _times(schedule, t, uniform[:, 0])
+    log_weights = mixture.probabilities.log().expand(len(net), size)
+    if coupled:
+        inactive = uniform[:, size + 3 :].argsort(1).argsort(1) >= mixture.k
+        log_weights = log_weights.masked_fill(inactive, -torch.inf).log_softmax(1)
+    labels = (uniform[:, 1:2] >= log_weights.exp().cumsum(1)[:, :-1]).sum(1)
+    level = Level(*(value[:, None] for value in noise_level(mixture, schedule, times)))
+    span = level.variance.sqrt() * torch.from_numpy(ndtri(net[:, 3 : size + 3]))
+    span = span + level.signal * radius * torch.nn.functional.one_hot(labels, size)
+    rest = level.variance.sqrt() * _chi(mixture.dim - size, net[:, 2:3])
+    probabilities = torch.softmax(log_weights + level.signal * radius * span / level.variance, 1)
+    zero = torch.zeros(len(net), 1, dtype=torch.float64)
+    alpha_bar = schedule.alpha_bar(times)
+    return Queries(
+        mixture=mixture,
+        level=level,
+        alpha_bar=alpha_bar,
+        token=torch.cat([span, rest], 1),
+        target=torch.cat([level.signal * radius * probabilities, zero], 1),
+        log_weights=log_weights,
+        gap=alpha_bar * radius**2 * (1 - probabilities.square().sum(1)),
+    )
+
+
+def _times(schedule: NoiseSchedule, t: int | None, uniform: Tensor) -> Tensor:
+    if t is not None:
+        times = torch.full(uniform.shape, t)
+        schedule.check_times(times)
+        return times
+    return (uniform * schedule.n_steps).long().clamp(max=schedule.n_steps - 1)
+
+
+def _chi(degrees: int, uniform: np.ndarray) -> Tensor:
+    """Quantiles of the length of a standard normal vector with ``degrees`` entries."""
+    if degrees == 0:
+        return torch.zeros(uniform.shape, dtype=torch.float64)
+    return torch.from_numpy(np.sqrt(2 * gammaincinv(degrees / 2, uniform)))

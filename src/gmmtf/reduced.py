@@ -1,0 +1,164 @@
+"""The reduced coordinates of the attention weight (theory result 2).
+
+The data law is invariant under rotations of the complement of the patterns' span, and so is the
+population objective. Gradient descent from W = 0 therefore never leaves the family
+``W = Σ_uv G_uv μ̂_u μ̂_vᵀ + γ P_⊥``: M² + 1 numbers whatever d is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gmmtf.mixture import MultiTokenGMM
+
+OPTIMIZERS = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedWeight:
+    """An attention weight in reduced coordinates.
+
+    Parameters
+    ----------
+    pattern
+        G, the weight between unit vectors along the patterns, float64 ``[M, M]``.
+    complement
+        κ = γ √(d - M), a float64 scalar. With this scaling ‖W‖² = ‖G‖² + κ², so that a gradient
+        step on (G, κ) is the gradient step on W, and κ is of order one for any d.
+    """
+
+    pattern: Tensor
+    complement: Tensor
+
+    def __post_init__(self) -> None:
+        pattern = torch.as_tensor(self.pattern, dtype=torch.float64)
+        complement = torch.as_tensor(self.complement, dtype=torch.float64)
+        if pattern.ndim != 2 or pattern.shape[0] != pattern.shape[1]:
+            raise ValueError(f"pattern: expected shape [M, M], got {tuple(pattern.shape)}")
+        if complement.ndim != 0:
+            raise ValueError(f"complement: expected a scalar, got {tuple(complement.shape)}")
+        if not (bool(torch.isfinite(pattern).all()) and bool(torch.isfinite(complement))):
+            raise ValueError("pattern, complement: expected finite numbers")
+        object.__setattr__(self, "pattern", pattern)
+        object.__setattr__(self, "complement", complement)
+
+    @classmethod
+    def zero(cls, mixture: MultiTokenGMM) -> ReducedWeight:
+        """Return the start of training, W = 0."""
+        size = mixture.n_patterns
+        zero = torch.zeros((), dtype=torch.float64)
+        return cls(torch.zeros(size, size, dtype=torch.float64), zero)
+
+    @classmethod
+    def from_full(cls, weight: Tensor, mixture: MultiTokenGMM) -> tuple[ReducedWeight, float]:
+        """Project a full weight ``[d, d]`` on the family.
+
+        Returns the projection and the Frobenius norm of what is left over.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, or the patterns are not orthogonal with equal norms.
+        """
+        if tuple(weight.shape) != (mixture.dim, mixture.dim):
+            raise ValueError(
+                f"weight: expected shape {(mixture.dim, mixture.dim)}, got {tuple(weight.shape)}"
+            )
+        full = weight.detach().to("cpu", torch.float64)
+        unit = mixture.means / mixture.require_equal_orthogonal("the reduced family")
+        pattern = unit @ full @ unit.T
+        free = mixture.dim - mixture.n_patterns
+        outside = float(full.diagonal().sum() - pattern.diagonal().sum())
+        complement = outside / math.sqrt(free) if free else 0.0
+        reduced = cls(pattern, torch.tensor(complement, dtype=torch.float64))
+        return reduced, float((full - reduced.to_full(mixture)).norm())
+
+    def to_full(self, mixture: MultiTokenGMM) -> Tensor:
+        """Return the full weight, float64 ``[d, d]``."""
+        unit = mixture.means / mixture.require_equal_orthogonal("the reduced family")
+        span = unit.T @ unit
+        complement = torch.eye(mixture.dim, dtype=torch.float64) - span
+        return unit.T @ self.pattern @ unit + self.gamma(mixture) * complement
+
+    def gamma(self, mixture: MultiTokenGMM) -> Tensor:
+        """Return γ, the factor on the complement; 0 where there is no complement."""
+        free = mixture.dim - mixture.n_patterns
+        return self.complement / math.sqrt(free) if free else torch.zeros_like(self.complement)
+
+    def check_fits(self, mixture: MultiTokenGMM) -> None:
+        """Raise ``ValueError`` unless the weight has the number of patterns of the mixture."""
+        if self.pattern.shape[0] != mixture.n_patterns:
+            raise ValueError(
+                f"pattern: expected shape {(mixture.n_patterns, mixture.n_patterns)}, "
+                f"got {tuple(self.pattern.shape)}"
+            )
+
+
+def descend(
+    start: ReducedWeight,
+    loss: Callable[[ReducedWeight], Tensor],
+    steps: int,
+    *,
+    lr: float,
+    optimizer: str = "gd",
+) -> Iterator[tuple[int, ReducedWeight]]:
+    """Gradient descent in the reduced coordinates.
+
+    Parameters
+    ----------
+    loss
+        Differentiable loss of a weight; it may draw fresh randomness at every call.
+    lr
+        Step size of ``optimizer``, ``"gd"`` or ``"adam"``.
+
+    Yields
+    ------
+    tuple[int, ReducedWeight]
+        The step and the weight, from step 0 (the start) to ``steps``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    FloatingPointError
+        If the loss is no longer finite.
+    """
+    if steps < 1:
+        raise ValueError(f"steps: expected at least 1, got {steps}")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer: expected {sorted(OPTIMIZERS)}, got {optimizer!r}")
+    if not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"lr: expected a finite positive number, got {lr}")
+    return _descend(start, loss, steps, lr, optimizer)
+
+
+def _descend(
+    start: ReducedWeight,
+    loss: Callable[[ReducedWeight], Tensor],
+    steps: int,
+    lr: float,
+    optimizer: str,
+) -> Iterator[tuple[int, ReducedWeight]]:
+    pattern = start.pattern.detach().clone().requires_grad_()
+    complement = start.complement.detach().clone().requires_grad_()
+    stepper = OPTIMIZERS[optimizer]([pattern, complement], lr=lr)
+    yield 0, start
+    for step in range(steps):
+        stepper.zero_grad()
+        value = loss(ReducedWeight(pattern, complement))
+        if not bool(torch.isfinite(value)):
+            raise FloatingPointError(
+                f"the loss is {float(value.detach())} at step {step}; "
+                f"a smaller step size than lr={lr:.3g} may help"
+            )
+        value.backward()
+        stepper.step()
+        yield (
+            step + 1,
+            ReducedWeight(pattern.detach().clone(), complement.detach().clone()),
+        )

@@ -1,0 +1,191 @@
+"""Scaling laws: how many tokens and how many steps a given excess risk takes (C4, F2B, F2C)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from gmmtf.effective.head import PLAIN, HeadScalars
+from gmmtf.effective.queries import draw_queries
+from gmmtf.effective.risk import squared_error
+from gmmtf.mixture import MultiTokenGMM
+from gmmtf.reduced import ReducedWeight, descend
+from gmmtf.schedule import NoiseSchedule
+from gmmtf.training import natural_step_size
+
+MAX_TOKENS = 2**60
+"""Largest number of tokens that :func:`tokens_needed` tries."""
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """A fit y = prefactor · x^exponent, with a 95 % confidence interval of the exponent."""
+
+    exponent: float
+    low: float
+    high: float
+    prefactor: float
+
+    def __str__(self) -> str:
+        return f"{self.exponent:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
+    """Fit a power law by least squares on logarithms.
+
+    The interval is Student's, from the scatter about the line; it says how straight the line is,
+    not how far it may be extended.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three points, or a number is not positive and finite.
+    """
+    if len(x) != len(y) or len(x) < 3:
+        raise ValueError(f"x, y: expected at least 3 points each, got {len(x)} and {len(y)}")
+    points = np.array([x, y], dtype=float)
+    if not (np.isfinite(points).all() and (points > 0).all()):
+        raise ValueError("x, y: expected finite positive numbers")
+    fit = stats.linregress(*np.log(points))
+    margin = float(stats.t.ppf(0.975, len(x) - 2)) * float(fit.stderr)
+    slope = float(fit.slope)
+    return PowerLaw(slope, slope - margin, slope + margin, math.exp(float(fit.intercept)))
+
+
+def best_weight(
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: int | None = None,
+    *,
+    head: HeadScalars = PLAIN,
+    start: ReducedWeight | None = None,
+    n_points: int = 2048,
+    seed: int = 0,
+) -> tuple[ReducedWeight, float]:
+    """Minimise the risk over the invariant family, by L-BFGS on the expansion.
+
+    Parameters
+    ----------
+    start
+        Where to begin; None for 8/r² times the identity on the patterns, which already selects.
+
+    Returns
+    -------
+    tuple[ReducedWeight, float]
+        The best weight and its excess risk on the net of ``n_points`` query tokens.
+
+    Raises
+    ------
+    ValueError
+        If the patterns are not orthogonal with equal norms or a time is outside the schedule.
+    """
+    radius = mixture.require_equal_orthogonal("the invariant family")
+    queries = draw_queries(mixture, schedule, t, n_points=n_points, seed=seed)
+    if start is None:
+        identity = torch.eye(mixture.n_patterns, dtype=torch.float64)
+        start = ReducedWeight(8 / radius**2 * identity, torch.zeros((), dtype=torch.float64))
+    # In units of 1/r² the products of tokens, and so the variables, are of order one.
+    pattern = (start.pattern * radius**2).clone().requires_grad_()
+    complement = (start.complement * radius**2).clone().requires_grad_()
+    optimizer = torch.optim.LBFGS(
+        [pattern, complement],
+        max_iter=200,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+
+    def value() -> Tensor:
+        weight = ReducedWeight(pattern / radius**2, complement / radius**2)
+        return (queries.factor * squared_error(weight, queries, head)).mean()
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = value()
+        # The logarithm makes the tolerances relative: excess risks span many decades.
+        torch.autograd.backward(torch.log(loss))
+        return float(torch.log(loss.detach()))
+
+    optimizer.step(closure)
+    best = ReducedWeight(pattern.detach() / radius**2, complement.detach() / radius**2)
+    return best, float(value().detach())
+
+
+def tokens_needed(
+    target: float,
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: int | None = None,
+    *,
+    head: HeadScalars = PLAIN,
+) -> float:
+    """Tokens per data point with which the best head of the family has excess risk ``target``.
+
+    Solved by bisection in log N to one part in a thousand; not rounded to an integer. The
+    mixture's own number of tokens is not used. ``inf`` if even ``MAX_TOKENS`` tokens do not
+    suffice, as below the floor that the tilt leaves.
+
+    Raises
+    ------
+    ValueError
+        If ``target`` is not positive, or as :func:`best_weight`.
+    """
+    if not target > 0:
+        raise ValueError(f"target: expected a positive number, got {target}")
+
+    def excess(n: int) -> float:
+        return best_weight(replace(mixture, n_tokens=n), schedule, t, head=head)[1]
+
+    low, high = 2, 4
+    while excess(high) > target:
+        low, high = high, 2 * high
+        if high > MAX_TOKENS:
+            return math.inf
+    return _bisect(excess, target, low, high)
+
+
+def _bisect(excess: Callable[[int], float], target: float, low: int, high: int) -> float:
+    """Where the excess crosses the target, interpolated in log-log between neighbouring N."""
+    while high - low > max(1, low // 500):
+        middle = round(math.sqrt(low * high))
+        middle = min(max(middle, low + 1), high - 1)
+        low, high = (middle, high) if excess(middle) > target else (low, middle)
+    at_low, at_high = math.log(excess(low)), math.log(excess(high))
+    share = (at_low - math.log(target)) / (at_low - at_high)
+    return float(low * (high / low) ** min(max(share, 0.0), 1.0))
+
+
+def steps_needed(
+    reached: Callable[[ReducedWeight], bool],
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    *,
+    lr: float | None = None,
+    max_steps: int = 10_000,
+    n_points: int = 1024,
+    seed: int = 0,
+) -> int | None:
+    """Steps of gradient descent from W = 0 until ``reached(weight)``; None if never.
+
+    Descends on the expansion, on one net of query tokens.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+    """
+    queries = draw_queries(mixture, schedule, n_points=n_points, seed=seed)
+
+    def loss(weight: ReducedWeight) -> Tensor:
+        return (queries.factor * squared_error(weight, queries)).mean()
+
+    rate = natural_step_size(mixture) if lr is None else lr
+    for step, weight in descend(ReducedWeight.zero(mixture), loss, max_steps, lr=rate):
+        if reached(weight):
+            return step
+    return None

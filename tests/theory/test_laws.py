@@ -1,0 +1,112 @@
+"""Closed-form laws against simulation and against the effective picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gmmtf import MultiTokenGMM, NoiseSchedule, effective, laws, mmse
+from gmmtf.noise import standard_normal
+from gmmtf.reduced import ReducedWeight
+
+SCHEDULE = NoiseSchedule.linear(1000)
+SKEWED = (0.1, 0.2, 0.3, 0.4)
+
+
+def mixture_of(**changes: object) -> MultiTokenGMM:
+    base = MultiTokenGMM(n_patterns=4, dim=32, n_tokens=24, radius=6.0, sigma=0.3, weights=SKEWED)
+    return replace(base, **changes)
+
+
+@pytest.mark.parametrize("t", [None, 30, 600])
+def test_start_risk_is_the_exact_risk_at_zero(t):
+    mixture = mixture_of()
+    exact = effective.risk(
+        ReducedWeight.zero(mixture), mixture, SCHEDULE, t, method="integral", n_points=1024
+    )
+    oracle = mmse.oracle_risk(mixture, SCHEDULE, t)
+    expected = laws.start_risk(mixture, SCHEDULE, t)
+    assert exact.loss.value - oracle == pytest.approx(
+        expected, rel=1e-3, abs=5 * exact.loss.standard_error
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"n_active": 2, "weights": None}, {"n_tokens": 3}])
+def test_expected_distinct_against_draws(changes):
+    mixture = mixture_of(**changes)
+    labels, _ = mixture.sample_labels(20_000, torch.Generator().manual_seed(0))
+    counts = torch.nn.functional.one_hot(labels, 4).sum(1).gt(0).sum(1).double()
+    error = float(counts.std()) / math.sqrt(len(counts))
+    assert abs(laws.expected_distinct(mixture) - float(counts.mean())) < 4 * error + 1e-4
+
+
+def test_mean_denoising_is_the_excess_of_perfect_selection():
+    mixture, t = mixture_of(n_tokens=12), 200
+    generator = torch.Generator().manual_seed(0)
+    x_0, labels, _ = mixture.sample(4000, generator, torch.float64)
+    times = torch.full((4000,), t)
+    noise = standard_normal(x_0.shape, generator, torch.float64)
+    x_t = SCHEDULE.add_noise(x_0, times, noise)
+    same = (labels[:, :, None] == labels[:, None, :]).double()
+    attention = same / same.sum(-1, keepdim=True)
+    level = mmse.noise_level(mixture, SCHEDULE, times).for_tokens(x_t)
+    estimate = level.gain * (x_t - attention @ x_t)
+    oracle = mmse.OracleDenoiser(mixture, SCHEDULE)(x_t, times, labels)
+    squares = (estimate - oracle).square().flatten(1).mean(1)
+    error = float(squares.std()) / math.sqrt(len(squares))
+    assert abs(laws.mean_denoising_excess(mixture, SCHEDULE, t) - float(squares.mean())) < 4 * error
+
+
+@pytest.mark.parametrize(("n_active", "weights"), [(None, SKEWED), (2, None)])
+def test_tilt_floor_is_what_is_left_with_many_tokens_and_large_patterns(n_active, weights):
+    mixture = MultiTokenGMM(
+        n_patterns=4,
+        dim=32,
+        n_tokens=10**12,
+        radius=40.0,
+        sigma=0.3,
+        weights=weights,
+        n_active=n_active,
+    )
+    pattern = torch.diag(torch.tensor([30.0, 40.0, 35.0, 45.0], dtype=torch.float64)) / 40.0**2
+    weight = ReducedWeight(pattern, torch.tensor(0.02, dtype=torch.float64))
+    t = 300
+    plain = effective.risk(weight, mixture, SCHEDULE, t).excess_risk.value
+    floor = laws.tilt_floor(weight, mixture, SCHEDULE, t)
+    assert plain == pytest.approx(floor, rel=0.01)
+    corrected = effective.risk(
+        weight, mixture, SCHEDULE, t, head=effective.HeadScalars(tilt_correction=1.0)
+    ).excess_risk.value
+    assert corrected < 1e-3 * floor
+
+
+def test_a_value_matrix_on_the_span_cuts_mean_denoising_by_the_dimension_ratio():
+    """Theory result 7: the averaged noise outside the span is M/d smaller by projection."""
+    mixture = MultiTokenGMM(n_patterns=4, dim=64, n_tokens=4096, radius=40.0, sigma=0.3)
+    weight = ReducedWeight(15.0 / 40.0**2 * torch.eye(4, dtype=torch.float64), torch.tensor(0.0))
+    corrected = {"tilt_correction": 1.0}
+    t = 100
+    plain, projected = (
+        effective.risk(
+            weight,
+            mixture,
+            SCHEDULE,
+            t,
+            head=effective.HeadScalars(value_complement=value, **corrected),
+        ).excess_risk.value
+        for value in (1.0, 0.0)
+    )
+    assert projected / plain == pytest.approx(4 / 64, rel=0.05)
+
+
+def test_laws_refuse_what_they_do_not_cover():
+    with pytest.raises(ValueError, match="n_active"):
+        laws.start_risk(mixture_of(n_active=2), SCHEDULE)
+    for law in (laws.expected_distinct, lambda m: laws.mean_denoising_excess(m, SCHEDULE)):
+        with pytest.raises(ValueError, match="weights"):
+            law(mixture_of(n_active=2))
+    with pytest.raises(ValueError, match="t:"):
+        laws.mean_denoising_excess(mixture_of(), SCHEDULE, 1000)
