@@ -6,9 +6,9 @@ import warnings
 
 import pytest
 import torch
-from theory.grid import SCHEDULE, Setting, settings
 
 from gmmtf import AttentionDenoiser, effective, mmse, objective, population
+from theory.grid import SCHEDULE, Setting, settings
 
 GRID = settings()
 

@@ -1,4 +1,4 @@
-"""The integral against direct quadrature, the expansion against the integral, and their gradients."""
+"""The integral against direct quadrature, the expansion against it, and their gradients."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def test_integral_with_one_other_token_is_a_one_dimensional_mean(strength, head)
     _, found = both(weight, mixture, head, n_points=8)
     queries = draw_queries(mixture, SCHEDULE, TIME, n_points=8)
     for q in range(8):
-        own = float(queries.token[q, 0])
-        deviation = float(queries.level.variance[q, 0]) ** 0.5
-        mean, target = float(queries.reach[q, 0]), float(queries.target[q, 0])
+        own = float(queries.token[0, q])
+        deviation = float(queries.level.variance[q]) ** 0.5
+        mean, target = float(queries.reach[q]), float(queries.target[0, q])
 
         def error_square(g: float) -> float:
             other = mean + deviation * g  # noqa: B023 - used within this turn of the loop
@@ -69,13 +69,13 @@ def test_integral_with_two_other_tokens_is_a_two_dimensional_mean():
     nodes, mass = np.polynomial.hermite_e.hermegauss(120)
     mass = mass / mass.sum()
     for q in range(4):
-        own = float(queries.token[q, 0])
-        others = float(queries.reach[q, 0]) + float(queries.level.variance[q, 0]) ** 0.5 * nodes
+        own = float(queries.token[0, q])
+        others = float(queries.reach[q]) + float(queries.level.variance[q]) ** 0.5 * nodes
         first, second = np.meshgrid(others, others)
         tokens = np.stack([np.full_like(first, own), first, second])
         weights = np.exp(strength * own * (tokens - own))
         average = (weights * tokens).sum(0) / weights.sum(0)
-        expected = float(mass @ (average - float(queries.target[q, 0])) ** 2 @ mass)
+        expected = float(mass @ (average - float(queries.target[0, q])) ** 2 @ mass)
         assert float(found[q]) == pytest.approx(expected, rel=1e-5)
 
 

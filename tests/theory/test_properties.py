@@ -72,11 +72,11 @@ def test_mixtures_are_made_or_refused(arguments):
 @TRIES
 def test_bayes_risks_are_finite(arguments, t):
     mixture = MultiTokenGMM(**{**arguments, "n_tokens": min(arguments["n_tokens"], 4)})
-    try:
-        found = mmse.bayes_risk(mixture, SCHEDULE, t, n_points=32)
-    except ValueError as error:
-        assert t is not None and not 0 <= t < 50, error
+    if t is not None and not 0 <= t < SCHEDULE.n_steps:
+        with pytest.raises(ValueError, match=r"^t:"):
+            mmse.bayes_risk(mixture, SCHEDULE, t, n_points=32)
         return
+    found = mmse.bayes_risk(mixture, SCHEDULE, t, n_points=32)
     assert finite(found.value, found.standard_error)
     assert found.value >= mmse.oracle_risk(mixture, SCHEDULE, t) - 1e-12
 
@@ -139,20 +139,20 @@ def test_other_geometries_are_refused_by_name():
     slanted = MultiTokenGMM.from_patterns(
         torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]), n_tokens=4, sigma=0.3
     )
-    with pytest.raises(ValueError, match="^patterns:"):
+    with pytest.raises(ValueError, match=r"^patterns:"):
         effective.risk(ReducedWeight.zero(slanted), slanted, SCHEDULE)
-    with pytest.raises(ValueError, match="^patterns:"):
+    with pytest.raises(ValueError, match=r"^patterns:"):
         exact_descent_direction(slanted, SCHEDULE)
 
 
 def test_weights_of_another_size_or_not_finite_are_refused():
     mixture = MultiTokenGMM(n_patterns=2, dim=4, n_tokens=5, radius=2.0, sigma=0.5)
     three = ReducedWeight(torch.eye(3), torch.tensor(0.0))
-    with pytest.raises(ValueError, match="^pattern:"):
+    with pytest.raises(ValueError, match=r"^pattern:"):
         effective.risk(three, mixture, SCHEDULE)
     with pytest.raises(ValueError, match="finite"):
         ReducedWeight(torch.full((2, 2), math.nan), torch.tensor(0.0))
-    with pytest.raises(ValueError, match="^value_span:"):
+    with pytest.raises(ValueError, match=r"^value_span:"):
         effective.HeadScalars(value_span=math.inf)
 
 

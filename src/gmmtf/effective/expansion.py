@@ -32,11 +32,11 @@ class Expanded(NamedTuple):
     dispersion: Tensor
 
 
-class _Tilted(NamedTuple):
-    """Moments under the weight ω^j about the limit T of the attention average.
+class _Moments(NamedTuple):
+    """Moments of another token under the weights ω² and ω³, about the limit T of the average.
 
-    ``mass``: E ω^j ``[Q]``; ``mean``: E[ω^j (x - T)] ``[Q, M + 1]``; ``square``:
-    E[ω^j ‖V(x - T)‖²] ``[Q]``.
+    The first axis is the power, 2 or 3. ``mass``: E ω^j ``[2, Q]``; ``mean``: E[ω^j (x - T)]
+    ``[2, M + 1, Q]``; ``square``: E[ω^j ‖V(x - T)‖²] ``[2, Q]``.
     """
 
     mass: Tensor
@@ -47,80 +47,70 @@ class _Tilted(NamedTuple):
 def expand(scores: Scores, output: Output, queries: Queries) -> Expanded:
     """Second-order expansion of E‖V y + offset‖² for each query."""
     n = float(queries.mixture.n_tokens - 1)
-    log_mass, limit, tilted = _moments(scores, output, queries)
+    log_mass, limit, moments = _moments(scores, output, queries)
     own = torch.exp((scores.own - log_mass).clamp(max=700.0)) / n
-    keep = (1 / (1 + own))[:, None]
+    keep = 1 / (1 + own)
     # Where the average would be if the others stood exactly at their limit: the query pulls it.
-    centre = keep * limit + (1 - keep) * queries.token
-    base = output.value * centre + output.offset
-    pull = limit - centre
-    mean_1, mean_2, square_1, square_2 = _ratio(tilted, pull, output.value, keep, n)
-    bias = output.value * base
-    first = base.square().sum(1) + 2 * (bias * mean_1).sum(1) + square_1
-    mean_part = 2 * (bias * mean_2).sum(1)
+    pull = (1 - keep) * (limit - queries.token)
+    base = output.apply(limit - pull) + output.offset
+    mean_1, mean_2, square_1, square_2 = _ratio(moments, pull, output, keep, n)
+    bias = 2 * output.apply(base)
+    first = base.square().sum(0) + (bias * mean_1).sum(0) + square_1
+    mean_part = (bias * mean_2).sum(0)
     # A negative correction of a square is resummed, x -> x/(1 - x/s), so the square stays positive.
-    resummed = square_1 * square_2 / (square_1 - square_2.clamp(max=0)).clamp(min=1e-300)
-    square_part = torch.where(square_2 > 0, square_2, resummed)
-    last_order = mean_part.abs() + square_2.abs()
-    return Expanded(first + mean_part + square_part, last_order, tilted[0].mass / n)
+    negative = square_2.clamp(max=0)
+    resummed = square_1 * negative / (square_1 - negative).clamp(min=1e-300)
+    square = first + mean_part + square_2.clamp(min=0) + resummed
+    last_order = (mean_part.abs() + square_2.abs()).detach()
+    return Expanded(square, last_order, moments.mass[0].detach() / n)
 
 
-def _moments(
-    scores: Scores, output: Output, queries: Queries
-) -> tuple[Tensor, Tensor, tuple[_Tilted, _Tilted]]:
+def _moments(scores: Scores, output: Output, queries: Queries) -> tuple[Tensor, Tensor, _Moments]:
     """Return log E e^{score}, the limit T of the average, and the moments under ω² and ω³."""
-    variance = queries.level.variance
-    size = queries.mixture.n_patterns
-    powers = [queries.log_weights + j * scores.shifts for j in (1, 2, 3)]
-    logs = [torch.logsumexp(power, 1) for power in powers]
-    labels = [torch.softmax(power, 1) for power in powers]
-    drift = variance * scores.tilt
-    limit = drift + torch.nn.functional.pad(queries.reach * labels[0], (0, 1))
-    span = output.value[0]
-    isotropic = variance[:, 0] * output.trace
-    drift_square = (output.value * drift).square().sum(1)
-    reach = queries.reach[:, 0]
-    own_square = labels[0].square().sum(1)
-    tilted = []
-    for j in (2, 3):
-        log_ratio = (j * j - j) / 2 * scores.variance + logs[j - 1] - j * logs[0]
-        # The cap keeps products of moments finite where the expansion fails anyway.
-        mass = torch.exp(log_ratio.clamp(max=_LOG_MASS_CAP))
-        moved = queries.reach * (labels[j - 1] - labels[0])
-        mean = (j - 1) * drift + torch.nn.functional.pad(moved, (0, 1))
-        overlap = (labels[j - 1] * labels[0]).sum(1)
-        square = (
-            (span * reach) ** 2 * (1 - 2 * overlap + own_square)
-            + 2 * (j - 1) * span**2 * (moved * drift[:, :size]).sum(1)
-            + (j - 1) ** 2 * drift_square
-            + isotropic
-        )
-        tilted.append(_Tilted(mass, mass[:, None] * mean, mass * square))
-    return logs[0] + scores.variance / 2, limit, (tilted[0], tilted[1])
+    power = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)[:, None, None]
+    weighted = queries.log_weights + power * scores.shifts
+    logs = torch.logsumexp(weighted, 1)  # [3, Q]
+    labels = torch.exp(weighted - logs[:, None])  # [3, M, Q]
+    drift = queries.level.variance * scores.tilt
+    zero = torch.zeros_like(drift[:1])
+    limit = drift + torch.cat([queries.reach * labels[0], zero])
+    j = power[1:, 0]
+    log_ratio = (j * j - j) / 2 * scores.variance + logs[1:] - j * logs[0]
+    # The cap keeps products of moments finite where the expansion fails anyway.
+    mass = torch.exp(log_ratio.clamp(max=_LOG_MASS_CAP))
+    moved = torch.cat([queries.reach * (labels[1:] - labels[0]), zero.expand(2, 1, -1)], 1)
+    mean = power[1:] * drift - drift + moved
+    # Around its own mean a component adds V²τ² and its label the variance of a scaled pattern.
+    span_square = (output.span * queries.reach) ** 2
+    scatter = span_square * (1 - labels[1:].square().sum(1))
+    isotropic = queries.level.variance * output.trace
+    square = output.apply(mean).square().sum(1) + scatter + isotropic
+    moments = _Moments(mass, mass[:, None] * mean, mass * square)
+    return logs[0] + scores.variance / 2, limit, moments
 
 
 def _ratio(
-    tilted: tuple[_Tilted, _Tilted], pull: Tensor, value: Tensor, keep: Tensor, n: float
+    moments: _Moments, pull: Tensor, output: Output, keep: Tensor, n: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean and mean square, orders 1/n and 1/n², of the average about its centre.
 
     The deviation is ``keep * S / (1 + keep * δ)`` with S the mean of η = ω(x-T) + (ω-1) pull and δ
     that of ω - 1, both of mean zero. Means are returned as vectors; squares are of V times it.
     """
-    two, three = tilted
-    spread = two.mass - 1
-    skew = three.mass - 3 * two.mass + 2
-    mixed = three.mean - 2 * two.mean
-    cross = two.mean + spread[:, None] * pull  # E[η(ω-1)]
-    cross_2 = mixed + skew[:, None] * pull  # E[η(ω-1)²]
-    pulled = value**2 * pull
-    pull_square = (pulled * pull).sum(1)
-    square = two.square + 2 * (two.mean * pulled).sum(1) + spread * pull_square  # E‖Vη‖²
-    cubic = three.square - two.square + 2 * (mixed * pulled).sum(1) + skew * pull_square
-    k = keep[:, 0]
-    mean_1 = -(keep**2) * cross / n
-    mean_2 = (keep**3 * cross_2 - 3 * keep**4 * spread[:, None] * cross) / n**2
-    square_1 = k**2 * square / n
-    cross_square = (value * cross).square().sum(1)
-    square_2 = -2 * k**3 * cubic + 3 * k**4 * (square * spread + 2 * cross_square)
-    return mean_1, mean_2, square_1, square_2 / n**2
+    spread = moments.mass[0] - 1
+    skew = moments.mass[1] - 3 * moments.mass[0] + 2
+    mixed = moments.mean[1] - 2 * moments.mean[0]
+    cross = moments.mean[0] + spread * pull  # E[η(ω-1)]
+    cross_2 = mixed + skew * pull  # E[η(ω-1)²]
+    pulled = 2 * output.apply(output.apply(pull))
+    pull_square = (pulled * pull).sum(0) / 2
+    # E‖Vη‖² and E[‖Vη‖²(ω-1)]
+    square = moments.square[0] + (moments.mean[0] * pulled).sum(0) + spread * pull_square
+    cubic = moments.square[1] - moments.square[0] + (mixed * pulled).sum(0) + skew * pull_square
+    share = keep / n
+    mean_1 = -(keep * share) * cross
+    mean_2 = (keep * share**2) * cross_2 + (3 * share * spread) * (keep * mean_1)
+    square_1 = keep * share * square
+    cross_square = output.apply(cross).square().sum(0)
+    square_2 = share**2 * keep * (3 * keep * (square * spread + 2 * cross_square) - 2 * cubic)
+    return mean_1, mean_2, square_1, square_2

@@ -45,14 +45,14 @@ class _Weights(NamedTuple):
 def integrate(scores: Scores, output: Output, queries: Queries) -> Integrated:
     """Exact E‖V y + offset‖² for each query, up to quadrature."""
     n = float(queries.mixture.n_tokens - 1)
-    log_mass = torch.logsumexp(queries.log_weights + scores.shifts, 1) + scores.variance / 2
+    log_mass = torch.logsumexp(queries.log_weights + scores.shifts, 0) + scores.variance / 2
     scale = torch.maximum(log_mass + math.log(n), scores.own).detach()
     weights = _quadrature(scores, queries, scale)
     own = torch.exp(scores.own - scale)
     lam, step = _lambda_nodes(weights, own, n)
     one, power = _transforms(weights, lam)
     first, second = _token_moments(power, lam, scores, output, queries)
-    own_vector = output.value * queries.token + output.offset
+    own_vector = (output.apply(queries.token) + output.offset).T
     log_phi = torch.log1p(-one)
     damping = -lam * own[:, None]
     phi = [torch.exp((n - j) * log_phi + damping) for j in range(3)]
@@ -85,8 +85,8 @@ def _quadrature(scores: Scores, queries: Queries, scale: Tensor) -> _Weights:
     width = (2 * _SCORE_RANGE + 4 * deviation.detach()) / count
     nodes = low + width[:, None] * (torch.arange(count, dtype=torch.float64) + 0.5)
     mass = torch.exp(-(nodes**2) / 2) / math.sqrt(2 * math.pi) * width[:, None]
-    log_values = scores.shifts[:, :, None] + (deviation[:, None] * nodes)[:, None, :]
-    masses = queries.log_weights.exp()[:, :, None] * mass[:, None, :]
+    log_values = scores.shifts.T[:, :, None] + (deviation[:, None] * nodes)[:, None, :]
+    masses = queries.log_weights.exp().T[:, :, None] * mass[:, None, :]
     # Beyond the cap e^{-λw} is zero for every λ that matters, and w⁴ would overflow.
     values = torch.exp((log_values - scale[:, None, None]).clamp(max=150.0))
     return _Weights(values, masses)
@@ -144,20 +144,21 @@ def _token_moments(
     x become derivatives of w^j e^{-λw} in the score.
     """
     lam = lam[:, :, None]
-    variance = queries.level.variance
-    drift = output.value * (variance * scores.tilt)
-    reach = output.value[0] * queries.reach
+    variance = queries.level.variance[:, None]
+    drift = output.apply(queries.level.variance * scores.tilt).T
+    offset = output.offset.T
+    reach = (output.span * queries.reach)[:, None]
     slope_1 = (power[1] - lam * power[2]).sum(-1)
     first = (
         torch.nn.functional.pad(reach[:, :, None] * power[1], (0, 1))
-        + power[1].sum(-1, keepdim=True) * output.offset[:, None]
+        + power[1].sum(-1, keepdim=True) * offset[:, None]
         + slope_1[..., None] * drift[:, None]
     )
     slope_2 = 2 * power[2] - lam * power[3]
     bend_2 = (4 * power[2] - 5 * lam * power[3] + lam**2 * power[4]).sum(-1)
-    span_offset = output.offset[:, :-1]
-    squares = reach**2 + 2 * reach * span_offset + output.offset.square().sum(1, keepdim=True)
-    along = reach * drift[:, :-1] + (output.offset * drift).sum(1, keepdim=True)
+    span_offset = offset[:, :-1]
+    squares = reach**2 + 2 * reach * span_offset + offset.square().sum(1, keepdim=True)
+    along = reach * drift[:, :-1] + (offset * drift).sum(1, keepdim=True)
     second = (
         (power[2] * (squares + variance * output.trace)[:, None]).sum(-1)
         + 2 * (slope_2 * along[:, None]).sum(-1)

@@ -28,23 +28,24 @@ class Queries:
     """Q equally weighted query tokens of a mixture, float64.
 
     Vectors of R^d are held in M + 1 coordinates: along the patterns, and along the query's own
-    complement part. Every mean that occurs lies in their span.
+    complement part. Every mean that occurs lies in their span. Coordinates come first and queries
+    last, which is the fast order for arithmetic on many queries.
 
     Attributes
     ----------
     mixture
         The data law.
     level
-        Noise level of each query, entries of shape ``[Q, 1]``.
+        Noise level of each query, entries of shape ``[Q]``.
     alpha_bar
         ᾱ of each query, ``[Q]``.
     token
-        The query x_n in M + 1 coordinates, ``[Q, M + 1]``.
+        The query x_n in M + 1 coordinates, ``[M + 1, Q]``.
     target
-        √ᾱ times the posterior mean of its pattern, ``[Q, M + 1]``. For K < M the posterior is given
+        √ᾱ times the posterior mean of its pattern, ``[M + 1, Q]``. For K < M the posterior is given
         the active set, which many tokens reveal.
     log_weights
-        Log probabilities of the other tokens' labels, ``[Q, M]``; -inf outside the active set.
+        Log probabilities of the other tokens' labels, ``[M, Q]``; -inf outside the active set.
     gap
         Posterior variance of the pattern times ᾱ, ``[Q]``: what the target itself misses.
     """
@@ -59,25 +60,25 @@ class Queries:
 
     @cached_property
     def reach(self) -> Tensor:
-        """√ᾱ r, the length of a scaled pattern, ``[Q, 1]``."""
+        """√ᾱ r, the length of a scaled pattern, ``[Q]``."""
         return self.level.signal * self.mixture.require_equal_orthogonal("the effective picture")
 
     @cached_property
     def factor(self) -> Tensor:
         """c²/d, from the squared error of √ᾱ m_n to the risk per coordinate, ``[Q]``."""
-        return self.level.gain[:, 0] ** 2 / self.mixture.dim
+        return self.level.gain**2 / self.mixture.dim
 
     def parts(self, size: int) -> Iterator[Queries]:
         """Yield the queries ``size`` at a time."""
-        for start in range(0, len(self.token), size):
+        for start in range(0, len(self.alpha_bar), size):
             which = slice(start, start + size)
             yield Queries(
                 mixture=self.mixture,
                 level=Level(*(value[which] for value in self.level)),
                 alpha_bar=self.alpha_bar[which],
-                token=self.token[which],
-                target=self.target[which],
-                log_weights=self.log_weights[which],
+                token=self.token[:, which],
+                target=self.target[:, which],
+                log_weights=self.log_weights[:, which],
                 gap=self.gap[which],
             )
 
@@ -120,26 +121,26 @@ def draw_queries(
     net = sobol.random_base2((n_points - 1).bit_length()).clip(1e-15, 1 - 1e-15)
     uniform = torch.from_numpy(net)
     times = _times(schedule, t, uniform[:, 0])
-    log_weights = mixture.probabilities.log().expand(len(net), size)
+    log_weights = mixture.probabilities.log()[:, None].expand(size, len(net))
     if coupled:
-        inactive = uniform[:, size + 3 :].argsort(1).argsort(1) >= mixture.k
-        log_weights = log_weights.masked_fill(inactive, -torch.inf).log_softmax(1)
-    labels = (uniform[:, 1:2] >= log_weights.exp().cumsum(1)[:, :-1]).sum(1)
-    level = Level(*(value[:, None] for value in noise_level(mixture, schedule, times)))
-    span = level.variance.sqrt() * torch.from_numpy(ndtri(net[:, 3 : size + 3]))
-    span = span + level.signal * radius * torch.nn.functional.one_hot(labels, size)
-    rest = level.variance.sqrt() * _chi(mixture.dim - size, net[:, 2:3])
-    probabilities = torch.softmax(log_weights + level.signal * radius * span / level.variance, 1)
-    zero = torch.zeros(len(net), 1, dtype=torch.float64)
+        inactive = uniform[:, size + 3 :].T.argsort(0).argsort(0) >= mixture.k
+        log_weights = log_weights.masked_fill(inactive, -torch.inf).log_softmax(0)
+    labels = (uniform[:, 1] >= log_weights.exp().cumsum(0)[:-1]).sum(0)
+    level = noise_level(mixture, schedule, times)
+    span = level.variance.sqrt() * torch.from_numpy(ndtri(net[:, 3 : size + 3])).T
+    span = span + level.signal * radius * torch.nn.functional.one_hot(labels, size).T
+    rest = level.variance.sqrt() * _chi(mixture.dim - size, net[:, 2])
+    probabilities = torch.softmax(log_weights + level.signal * radius * span / level.variance, 0)
+    scaled = level.signal * radius * probabilities
     alpha_bar = schedule.alpha_bar(times)
     return Queries(
         mixture=mixture,
         level=level,
         alpha_bar=alpha_bar,
-        token=torch.cat([span, rest], 1),
-        target=torch.cat([level.signal * radius * probabilities, zero], 1),
-        log_weights=log_weights,
-        gap=alpha_bar * radius**2 * (1 - probabilities.square().sum(1)),
+        token=torch.cat([span, rest[None]]).contiguous(),
+        target=torch.cat([scaled, torch.zeros_like(rest)[None]]).contiguous(),
+        log_weights=log_weights.contiguous(),
+        gap=alpha_bar * radius**2 * (1 - probabilities.square().sum(0)),
     )
 
 
