@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from gmmtf.estimate import Estimate
 from gmmtf.plotting.style import COLOURS, PATTERN_COLOURS, WIDTH
@@ -108,8 +108,12 @@ def _panel(axis: Axes, panel: Panel) -> None:
         colour = colours[name] if shared else COLOURS["theory"]
         axis.plot(x, y, "--", color=colour, label=None if shared else name)
     axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel, xscale="log")
+    ticks = sorted({value for x, _ in panel.points.values() for value in x})
+    axis.set_xticks(ticks, [f"{value:g}" for value in ticks], fontsize="small")
     axis.xaxis.set_minor_formatter(NullFormatter())
     if panel.log_y:
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.yaxis.set_minor_formatter(NullFormatter())
-    axis.legend()
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")
