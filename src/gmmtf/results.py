@@ -133,9 +133,11 @@ def verify(checks: Sequence[Check]) -> None:
         value = f"{check.value:.3g}" if check.shown else "-"
         rows.append((check.claim, value, check.required, "holds" if check.holds else "FAILS"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        print("  ".join([*cells, row[3]]).rstrip())
+        lines.append("  ".join([*cells, row[3]]).rstrip())
+    print("\n".join(lines))  # one write, so that a notebook stores one output
     failed = [f"{c.claim}: {c.value:.6g}, required {c.required}" for c in checks if not c.holds]
     if failed:
         raise AssertionError("claims that do not hold: " + "; ".join(failed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from gmmtf.effective.head import PLAIN, HeadScalars
 from gmmtf.effective.queries import draw_queries
-from gmmtf.effective.risk import squared_error
+from gmmtf.effective.risk import ValidityWarning, risk, squared_error
 from gmmtf.mixture import MultiTokenGMM
 from gmmtf.reduced import ReducedWeight, descend
 from gmmtf.schedule import NoiseSchedule
@@ -21,6 +22,8 @@ from gmmtf.training import natural_step_size
 
 MAX_TOKENS = 2**60
 """Largest number of tokens that :func:`tokens_needed` tries."""
+
+_MEANINGLESS = 1e3  # stands for the logarithm of a risk that is not a number
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def best_weight(
     Raises
     ------
     ValueError
-        If the patterns are not orthogonal with equal norms or a time is outside the schedule.
+        If the patterns are not orthogonal with equal norms, a time is outside the schedule, or the
+        expansion does not hold at the weight found.
     """
     radius = mixture.require_equal_orthogonal("the invariant family")
     queries = draw_queries(mixture, schedule, t, n_points=n_points, seed=seed)
@@ -107,13 +111,26 @@ def best_weight(
     def closure() -> float:
         optimizer.zero_grad()
         loss = value()
+        if not 0 < float(loss.detach()) < math.inf:
+            # The search stepped to where the expansion is meaningless: make it turn back.
+            pattern.grad, complement.grad = torch.zeros_like(pattern), torch.zeros_like(complement)
+            return _MEANINGLESS
         # The logarithm makes the tolerances relative: excess risks span many decades.
         torch.autograd.backward(torch.log(loss))
         return float(torch.log(loss.detach()))
 
     optimizer.step(closure)
     best = ReducedWeight(pattern.detach() / radius**2, complement.detach() / radius**2)
-    return best, float(value().detach())
+    found = float(value().detach())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ValidityWarning)
+        checked = risk(best, mixture, schedule, t, head=head, n_points=256, seed=seed + 1)
+    if not (checked.holds and 0 < found < math.inf):
+        raise ValueError(
+            f"n_tokens: with {mixture.n_tokens} tokens the expansion does not hold at the best "
+            f"weight found (last order {checked.validity:.2g} of the risk)"
+        )
+    return best, found
 
 
 def tokens_needed(
@@ -127,7 +144,8 @@ def tokens_needed(
     """Tokens per data point with which the best head of the family has excess risk ``target``.
 
     Solved by bisection in log N to one part in a thousand; not rounded to an integer. The
-    mixture's own number of tokens is not used. ``inf`` if even ``MAX_TOKENS`` tokens do not
+    mixture's own number of tokens is not used. Numbers of tokens with which the expansion does not
+    hold at the best weight count as too few. ``inf`` if even ``MAX_TOKENS`` tokens do not
     suffice, as below the floor that the tilt leaves.
 
     Raises
@@ -139,7 +157,12 @@ def tokens_needed(
         raise ValueError(f"target: expected a positive number, got {target}")
 
     def excess(n: int) -> float:
-        return best_weight(replace(mixture, n_tokens=n), schedule, t, head=head)[1]
+        try:
+            return best_weight(replace(mixture, n_tokens=n), schedule, t, head=head)[1]
+        except ValueError as error:
+            if str(error).startswith("n_tokens"):
+                return math.inf
+            raise
 
     low, high = 2, 4
     while excess(high) > target:
@@ -156,6 +179,8 @@ def _bisect(excess: Callable[[int], float], target: float, low: int, high: int) 
         middle = min(max(middle, low + 1), high - 1)
         low, high = (middle, high) if excess(middle) > target else (low, middle)
     at_low, at_high = math.log(excess(low)), math.log(excess(high))
+    if math.isinf(at_low):
+        return float(high)
     share = (at_low - math.log(target)) / (at_low - at_high)
     return float(low * (high / low) ** min(max(share, 0.0), 1.0))
 
