@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from benchmarks.timing import Spread, Work, seconds, speedup
@@ -44,13 +47,22 @@ def _effective_step(mixture: MultiTokenGMM, n_points: int = 512) -> Work:
     On a net of 512 query tokens the risk is within about one percent.
     """
     queries = draw_queries(mixture, SCHEDULE, n_points=n_points)
-    pattern = torch.eye(mixture.n_patterns, dtype=torch.float64).mul_(0.05).requires_grad_()
+    return _descent_step(
+        mixture, 0.05, lambda weight: (queries.factor * squared_error(weight, queries)).mean()
+    )
+
+
+def _descent_step(
+    mixture: MultiTokenGMM, strength: float, loss: Callable[[ReducedWeight], Tensor]
+) -> Work:
+    """Return a step of gradient descent in reduced coordinates, from ``strength`` times I."""
+    pattern = strength * torch.eye(mixture.n_patterns, dtype=torch.float64)
+    pattern.requires_grad_()
     complement = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
     def step() -> None:
-        weight = ReducedWeight(pattern, complement)
-        loss = (queries.factor * squared_error(weight, queries)).mean()
-        gradients = torch.autograd.grad(loss, [pattern, complement])
+        value = loss(ReducedWeight(pattern, complement))
+        gradients = torch.autograd.grad(value, [pattern, complement])
         with torch.no_grad():
             pattern.sub_(natural_step_size(mixture) * gradients[0])
             complement.sub_(natural_step_size(mixture) * gradients[1])
@@ -73,23 +85,12 @@ def population_step() -> tuple[str, Spread]:
     mixture = MultiTokenGMM(n_patterns=8, dim=4096, n_tokens=512, radius=64.0, sigma=0.3)
     batch = 8
     generator = torch.Generator().manual_seed(0)
-    pattern = torch.zeros(8, 8, dtype=torch.float64, requires_grad=True)
-    complement = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
-    def step() -> None:
-        weight = ReducedWeight(pattern, complement)
-        loss = excess_on_fresh_data(
-            weight,
-            mixture,
-            SCHEDULE,
-            stratified_times(SCHEDULE, batch, generator),
-            generator,
-        )
-        gradients = torch.autograd.grad(loss, [pattern, complement])
-        with torch.no_grad():
-            pattern.sub_(natural_step_size(mixture) * gradients[0])
-            complement.sub_(natural_step_size(mixture) * gradients[1])
+    def loss(weight: ReducedWeight) -> Tensor:
+        times = stratified_times(SCHEDULE, batch, generator)
+        return excess_on_fresh_data(weight, mixture, SCHEDULE, times, generator)
 
+    step = _descent_step(mixture, 0.0, loss)
     ratio = speedup(_ddpm_step(mixture, batch), step)
     return "one step of population, d=4096, N=512, against the DDPM step (times)", ratio
 

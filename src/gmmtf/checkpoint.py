@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gmmtf.atomic import replacing
+
 _STATE_KEY = "state"
 
 
@@ -21,15 +23,9 @@ def save(path: str | os.PathLike[str], *, tensors: dict[str, Tensor], state: Any
     The file appears whole or not at all: it is written beside its place and then renamed, so a
     process killed at any moment leaves the previous checkpoint readable.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    try:
+    with replacing(path) as partial:
         save_file(on_cpu, partial, metadata={_STATE_KEY: json.dumps(state)})
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
@@ -76,3 +72,8 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             entries.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+
+def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, named without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

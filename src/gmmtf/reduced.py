@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from gmmtf.mixture import MultiTokenGMM
-
-OPTIMIZERS = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}
+from gmmtf.training.settings import OPTIMIZERS
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import gmmtf
+from gmmtf.atomic import replacing
 
 
 def provenance() -> dict[str, Any]:
@@ -39,16 +40,10 @@ def save(path: str | os.PathLike[str], *, settings: dict[str, Any], values: Any)
     ValueError
         If a number is not finite, which JSON cannot hold.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     document = {"provenance": provenance(), "settings": settings, "values": values}
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         partial.write_text(text)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:

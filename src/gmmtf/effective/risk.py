@@ -141,9 +141,9 @@ def _net_means(
     weight: ReducedWeight, net: Queries, head: HeadScalars, method: str
 ) -> tuple[float, float, float, float, float]:
     """Means over one net: excess, score error, gap, last order or defect, dispersion."""
-    seen = scores(weight, net)
-    error = output(head, seen.tilt, net)
     if method == "expansion":
+        seen = scores(weight, net)
+        error = output(head, seen.tilt, net)
         square, doubt, dispersion = expand(seen, error, net)
         doubt_value = float((net.factor * doubt).mean())
         spread = float(dispersion.mean())

@@ -225,9 +225,9 @@ class Training:
                     f"this run has {wanted}"
                 )
         for prefix, module in (("model.", self.model), ("averaged.", self.averaged)):
-            module.load_state_dict(_without_prefix(tensors, prefix))
+            module.load_state_dict(checkpoint.without_prefix(tensors, prefix))
         for name, optimizer in self._optimizers.items():
-            checkpoint.unpack_optimizer(optimizer, _without_prefix(tensors, f"{name}."))
+            checkpoint.unpack_optimizer(optimizer, checkpoint.without_prefix(tensors, f"{name}."))
         self._generator.set_state(tensors["generator"])
         self._records = [Record(**stored) for stored in state["records"]]
         self.step = state["step"]
@@ -248,10 +248,6 @@ class Training:
 def _is_hidden_matrix(name: str, weight: Tensor) -> bool:
     """Whether a parameter of a block maps tokens to tokens; the modulation sees conditions."""
     return weight.ndim == 2 and "modulation" not in name
-
-
-def _without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 @torch.no_grad()

@@ -15,6 +15,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from gmmtf.atomic import replacing
+
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -83,13 +85,8 @@ def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write so that ``path`` holds either what it held before or all of ``content``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
+    with replacing(path) as partial:
         partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def fetch(known: KnownFile, path: Path, mirrors: tuple[str, ...] = MIRRORS) -> bytes:

@@ -15,9 +15,10 @@ from gmmtf.objective import stratified_times
 from gmmtf.population.risk import evaluate, squared_error
 from gmmtf.population.tokens import draw_in_chunks
 from gmmtf.progress import progress
-from gmmtf.reduced import OPTIMIZERS, ReducedWeight, descend
+from gmmtf.reduced import ReducedWeight, descend
 from gmmtf.schedule import NoiseSchedule
 from gmmtf.training import Record, natural_step_size
+from gmmtf.training.settings import OPTIMIZERS
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ class _Run:
             raise ValueError(
                 f"steps: the checkpoint {path} is at step {state['step']}, beyond {self.steps}"
             )
-        model = _without_prefix(tensors, "model.")
+        model = checkpoint.without_prefix(tensors, "model.")
         shapes = {name: value.shape for name, value in self.denoiser.state_dict().items()}
         if {name: value.shape for name, value in model.items()} != shapes:
             raise ValueError(
@@ -222,10 +222,6 @@ def _digest(values: Tensor) -> str:
     """Hash of a float64 tensor and its shape: any other value gives another digest."""
     content = str(tuple(values.shape)).encode() + values.contiguous().numpy().tobytes()
     return hashlib.sha256(content).hexdigest()
-
-
-def _without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _record(stored: dict[str, Any]) -> Record:
