@@ -6,7 +6,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +44,59 @@ def save(path: str | os.PathLike[str], *, settings: dict[str, Any], values: Any)
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
     with replacing(path) as partial:
         partial.write_text(text)
+
+
+class Recording:
+    """The points of a study, each computed once.
+
+    Every new point is written to the file at once, so a study that was stopped goes on where it
+    stood, and one that is complete is only read.
+
+    Parameters
+    ----------
+    path
+        The file, in the form of :func:`save`; None or empty to keep the points in memory only.
+    settings
+        What all points depend on, as JSON values.
+
+    Raises
+    ------
+    ValueError
+        If the file holds points with other settings.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, settings: dict[str, Any]) -> None:
+        self.path = Path(path) if path else None
+        self.settings: dict[str, Any] = json.loads(json.dumps(settings))  # tuples become lists
+        self.values: dict[str, Any] = {}
+        if self.path is not None and self.path.exists():
+            document = load(self.path)
+            stored = document["settings"]
+            differing = sorted(
+                name
+                for name in set(stored) | set(self.settings)
+                if stored.get(name) != self.settings.get(name)
+            )
+            if differing:
+                raise ValueError(
+                    f"{self.path}: holds points with other settings ({', '.join(differing)}); "
+                    "expected the same, or another file"
+                )
+            self.values = document["values"]
+
+    def point(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Return the recorded point, or compute and record it; it must be a JSON value.
+
+        Raises
+        ------
+        ValueError
+            If a number is not finite.
+        """
+        if key not in self.values:
+            self.values[key] = json.loads(json.dumps(compute(), allow_nan=False))
+            if self.path is not None:
+                save(self.path, settings=self.settings, values=self.values)
+        return self.values[key]
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -138,3 +138,45 @@ def test_the_table_comes_before_the_failure(capsys):
     assert "second" not in str(raised.value)
     printed = capsys.readouterr().out
     assert [line.split()[-1] for line in printed.splitlines()[1:]] == ["FAILS", "holds", "FAILS"]
+
+
+def test_a_recording_computes_each_point_once_and_keeps_it(tmp_path):
+    path = tmp_path / "points.json"
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return (1.0, {"a": [2]})
+
+    recording = results.Recording(path, {"sizes": (1, 2)})
+    assert recording.point("one", compute) == [1.0, {"a": [2]}]
+    again = results.Recording(path, {"sizes": (1, 2)})
+    assert again.point("one", compute) == [1.0, {"a": [2]}]
+    assert len(calls) == 1
+    assert results.load(path)["values"] == {"one": [1.0, {"a": [2]}]}
+
+
+def test_a_recording_stopped_at_a_point_keeps_the_points_before(tmp_path):
+    path = tmp_path / "points.json"
+    recording = results.Recording(path, {})
+    recording.point("one", lambda: 1)
+    with pytest.raises(ZeroDivisionError):
+        recording.point("two", lambda: 1 / 0)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        recording.point("three", lambda: NAN)
+    assert results.Recording(path, {}).values == {"one": 1}
+
+
+def test_a_recording_with_other_settings_is_refused_and_kept(tmp_path):
+    path = tmp_path / "points.json"
+    results.Recording(path, {"dim": 4, "seeds": [0]}).point("one", lambda: 1)
+    with pytest.raises(ValueError, match=r"other settings \(dim, extra\)"):
+        results.Recording(path, {"dim": 5, "seeds": [0], "extra": 1})
+    assert results.load(path)["values"] == {"one": 1}
+
+
+def test_a_recording_without_a_file_stays_in_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recording = results.Recording("", {})
+    assert recording.point("one", lambda: 1) == recording.point("one", lambda: 2) == 1
+    assert os.listdir(tmp_path) == []

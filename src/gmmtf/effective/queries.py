@@ -22,10 +22,12 @@ from gmmtf.mixture import MultiTokenGMM
 from gmmtf.mmse import Level, noise_level
 from gmmtf.schedule import NoiseSchedule
 
+_EVEN_SHARE = 0.5  # of the query labels: drawn evenly over the patterns, the rest as in the law
+
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """Q equally weighted query tokens of a mixture, float64.
+    """Q weighted query tokens of a mixture, float64.
 
     Vectors of R^d are held in M + 1 coordinates: along the patterns, and along the query's own
     complement part. Every mean that occurs lies in their span. Coordinates come first and queries
@@ -48,6 +50,9 @@ class Queries:
         Log probabilities of the other tokens' labels, ``[M, Q]``; -inf outside the active set.
     gap
         Posterior variance of the pattern times ᾱ, ``[Q]``: what the target itself misses.
+    importance
+        Weight of each query in means, about 1 on average, ``[Q]``: rare patterns are drawn more
+        often than the law says, and count for less.
     """
 
     mixture: MultiTokenGMM
@@ -57,6 +62,7 @@ class Queries:
     target: Tensor
     log_weights: Tensor
     gap: Tensor
+    importance: Tensor
 
     @cached_property
     def reach(self) -> Tensor:
@@ -65,8 +71,8 @@ class Queries:
 
     @cached_property
     def factor(self) -> Tensor:
-        """c²/d, from the squared error of √ᾱ m_n to the risk per coordinate, ``[Q]``."""
-        return self.level.gain**2 / self.mixture.dim
+        """Weight times c²/d, from the squared error of √ᾱ m_n to the risk, ``[Q]``."""
+        return self.importance * self.level.gain**2 / self.mixture.dim
 
     def parts(self, size: int) -> Iterator[Queries]:
         """Yield the queries ``size`` at a time."""
@@ -80,6 +86,7 @@ class Queries:
                 target=self.target[:, which],
                 log_weights=self.log_weights[:, which],
                 gap=self.gap[which],
+                importance=self.importance[which],
             )
 
 
@@ -92,6 +99,9 @@ def draw_queries(
     seed: int = 0,
 ) -> Queries:
     """Draw query tokens from a scrambled Sobol net.
+
+    Half of the labels are drawn evenly over the (active) patterns, so that rare patterns are not
+    starved; the importance weights, at most 2, correct for it.
 
     Parameters
     ----------
@@ -125,7 +135,9 @@ def draw_queries(
     if coupled:
         inactive = uniform[:, size + 3 :].T.argsort(0).argsort(0) >= mixture.k
         log_weights = log_weights.masked_fill(inactive, -torch.inf).log_softmax(0)
-    labels = (uniform[:, 1] >= log_weights.exp().cumsum(0)[:-1]).sum(0)
+    given = log_weights.exp()
+    drawn = (1 - _EVEN_SHARE) * given + _EVEN_SHARE * (given > 0) / mixture.k
+    labels = (uniform[:, 1] >= drawn.cumsum(0)[:-1]).sum(0)
     level = noise_level(mixture, schedule, times)
     span = level.variance.sqrt() * torch.from_numpy(ndtri(net[:, 3 : size + 3])).T
     span = span + level.signal * radius * torch.nn.functional.one_hot(labels, size).T
@@ -141,6 +153,7 @@ def draw_queries(
         target=torch.cat([scaled, torch.zeros_like(rest)[None]]).contiguous(),
         log_weights=log_weights.contiguous(),
         gap=alpha_bar * radius**2 * (1 - probabilities.square().sum(0)),
+        importance=(given / drawn).gather(0, labels[None])[0],
     )
 
 

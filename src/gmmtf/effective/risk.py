@@ -146,7 +146,7 @@ def _net_means(
         error = output(head, seen.tilt, net)
         square, doubt, dispersion = expand(seen, error, net)
         doubt_value = float((net.factor * doubt).mean())
-        spread = float(dispersion.mean())
+        spread = float((net.importance * dispersion).mean())
     else:
         parts = [_integrate_part(weight, part, head) for part in net.parts(_CHUNK)]
         square = torch.cat([part.square for part in parts])
