@@ -9,6 +9,7 @@ Usage in a page, with the path taken from the root of the book's sources::
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,9 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-KEYS = ("id", "claim", "source", "done", "number", "chapter", "status")
+KEYS = ("id", "claim", "source", "done", "number", "evidence", "chapter", "status")
+EVIDENCE_KEYS = {"what", "value", "chapter", "cell"}
+BOUNDS = {"at_least", "at_most"}
 STATUSES = ("confirmed", "confirmed in our reading", "deviates", "not testable", "not yet")
 HEADINGS = {
     "id": "Id",
@@ -30,16 +33,21 @@ HEADINGS = {
 }
 
 
-def load_claims(path: Path) -> list[dict[str, str]]:
+def load_claims(path: Path) -> list[dict[str, Any]]:
     """Read the claims and check their form.
+
+    The entry ``evidence`` of a claim is a list of numbers. Each says what it is, its value, a bound
+    or two, the chapter and the id of the cell, and where it is kept: under ``check`` the row of the
+    chapter's check table (the live run), under ``recorded`` the entry of the summary of the
+    recorded run.
 
     Raises
     ------
     ValueError
-        If an entry has other keys than :data:`KEYS`, a status outside :data:`STATUSES`, or an id
-        that occurred before.
+        If an entry has other keys than :data:`KEYS`, a status outside :data:`STATUSES`, an id that
+        occurred before, or evidence that is not as said or not within its bounds.
     """
-    claims: list[dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+    claims: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     seen: set[str] = set()
     for position, claim in enumerate(claims):
         where = f"{path.name}, entry {position} (id {claim.get('id')!r})"
@@ -50,7 +58,31 @@ def load_claims(path: Path) -> list[dict[str, str]]:
         if claim["id"] in seen:
             raise ValueError(f"{where}: this id occurred before")
         seen.add(claim["id"])
+        for number in claim["evidence"]:
+            _check_evidence(number, where)
     return claims
+
+
+def _check_evidence(number: dict[str, Any], where: str) -> None:
+    kept = set(number) & {"check", "recorded"}
+    rest = set(number) - kept - BOUNDS
+    if rest != EVIDENCE_KEYS or len(kept) != 1 or not set(number) & BOUNDS:
+        raise ValueError(
+            f"{where}: evidence with keys {sorted(number)}, expected {sorted(EVIDENCE_KEYS)}, one "
+            "of ['check', 'recorded'] and a bound"
+        )
+    low, high = number.get("at_least", -math.inf), number.get("at_most", math.inf)
+    if not low <= number["value"] <= high:
+        raise ValueError(f"{where}: {number['what']} is {number['value']}, not in {low} to {high}")
+
+
+def required(number: dict[str, Any]) -> str:
+    """The bounds of a number in words."""
+    if "at_least" not in number:
+        return f"at most {number['at_most']:.3g}"
+    if "at_most" not in number:
+        return f"at least {number['at_least']:.3g}"
+    return f"{number['at_least']:.3g} to {number['at_most']:.3g}"
 
 
 class ClaimsTable(SphinxDirective):
@@ -84,7 +116,7 @@ class ClaimsTable(SphinxDirective):
             body += self.row([self.cell(claim, key) for key in self.columns])
         return [table]
 
-    def cell(self, claim: dict[str, str], key: str) -> nodes.Element:
+    def cell(self, claim: dict[str, Any], key: str) -> nodes.Element:
         """Return the content of one cell, parsed as MyST; empty fields show a dash."""
         text = claim[key] or "–"
         if key == "id":
@@ -93,10 +125,22 @@ class ClaimsTable(SphinxDirective):
             text += f" *({claim['source']})*"
         if key == "done" and claim["chapter"]:
             text += f" {{doc}}`{claim['chapter']}`"
+        lines = [text]
+        if key == "number":
+            lines += ["", *(self.evidence(number) for number in claim["evidence"])]
         holder = nodes.container()
-        lines = StringList([text], source=str(self.env.doc2path(self.env.docname)))
-        self.state.nested_parse(lines, self.content_offset, holder)
+        source = StringList(lines, source=str(self.env.doc2path(self.env.docname)))
+        self.state.nested_parse(source, self.content_offset, holder)
         return holder
+
+    @staticmethod
+    def evidence(number: dict[str, Any]) -> str:
+        """Return one number as an item of a list."""
+        run = "live" if "check" in number else "recorded"
+        return (
+            f"- {number['what']}: **{number['value']:.3g}** ({required(number)}; {run}, "
+            f"{{doc}}`{number['chapter'].split('_')[0]} <{number['chapter']}>`)"
+        )
 
     def row(self, cells: list[nodes.Element]) -> nodes.row:
         """Wrap cells into a table row."""

@@ -31,7 +31,7 @@ def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> Tensor
             f"n_active: the first-step formula needs all {mixture.n_patterns} patterns active, "
             f"got {mixture.k}"
         )
-    level = noise_level(mixture, schedule, torch.arange(schedule.n_steps))
+    level = noise_level(mixture, schedule, schedule.times())
     weight = 2 * level.gain**2 * level.signal**2 / mixture.dim
     pi, gram = mixture.probabilities, mixture.gram
     # C_μ = Uᵀ B U with the patterns as rows of U and B the covariance of the label's indicator.
@@ -57,7 +57,7 @@ def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> 
     radius = mixture.require_equal_orthogonal("the reduced first step")
     n, size = mixture.n_tokens, mixture.n_patterns
     once, twice = _covariance_moments(mixture)
-    level = noise_level(mixture, schedule, torch.arange(schedule.n_steps))
+    level = noise_level(mixture, schedule, schedule.times())
     front = 2 * level.gain**2 / mixture.dim
     power = level.signal**2 * radius**2
     inner = level.variance * (n - 1) / n

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from gmmtf.mixture import MultiTokenGMM
 from gmmtf.mmse import noise_level
@@ -24,7 +23,7 @@ def start_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = 
     """
     if mixture.k < mixture.n_patterns:
         raise ValueError(f"n_active: expected all {mixture.n_patterns} patterns, got {mixture.k}")
-    level = noise_level(mixture, schedule, _times(schedule, t))
+    level = noise_level(mixture, schedule, schedule.times(t))
     pi, gram = mixture.probabilities, mixture.gram
     spread = float(pi @ gram.diagonal() - pi @ gram @ pi) / mixture.dim
     noise = level.gain**2 * level.variance / mixture.n_tokens
@@ -59,7 +58,7 @@ def mean_denoising_excess(
     ValueError
         As :func:`expected_distinct`, or if ``t`` is outside the schedule.
     """
-    level = noise_level(mixture, schedule, _times(schedule, t))
+    level = noise_level(mixture, schedule, schedule.times(t))
     factor = float((level.gain**2 * level.variance).mean())
     return factor * expected_distinct(mixture) / mixture.n_tokens
 
@@ -85,7 +84,7 @@ def tilt_floor(
     weight.check_fits(mixture)
     _require_alike_sets(mixture)
     radius = mixture.require_equal_orthogonal("the tilt floor")
-    level = noise_level(mixture, schedule, _times(schedule, t))
+    level = noise_level(mixture, schedule, schedule.times(t))
     rows = weight.pattern.square().sum(1)
     along = level.signal**2 * radius**2 * (mixture.probabilities @ rows)
     noise = level.variance * (rows.sum() + weight.complement**2)
@@ -97,7 +96,3 @@ def _require_alike_sets(mixture: MultiTokenGMM) -> None:
     pi = mixture.probabilities
     if mixture.k < mixture.n_patterns and float(pi.max() - pi.min()) > 1e-9:
         raise ValueError("weights: expected uniform weights for K < M, where active sets differ")
-
-
-def _times(schedule: NoiseSchedule, t: int | None) -> Tensor:
-    return torch.arange(schedule.n_steps) if t is None else torch.tensor([t])

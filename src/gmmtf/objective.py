@@ -64,7 +64,7 @@ def stratified_times(
     device = generator_device(generator)
     offsets = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
     uniform = (torch.arange(n, device=device) + offsets) / n
-    return (uniform * schedule.n_steps).long().clamp(max=schedule.n_steps - 1)
+    return schedule.times_at(uniform)
 
 
 @torch.no_grad()

@@ -83,6 +83,32 @@ class NoiseSchedule:
                 f"got values from {int(t.min())} to {int(t.max())}"
             )
 
+    def times(self, t: int | None = None) -> Tensor:
+        """All times 0 to T-1 when ``t`` is None, or ``t`` alone, as a tensor.
+
+        Raises
+        ------
+        ValueError
+            If ``t`` is not an integer in [0, T).
+        """
+        if t is None:
+            return torch.arange(self.n_steps)
+        return self.times_at(torch.zeros(1, dtype=torch.float64), t)
+
+    def times_at(self, uniform: Tensor, t: int | None = None) -> Tensor:
+        """Times at the quantiles ``uniform`` in [0, 1) of the schedule, or all equal to ``t``.
+
+        Raises
+        ------
+        ValueError
+            If ``t`` is not an integer in [0, T).
+        """
+        if t is None:
+            return (uniform * self.n_steps).long().clamp(max=self.n_steps - 1)
+        if isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < self.n_steps:
+            raise ValueError(f"t: expected an integer from 0 to {self.n_steps - 1}, got {t!r}")
+        return torch.full(uniform.shape, t, device=uniform.device)
+
     def alpha_bar(self, t: Tensor) -> Tensor:
         """ᾱ at the times ``t`` (integers, any shape), in float64 on the device of ``t``.
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 
 import pytest
 
+from gmmtf import results
 from kernel_environment import ROOT
-from sphinx_claims import KEYS, load_claims
+from sphinx_claims import KEYS, load_claims, required
+
+from .chapters import cells_tagged, read
 
 CLAIMS = ROOT / "data" / "results" / "claims.json"
+STUDIES = {
+    "04_training": "descent",
+    "05_tokens_and_patterns": "complexity",
+    "06_mean_denoising": "interventions",
+    "07_effective_tokens": "effective_picture",
+    "08_better_heads": "heads",
+    "11_sampling": "sampling",
+}
+"""The study whose summary turns a chapter's recorded points into numbers."""
+EVIDENCE = [number for claim in load_claims(CLAIMS) for number in claim["evidence"]]
+LIVE = [number for number in EVIDENCE if "check" in number]
+RECORDED = [number for number in EVIDENCE if "recorded" in number]
 IDS = ["C1", "C2", "C3", "C4", "C5", "C6", "C7", "F1", "F2A", "F2B", "F2C", "F3", "F4", "F5"]
 
 
@@ -27,16 +43,50 @@ def test_a_claim_says_what_was_done_as_soon_as_it_has_a_status():
             assert list((ROOT / "book").glob(f"{claim['chapter']}.*")), claim["chapter"]
 
 
+@pytest.mark.parametrize("number", LIVE, ids=lambda number: number["check"])
+def test_a_live_number_is_in_the_check_table_of_its_chapter(number):
+    cells = {cell.id: cell for cell in cells_tagged(read(number["chapter"]), "nbval-check-output")}
+    table = cells[number["cell"]].outputs[0].text.splitlines()
+    rows = [re.split(r"\s{2,}", line) for line in table]
+    found = [row for row in rows if row[0] == number["check"]]
+    assert len(found) == 1, table
+    _, value, bounds, verdict = found[0]
+    assert verdict == "holds"
+    assert bounds == required(number)
+    assert value in ("-", f"{number['value']:.3g}")
+
+
+@pytest.mark.parametrize("number", RECORDED, ids=lambda number: number["recorded"])
+def test_a_recorded_number_follows_from_the_recorded_points(number):
+    study = importlib.import_module(f"gmmtf.studies.{STUDIES[number['chapter']]}")
+    points = results.load(ROOT / "data" / "results" / f"{number['chapter']}.json")["values"]
+    assert study.summary(points)[number["recorded"]] == pytest.approx(number["value"], rel=5e-3)
+    cells = {cell.id: cell for cell in read(number["chapter"]).cells}
+    assert cells[number["cell"]].cell_type == "code"
+
+
+def test_there_is_evidence_of_both_kinds():
+    assert LIVE
+    assert RECORDED
+
+
+GOOD = {"what": "a", "value": 1, "at_most": 2, "chapter": "c", "cell": "x", "check": "a"}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"evidence": [GOOD | {"recorded": "b"}]}, "one of ['check', 'recorded']"),
+        ({"evidence": [{k: v for k, v in GOOD.items() if k != "at_most"}]}, "and a bound"),
+        ({"evidence": [GOOD | {"value": 3}]}, "a is 3, not in"),
         ({"status": "proved"}, "status 'proved'"),
         ({"extra": "x"}, "keys"),
         ({"id": "C2"}, "occurred before"),
     ],
 )
 def test_a_malformed_account_is_refused(tmp_path, change, message):
-    claims = [dict.fromkeys(KEYS, "") | {"id": i, "status": "not yet"} for i in ("C1", "C2", "C3")]
+    empty = dict.fromkeys(KEYS, "") | {"status": "not yet", "evidence": []}
+    claims = [empty | {"id": i} for i in ("C1", "C2", "C3")]
     claims[2] |= change
     path = tmp_path / "claims.json"
     path.write_text(json.dumps(claims))

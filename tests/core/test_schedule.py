@@ -175,3 +175,15 @@ def test_bad_betas_are_named(betas):
 def test_bad_number_of_steps_is_named(make, n_steps):
     with pytest.raises(ValueError, match=r"^n_steps: "):
         make(n_steps)
+
+
+def test_times_are_all_of_them_or_the_one_asked_for():
+    schedule = NoiseSchedule.linear(10)
+    assert schedule.times().tolist() == list(range(10))
+    assert schedule.times(3).tolist() == [3]
+    quantiles = torch.tensor([0.0, 0.35, 0.999, 1.0])
+    assert schedule.times_at(quantiles).tolist() == [0, 3, 9, 9]
+    assert schedule.times_at(quantiles, 4).tolist() == [4, 4, 4, 4]
+    for wrong in (10, -1, 2.5, True):
+        with pytest.raises(ValueError, match="t: expected an integer from 0 to 9"):
+            schedule.times(wrong)

@@ -130,7 +130,7 @@ def draw_queries(
     )
     net = sobol.random_base2((n_points - 1).bit_length()).clip(1e-15, 1 - 1e-15)
     uniform = torch.from_numpy(net)
-    times = _times(schedule, t, uniform[:, 0])
+    times = schedule.times_at(uniform[:, 0], t)
     log_weights = mixture.probabilities.log()[:, None].expand(size, len(net))
     if coupled:
         inactive = uniform[:, size + 3 :].T.argsort(0).argsort(0) >= mixture.k
@@ -155,14 +155,6 @@ def draw_queries(
         gap=alpha_bar * radius**2 * (1 - probabilities.square().sum(0)),
         importance=(given / drawn).gather(0, labels[None])[0],
     )
-
-
-def _times(schedule: NoiseSchedule, t: int | None, uniform: Tensor) -> Tensor:
-    if t is not None:
-        times = torch.full(uniform.shape, t)
-        schedule.check_times(times)
-        return times
-    return (uniform * schedule.n_steps).long().clamp(max=schedule.n_steps - 1)
 
 
 def _chi(degrees: int, uniform: np.ndarray) -> Tensor:

@@ -30,8 +30,7 @@ def oracle_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None =
     ValueError
         If ``t`` is outside the schedule.
     """
-    times = torch.arange(schedule.n_steps) if t is None else torch.tensor([t])
-    level = noise_level(mixture, schedule, times)
+    level = noise_level(mixture, schedule, schedule.times(t))
     return float((level.signal**2 * mixture.sigma**2 / level.variance).mean())
 
 
@@ -68,8 +67,7 @@ def bayes_risk(
     ValueError
         If ``t`` is outside the schedule, or K < M with too many active sets.
     """
-    if t is not None:
-        schedule.check_times(torch.tensor([t]))
+    schedule.times(t)  # refuses a wrong time before any work
     coupled = mixture.k < mixture.n_patterns
     total = n_points if n_points is not None else (2**11 if coupled else 2**16)
     if total < N_REPLICATES:
@@ -95,7 +93,7 @@ def _mean_gap_of_points(
     # A power of two keeps the net balanced; the clip keeps the normal quantiles finite.
     net = sobol.random_base2(max(0, (n_points - 1).bit_length())).clip(1e-15, 1 - 1e-15)
     points = torch.from_numpy(net)
-    times = _times_from_uniform(schedule, t, points[:, 0])
+    times = schedule.times_at(points[:, 0], t)
     edges = mixture.probabilities.cumsum(0)[:-1].contiguous()
     first, second = (
         torch.searchsorted(edges, points[:, column].contiguous(), right=True) for column in (1, 2)
@@ -132,7 +130,7 @@ def _mean_gap_of_data_points(
     """One replicate for K < M: ``n_points`` whole data points, times stratified."""
     generator = torch.Generator().manual_seed(seed)
     offsets = torch.rand(n_points, generator=generator, dtype=torch.float64)
-    times = _times_from_uniform(schedule, t, (torch.arange(n_points) + offsets) / n_points)
+    times = schedule.times_at((torch.arange(n_points) + offsets) / n_points, t)
     labels, _ = mixture.sample_labels(n_points, generator)
     shape = (n_points, mixture.n_tokens, mixture.n_patterns)
     level = Level(*(value[:, None, None] for value in noise_level(mixture, schedule, times)))
@@ -159,13 +157,6 @@ def _gap(mixture: MultiTokenGMM, level: Level, projections: Tensor) -> Tensor:
     shift = others.scatter(-1, nearest[..., None], -others.sum(-1, keepdim=True))
     variance = (p * distances).sum(-1) - torch.einsum("...u,uv,...v->...", shift, gram, shift)
     return (level.gain * level.signal)[..., 0] ** 2 * variance / mixture.dim
-
-
-def _times_from_uniform(schedule: NoiseSchedule, t: int | None, uniform: Tensor) -> Tensor:
-    """Times from numbers in [0, 1): uniform on the schedule, or all equal to ``t``."""
-    if t is not None:
-        return torch.full(uniform.shape, t)
-    return (uniform * schedule.n_steps).long().clamp(max=schedule.n_steps - 1)
 
 
 def _square_root(gram: Tensor) -> Tensor:

@@ -93,7 +93,10 @@ def evaluate(
     radius = mixture.require_equal_orthogonal("the reduced simulation")
     if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 2:
         raise ValueError(f"n_samples: expected an integer of at least 2, got {n_samples!r}")
-    times = _times(schedule, t, n_samples, generator)
+    if t is None:
+        times = stratified_times(schedule, n_samples, generator)
+    else:
+        times = schedule.times_at(torch.zeros(n_samples, device=generator_device(generator)), t)
     chunks = draw_in_chunks(mixture, schedule, times, generator)
     errors = torch.cat([squared_error(weight, mixture, tokens) for tokens in chunks])
     level = noise_level(mixture, schedule, times)
@@ -112,13 +115,3 @@ def evaluate(
             f"{float(weight.complement.abs()):.3g} for patterns of norm {radius:.3g}"
         )
     return Evaluation(loss=loss, excess_risk=excess, score_error=score_error)
-
-
-def _times(
-    schedule: NoiseSchedule, t: int | None, n: int, generator: torch.Generator | None
-) -> Tensor:
-    if t is None:
-        return stratified_times(schedule, n, generator)
-    if isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < schedule.n_steps:
-        raise ValueError(f"t: expected an integer from 0 to {schedule.n_steps - 1}, got {t!r}")
-    return torch.full((n,), t, device=generator_device(generator))
