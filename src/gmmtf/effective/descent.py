@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gmmtf.effective.head import PLAIN, HeadScalars
-from gmmtf.effective.queries import draw_queries
+from gmmtf.effective.queries import Queries, draw_queries
 from gmmtf.effective.risk import METHODS, EffectiveRisk, risk, squared_error
 from gmmtf.mixture import MultiTokenGMM
 from gmmtf.progress import progress
@@ -81,11 +81,7 @@ def train(
         raise ValueError(f"record_every: expected at least 1, got {every}")
     begin = ReducedWeight.zero(mixture) if start is None else start
     begin.check_fits(mixture)
-    queries = draw_queries(mixture, schedule, n_points=n_points, seed=seed)
-
-    def loss(weight: ReducedWeight) -> Tensor:
-        return (queries.factor * squared_error(weight, queries, head, method)).mean()
-
+    loss = _objective(draw_queries(mixture, schedule, n_points=n_points, seed=seed), head, method)
     rate = natural_step_size(mixture) if lr is None else lr
     path = descend(begin, loss, steps, lr=rate, optimizer=optimizer)
 
@@ -120,10 +116,16 @@ def gradient(
 
     Parameters and errors as in :func:`gmmtf.effective.risk`.
     """
-    queries = draw_queries(mixture, schedule, n_points=n_points, seed=seed)
+    loss = _objective(draw_queries(mixture, schedule, n_points=n_points, seed=seed), head, method)
     pattern = weight.pattern.detach().clone().requires_grad_()
     complement = weight.complement.detach().clone().requires_grad_()
-    at = ReducedWeight(pattern, complement)
-    value = (queries.factor * squared_error(at, queries, head, method)).mean()
+    value = loss(ReducedWeight(pattern, complement))
     by_pattern, by_complement = torch.autograd.grad(value, [pattern, complement])
     return ReducedWeight(by_pattern, by_complement)
+
+
+def _objective(
+    queries: Queries, head: HeadScalars, method: str
+) -> Callable[[ReducedWeight], Tensor]:
+    """Risk of a weight on one net of queries."""
+    return lambda weight: (queries.factor * squared_error(weight, queries, head, method)).mean()
