@@ -55,13 +55,13 @@ def ancestral(
     ValueError
         If ``clip`` is not positive.
     """
-    _check_clip(clip)
+    check_clip(clip)
     alpha_bars = schedule.alpha_bars.tolist()
     x = standard_normal(shape, generator, dtype)
     for t in progress(reversed(range(schedule.n_steps)), "sampling", schedule.n_steps):
         if on_step is not None:
             on_step(t, x)
-        _, x_0 = _predict(denoise, schedule, x, t, clip)
+        _, x_0 = predict(denoise, schedule, x, t, clip)
         if t == 0:
             x = x_0
             continue
@@ -98,7 +98,7 @@ def ddim(
         If ``n_steps`` is not an integer from 1 to T, ``eta`` is not in [0, 1], or ``clip`` is not
         positive.
     """
-    _check_clip(clip)
+    check_clip(clip)
     if not (isinstance(n_steps, int) and 1 <= n_steps <= schedule.n_steps):
         raise ValueError(f"n_steps: expected an integer to {schedule.n_steps}, got {n_steps!r}")
     if not 0 <= eta <= 1:
@@ -110,7 +110,7 @@ def ddim(
     for t, following in progress(zip(times, [*times[1:], None], strict=True), "sampling", n_steps):
         if on_step is not None:
             on_step(t, x)
-        noise, x_0 = _predict(denoise, schedule, x, t, clip)
+        noise, x_0 = predict(denoise, schedule, x, t, clip)
         if following is None:
             x = x_0
             continue
@@ -124,12 +124,12 @@ def ddim(
     return x
 
 
-def _check_clip(clip: float | None) -> None:
+def check_clip(clip: float | None) -> None:
     if clip is not None and not clip > 0:
         raise ValueError(f"clip: expected a positive number or None, got {clip}")
 
 
-def _predict(
+def predict(
     denoise: Denoiser, schedule: NoiseSchedule, x: Tensor, t: int, clip: float | None
 ) -> tuple[Tensor, Tensor]:
     """The estimates of the noise and of x_0 that belong to each other, x_0 clipped."""

@@ -1,0 +1,105 @@
+"""The multistep solver against the exact probability flow of a Gaussian, and against DDIM."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from gmmtf import NoiseSchedule
+from gmmtf.sampling import ddim
+from gmmtf.solver import dpm_solver
+
+SCHEDULE = NoiseSchedule.linear(1000)
+SHAPE = (8, 4, 3)
+SPREAD = 0.5
+
+
+def gaussian(x_t, t):
+    """E[noise | x_t] for data that are normal with mean zero and standard deviation SPREAD."""
+    alpha_bar = SCHEDULE.alpha_bar(t)[:, None, None].to(x_t)
+    return (1 - alpha_bar).sqrt() * x_t / (alpha_bar * SPREAD**2 + 1 - alpha_bar)
+
+
+def flow_end(x):
+    """Where the probability flow carries x: its variance goes from that at T-1 to that of x_0."""
+    alpha_bar = float(SCHEDULE.alpha_bars[-1])
+    return x * SPREAD / (alpha_bar * SPREAD**2 + 1 - alpha_bar) ** 0.5
+
+
+def error(n_steps, order):
+    made = dpm_solver(
+        gaussian,
+        SCHEDULE,
+        SHAPE,
+        n_steps=n_steps,
+        order=order,
+        generator=torch.Generator().manual_seed(1),
+        dtype=torch.float64,
+    )
+    start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return float((made - flow_end(start)).norm() / flow_end(start).norm())
+
+
+def test_the_error_falls_with_the_steps_and_the_order():
+    assert error(100, 2) < 0.01
+    assert error(20, 2) < error(10, 2)
+    assert error(20, 2) < 0.5 * error(20, 1)
+
+
+def test_order_one_is_ddim_on_the_same_times():
+    """Both end at the denoiser's x_0 of the last time; DDIM's times differ by rounding alone."""
+    options = {"generator": None, "dtype": torch.float64}
+    made = {}
+    for name, sample, extra in (("solver", dpm_solver, {"order": 1}), ("ddim", ddim, {})):
+        options["generator"] = torch.Generator().manual_seed(2)
+        made[name] = sample(gaussian, SCHEDULE, SHAPE, n_steps=200, **options, **extra)
+    torch.testing.assert_close(made["solver"], made["ddim"], rtol=0.01, atol=0.005)
+
+
+def test_the_denoiser_is_called_once_a_step_and_every_state_is_shown():
+    times, seen = [], []
+
+    def denoise(x_t, t):
+        times.append(int(t[0]))
+        return gaussian(x_t, t)
+
+    x = dpm_solver(
+        denoise, SCHEDULE, SHAPE, n_steps=7, on_step=lambda t, state: seen.append((t, state))
+    )
+    assert len(times) == 7
+    assert times == sorted(times, reverse=True)
+    assert times[0] == 999
+    assert [t for t, _ in seen] == [*times, -1]
+    assert seen[-1][1] is x
+    assert x.dtype == torch.float32
+
+
+def test_clipping_bounds_the_sample():
+    def large(x_t, t):
+        return -3 * x_t
+
+    made = dpm_solver(large, SCHEDULE, SHAPE, n_steps=10, clip=1.0)
+    assert float(made.abs().max()) <= 1 + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_steps": 1}, "n_steps: expected 2 to 999, got 1"),
+        ({"n_steps": 1000}, "n_steps: expected 2 to 999, got 1000"),
+        ({"n_steps": 2.5}, "n_steps: expected an integer"),
+        ({"n_steps": 10, "order": 4}, "order: expected 1, 2 or 3"),
+        ({"n_steps": 10, "clip": 0.0}, "clip: expected a positive number"),
+    ],
+)
+def test_bad_input_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        dpm_solver(gaussian, SCHEDULE, SHAPE, **arguments)
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(ImportError, match="needs diffusers"):
+        dpm_solver(gaussian, SCHEDULE, SHAPE, n_steps=10)
