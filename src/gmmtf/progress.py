@@ -22,9 +22,16 @@ def is_watched() -> bool:
 
 
 def progress(
-    iterable: Iterable[Item], description: str, total: int | None = None, initial: int = 0
+    iterable: Iterable[Item],
+    description: str,
+    total: int | None = None,
+    initial: int = 0,
+    images: int | None = None,
 ) -> tqdm[Item]:
-    """Iterate with a progress bar on stderr, shown only where :func:`is_watched`."""
+    """Iterate with a progress bar on stderr, shown only where :func:`is_watched`.
+
+    With ``images`` a step, the bar counts images and shows their rate.
+    """
     return tqdm(
         iterable,
         desc=description,
@@ -32,4 +39,6 @@ def progress(
         initial=initial,
         disable=not is_watched(),
         leave=False,
+        unit="it" if images is None else " images",
+        unit_scale=False if images is None else images,
     )

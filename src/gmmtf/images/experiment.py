@@ -16,49 +16,14 @@ from torch import Tensor, nn
 
 from gmmtf import checkpoint
 from gmmtf.images.muon import Muon
+from gmmtf.images.settings import TrainingSettings, averaging_decay, learning_rate
 from gmmtf.images.transformer import DiT
+from gmmtf.images.workers import Alone, Workers
 from gmmtf.noise import standard_normal
 from gmmtf.objective import stratified_times
 from gmmtf.progress import progress
 
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What a run depends on besides the data and the network; stored in its checkpoint.
-
-    The matrices of the blocks are trained with Muon, everything else with Adam, at one rate: it
-    rises linearly over ``warmup_steps`` to ``lr`` and falls to zero as half a cosine.
-    ``ema_decay`` belongs to the average of the weights that samples are drawn with. The squared
-    error at time t has the weight 1 / max(ᾱ_t, ``weight_floor``); 1 gives DDPM's own objective,
-    smaller values make high noise count for more. No weight changes the minimiser at any t.
-    """
-
-    steps: int = 2000
-    batch_size: int = 64
-    lr: float = 4e-3
-    warmup_steps: int = 100
-    weight_floor: float = 0.1
-    clip_norm: float = 1.0
-    ema_decay: float = 0.995
-    record_every: int = 500
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "record_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("lr", "clip_norm"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name}: expected a positive number, got {value}")
-        if not 0 <= self.warmup_steps <= self.steps:
-            raise ValueError(
-                f"warmup_steps: expected 0 to steps = {self.steps}, got {self.warmup_steps}"
-            )
-        if not 0 < self.weight_floor <= 1:
-            raise ValueError(f"weight_floor: expected a number in (0, 1], got {self.weight_floor}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
+__all__ = ["Record", "Training", "TrainingSettings", "update_average"]
 
 
 @dataclass(frozen=True)
@@ -71,22 +36,6 @@ class Record:
 
     step: int
     loss: float
-
-
-def learning_rate(step: int, settings: TrainingSettings) -> float:
-    """Rate of the update that leads from ``step`` to ``step + 1``."""
-    if step < settings.warmup_steps:
-        return settings.lr * (step + 1) / settings.warmup_steps
-    done = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def averaging_decay(step: int, settings: TrainingSettings) -> float:
-    """Decay of the weights' average at the update number ``step`` (from 1).
-
-    It rises to ``ema_decay`` so that the average soon forgets the initial weights.
-    """
-    return min(settings.ema_decay, step / (step + 9))
 
 
 class Training:
@@ -106,11 +55,17 @@ class Training:
         Where to keep a checkpoint, written at every record. If the file exists the run is resumed
         from it: its records are yielded again first, and on a CPU what follows is bit-identical to
         the uninterrupted run.
+    workers
+        The processes that share the run; this one alone by default. The first of them writes the
+        checkpoints.
+    compile_network
+        Whether to compile the network with ``torch.compile``; worth its minute on GPUs.
 
     Raises
     ------
     ValueError
-        Before any work, if shapes do not fit, or the checkpoint belongs to another run.
+        Before any work, if shapes do not fit, the checkpoint belongs to another run, or the batch
+        cannot be divided among the processes.
 
     Notes
     -----
@@ -125,11 +80,20 @@ class Training:
         labels: Tensor | None,
         settings: TrainingSettings,
         checkpoint_path: str | os.PathLike[str] | None = None,
+        *,
+        workers: Workers | None = None,
+        compile_network: bool = False,
     ) -> None:
         if x_0.ndim != 3 or len(x_0) == 0:
             raise ValueError(f"x_0: expected shape [n, tokens, dim], got {list(x_0.shape)}")
         if labels is not None and labels.shape != x_0.shape[:1]:
             raise ValueError(f"labels: expected shape [{len(x_0)}], got {list(labels.shape)}")
+        self._workers: Workers = Alone() if workers is None else workers
+        if settings.batch_size % self._workers.count != 0:
+            raise ValueError(
+                f"batch_size: expected a multiple of the {self._workers.count} processes, "
+                f"got {settings.batch_size}"
+            )
         self.model = model
         self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.settings = settings
@@ -149,6 +113,8 @@ class Training:
         self._records: list[Record] = []
         if self._path is not None and self._path.exists():
             self._resume(self._path)
+        network: nn.Module = torch.compile(model) if compile_network else model  # type: ignore[assignment]
+        self._network = self._workers.wrap(network)
 
     def records(self) -> Iterator[Record]:
         """Train to the last step, yielding a record every ``record_every`` steps and at the end.
@@ -159,10 +125,14 @@ class Training:
             If the loss or its gradient is no longer finite; the last checkpoint is kept.
         """
         yield from list(self._records)
-        losses = []
+        losses: list[float] = []
         steps = range(self.step, self.settings.steps)
-        for step in progress(steps, "training", self.settings.steps, self.step):
+        bar = progress(
+            steps, "training", self.settings.steps, self.step, images=self.settings.batch_size
+        )
+        for step in bar:
             losses.append(self._update())
+            bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
             self.step = step + 1
             if self.step % self.settings.record_every == 0 or self.step == self.settings.steps:
                 self._records.append(Record(self.step, sum(losses) / len(losses)))
@@ -172,20 +142,18 @@ class Training:
 
     def _update(self) -> float:
         """Take one step on a random batch, and return its unweighted loss."""
-        size = self.settings.batch_size
-        chosen = torch.randint(len(self._x_0), (size,), generator=self._generator)
-        x_0 = self._x_0[chosen].to(self._device)
-        labels = None if self._labels is None else self._labels[chosen].to(self._device)
-        t = stratified_times(self.model.schedule, size, self._generator).to(self._device)
-        noise = standard_normal(x_0.shape, self._generator, x_0.dtype).to(self._device)
+        x_0, labels, t, noise = self._batch()
         x_t = self.model.schedule.add_noise(x_0, t, noise)
-        errors = (self.model(x_t, t, labels) - noise).square().flatten(1).mean(1)
+        low = self.settings.precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=low):
+            predicted = self._network(x_t, t, labels)
+        errors = (predicted.to(noise) - noise).square().flatten(1).mean(1)
         floor = self.settings.weight_floor
         loss = (errors / self.model.schedule.alpha_bar(t).clamp(min=floor).to(errors)).mean()
         self.model.zero_grad()
-        torch.autograd.backward(loss)
+        self._workers.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        value = float(errors.detach().mean())
+        value = float(self._workers.mean(errors.detach().mean()))
         if not math.isfinite(value) or not bool(torch.isfinite(norm)):
             raise FloatingPointError(
                 f"the loss is {value} and its gradient's norm {float(norm)} at step {self.step}; "
@@ -199,8 +167,19 @@ class Training:
         update_average(self.averaged, self.model, averaging_decay(self.step + 1, self.settings))
         return value
 
+    def _batch(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """Draw a batch; return this process's share: clean tokens, labels, times, noise."""
+        size = self.settings.batch_size
+        share = slice(self._workers.rank, None, self._workers.count)
+        chosen = torch.randint(len(self._x_0), (size,), generator=self._generator)
+        t = stratified_times(self.model.schedule, size, self._generator)
+        noise = standard_normal((size, *self._x_0.shape[1:]), self._generator, self._x_0.dtype)
+        x_0 = self._x_0[chosen[share]].to(self._device)
+        labels = None if self._labels is None else self._labels[chosen[share]].to(self._device)
+        return x_0, labels, t[share].to(self._device), noise[share].to(self._device)
+
     def _save(self) -> None:
-        if self._path is None:
+        if self._path is None or self._workers.rank != 0:
             return
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"averaged.{k}": value for k, value in self.averaged.state_dict().items()}

@@ -53,7 +53,9 @@ def fid(classifier: DigitClassifier, real: Tensor, generated: Tensor) -> float:
     for name, images in (("real", real), ("generated", generated)):
         if len(images) < 2:
             raise ValueError(f"{name}: expected at least 2 images, got {len(images)}")
-    metric = FrechetInceptionDistance(feature=_Features(classifier)).to(real.device)
+    # All images are here: where several processes train, only one of them may be measuring.
+    metric = FrechetInceptionDistance(feature=_Features(classifier), sync_on_compute=False)
+    metric = metric.to(real.device)
     with torch.no_grad():
         for images, is_real in ((real, True), (generated, False)):
             for part in torch.split(images, BATCH_SIZE):

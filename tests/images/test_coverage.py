@@ -1,0 +1,64 @@
+"""Precision, recall and nearest neighbours of images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from gmmtf.images import mnist
+from gmmtf.images.coverage import nearest, precision_recall
+from gmmtf.images.features import DigitClassifier, load_classifier
+
+
+@pytest.fixture(scope="module")
+def classifier() -> DigitClassifier:
+    return load_classifier()
+
+
+@pytest.fixture(scope="module")
+def real() -> dict[int, Tensor]:
+    images, labels = mnist.load("test")
+    pixels = mnist.to_unit_range(images)
+    return {digit: pixels[labels == digit][:400] for digit in (0, 1, 7)}
+
+
+def test_two_halves_of_one_digit_look_alike(classifier, real):
+    found = precision_recall(classifier, real[0][:200], real[0][200:])
+    assert found.precision > 0.6
+    assert found.recall > 0.6
+
+
+def test_different_digits_do_not(classifier, real):
+    found = precision_recall(classifier, real[0], real[1])
+    assert found.precision < 0.05
+    assert found.recall < 0.05
+
+
+def test_a_set_that_shows_one_of_two_digits_is_precise_but_recalls_half(classifier, real):
+    both = torch.cat([real[0][:200], real[1][:200]])
+    found = precision_recall(classifier, both, real[0][200:])
+    assert found.precision > 0.6
+    assert found.recall < 0.55
+
+
+def test_equal_sets_are_perfect(classifier, real):
+    assert precision_recall(classifier, real[7], real[7]) == (1.0, 1.0)
+
+
+def test_a_copy_is_its_own_neighbour(classifier, real):
+    order = torch.randperm(400, generator=torch.Generator().manual_seed(0))
+    found = nearest(classifier, real[7][order[:20]], real[7])
+    assert found.indices.tolist() == order[:20].tolist()
+    assert float(found.distances.max()) < 1e-4
+    other = nearest(classifier, real[7][:20], real[7][20:])
+    assert float(other.distances.min()) > 0.1
+
+
+def test_bad_input_is_named(classifier, real):
+    with pytest.raises(ValueError, match="generated: expected more than k = 3 images, got 3"):
+        precision_recall(classifier, real[0], real[1][:3])
+    with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
+        precision_recall(classifier, real[0], real[1], k=0)
+    with pytest.raises(ValueError, match="among: expected at least one"):
+        nearest(classifier, real[0], real[0][:0])
