@@ -39,7 +39,7 @@ def load_claims(path: Path) -> list[dict[str, Any]]:
     The entry ``evidence`` of a claim is a list of numbers. Each says what it is, its value, a bound
     or two, the chapter and the id of the cell, and where it is kept: under ``check`` the row of the
     chapter's check table (the live run), under ``recorded`` the entry of the summary of the
-    recorded run.
+    recorded run. The value is None where the check table does not show it.
 
     Raises
     ------
@@ -71,6 +71,10 @@ def _check_evidence(number: dict[str, Any], where: str) -> None:
             f"{where}: evidence with keys {sorted(number)}, expected {sorted(EVIDENCE_KEYS)}, one "
             "of ['check', 'recorded'] and a bound"
         )
+    if number["value"] is None:
+        if "recorded" in number:
+            raise ValueError(f"{where}: {number['what']} is recorded, but has no value")
+        return
     low, high = number.get("at_least", -math.inf), number.get("at_most", math.inf)
     if not low <= number["value"] <= high:
         raise ValueError(f"{where}: {number['what']} is {number['value']}, not in {low} to {high}")
@@ -137,8 +141,9 @@ class ClaimsTable(SphinxDirective):
     def evidence(number: dict[str, Any]) -> str:
         """Return one number as an item of a list."""
         run = "live" if "check" in number else "recorded"
+        value = "holds" if number["value"] is None else f"{number['value']:.3g}"
         return (
-            f"- {number['what']}: **{number['value']:.3g}** ({required(number)}; {run}, "
+            f"- {number['what']}: **{value}** ({required(number)}; {run}, "
             f"{{doc}}`{number['chapter'].split('_')[0]} <{number['chapter']}>`)"
         )
 

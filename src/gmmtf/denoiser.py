@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gmmtf.mixture import MultiTokenGMM
-from gmmtf.mmse.level import check_tokens, noise_level
+from gmmtf.mmse.level import Level, check_tokens, noise_level
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -63,17 +63,32 @@ class AttentionDenoiser(nn.Module):
         ValueError
             If a shape or a time is wrong.
         """
-        self._check(x_t, t)
+        self.check(x_t, t)
         level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
+        return level.gain * (x_t - self.estimate(x_t, level))
+
+    def estimate(self, x_t: Tensor, level: Level, context: Tensor | None = None) -> Tensor:
+        """Estimate of every token's scaled pattern √ᾱ m_n, of the shape of ``x_t``.
+
+        Shapes are not checked.
+
+        Parameters
+        ----------
+        level
+            The noise level of each data point, shaped to multiply its tokens.
+        context
+            The tokens attended to, ``[batch, tokens, d]``; the noisy tokens themselves when None.
+        """
         queries = x_t @ self.weight
-        estimate = F.scaled_dot_product_attention(queries, x_t, x_t, scale=1.0)
+        keys = x_t if context is None else context
+        estimate = F.scaled_dot_product_attention(queries, keys, keys, scale=1.0)
         if self.value is not None:
             estimate = estimate @ self.value.T
         if self.skip is not None:
             estimate = estimate + self.skip * x_t
         if self.tilt_correction:
             estimate = estimate - level.variance * queries
-        return level.gain * (x_t - estimate)
+        return estimate
 
     def attention(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Attention matrices A ``[batch, tokens, tokens]``; each row sums to one.
@@ -81,11 +96,12 @@ class AttentionDenoiser(nn.Module):
         Takes and raises what :meth:`forward` does. The scores do not depend on ``t`` other than
         through ``x_t``.
         """
-        self._check(x_t, t)
+        self.check(x_t, t)
         self.schedule.check_times(t)
         return torch.softmax((x_t @ self.weight) @ x_t.transpose(1, 2), dim=-1)
 
-    def _check(self, x_t: Tensor, t: Tensor) -> None:
+    def check(self, x_t: Tensor, t: Tensor) -> None:
+        """Raise ``ValueError`` unless tokens and times have the shapes and types of this head."""
         check_tokens(self.mixture, x_t, t)
         if x_t.dtype != self.weight.dtype:
             raise ValueError(f"x_t: expected {self.weight.dtype} as the weight, got {x_t.dtype}")

@@ -125,6 +125,7 @@ def ddim(
 
 
 def check_clip(clip: float | None) -> None:
+    """Raise ``ValueError`` unless ``clip`` is a positive number or None."""
     if clip is not None and not clip > 0:
         raise ValueError(f"clip: expected a positive number or None, got {clip}")
 

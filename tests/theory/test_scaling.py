@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, effective, scaling
+from gmmtf import MultiTokenGMM, NoiseSchedule, effective, population, scaling
+from gmmtf.effective.queries import draw_queries
 from gmmtf.reduced import ReducedWeight
+from gmmtf.studies.complexity.runs import pattern_excess
+from gmmtf.training import natural_step_size
 
 SCHEDULE = NoiseSchedule.linear(1000)
 MIXTURE = MultiTokenGMM(n_patterns=4, dim=64, n_tokens=256, radius=10.0, sigma=0.3)
@@ -79,12 +82,93 @@ def test_steps_needed_counts_steps():
         MIXTURE,
         SCHEDULE,
         n_points=256,
-        lr=scaling.natural_step_size(MIXTURE) / 4,
+        lr=natural_step_size(MIXTURE) / 4,
     )
     assert steps is not None
     assert slower is not None
     assert 2.5 * steps < slower < 6 * steps + 4
     assert scaling.steps_needed(reached, MIXTURE, SCHEDULE, n_points=256, max_steps=1) is None
+
+
+def test_steps_to_risk_lie_between_the_records_of_a_descent():
+    target, lr = 0.1, natural_step_size(MIXTURE) / 4
+    steps = scaling.steps_to_risk(target, MIXTURE, SCHEDULE, lr=lr, n_points=4096)
+    records = list(
+        effective.train(MIXTURE, SCHEDULE, 60, lr=lr, n_points=4096, record_every=1, seed=0)
+    )
+    excess = [record.excess_risk.value for record in records]
+    first = next(step for step, value in enumerate(excess) if value <= target)
+    assert first > 5
+    # Records are evaluated on other nets, which differ by a fraction of a step.
+    assert first - 1.3 < steps < first + 0.3
+
+
+def test_a_smaller_step_size_takes_steps_in_proportion():
+    lr = natural_step_size(MIXTURE) / 8
+    fast, slow = (
+        scaling.steps_to_risk(0.1, MIXTURE, SCHEDULE, lr=lr / part, n_points=256) for part in (1, 2)
+    )
+    assert slow == pytest.approx(2 * fast, rel=0.02)
+
+
+def test_a_relative_target_is_a_share_of_the_start():
+    queries = draw_queries(MIXTURE, SCHEDULE, n_points=256)
+    zero = ReducedWeight.zero(MIXTURE)
+    patterns = [scaling.pattern_excess(zero, queries, u) for u in range(4)]
+    start = sum(patterns) / 4
+    for share in (0.5, 0.1):
+        absolute = scaling.steps_to_risk(share * start, MIXTURE, SCHEDULE, n_points=256)
+        relative = scaling.steps_to_risk(share, MIXTURE, SCHEDULE, relative=True, n_points=256)
+        # The mean over patterns is the mean over tokens up to how evenly the net has them.
+        assert relative == pytest.approx(absolute, rel=0.02)
+    assert scaling.steps_to_risk(1.0, MIXTURE, SCHEDULE, relative=True, n_points=256) == 0
+
+
+def test_a_target_out_of_reach_takes_infinitely_many_steps():
+    assert scaling.steps_to_risk(1e-6, MIXTURE, SCHEDULE, n_points=256, max_steps=5) == math.inf
+
+
+def test_a_rare_pattern_is_learned_later():
+    rare = replace(MIXTURE, weights=[0.04, 0.32, 0.32, 0.32])
+    steps = [
+        scaling.steps_to_risk(0.5, rare, SCHEDULE, relative=True, pattern=u, n_points=1024)
+        for u in (0, 1)
+    ]
+    assert steps[0] > 4 * steps[1]
+
+
+def test_the_excess_of_a_pattern_is_that_of_a_simulation():
+    rare = replace(MIXTURE, weights=[0.1, 0.3, 0.3, 0.3])
+    weight = ReducedWeight(torch.diag(torch.tensor([0.02, 0.06, 0.06, 0.06])), torch.tensor(0.0))
+    queries = draw_queries(rare, SCHEDULE, n_points=8192)
+    generator = torch.Generator().manual_seed(0)
+    total = 0.0
+    for u, probability in enumerate(rare.probabilities.tolist()):
+        predicted = scaling.pattern_excess(weight, queries, u)
+        simulated = pattern_excess(weight, rare, u, 128, generator)
+        allowed = 4 * simulated.standard_error + 0.02 * predicted
+        assert abs(simulated.value - predicted) < allowed
+        total += probability * predicted
+    whole = population.evaluate(weight, rare, SCHEDULE, n_samples=256, generator=generator)
+    assert total == pytest.approx(whole.excess_risk.value, rel=0.05)
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, math.inf, math.nan])
+def test_steps_to_risk_refuse_a_bad_target(target):
+    with pytest.raises(ValueError, match="target"):
+        scaling.steps_to_risk(target, MIXTURE, SCHEDULE)
+
+
+@pytest.mark.parametrize("pattern", [-1, 4])
+def test_steps_to_risk_refuse_a_bad_pattern(pattern):
+    with pytest.raises(ValueError, match="pattern"):
+        scaling.steps_to_risk(0.1, MIXTURE, SCHEDULE, pattern=pattern)
+
+
+def test_steps_to_risk_refuse_where_the_expansion_fails():
+    few = MultiTokenGMM(n_patterns=4, dim=8, n_tokens=2, radius=3.0, sigma=0.3)
+    with pytest.raises(ValueError, match="does not hold"):
+        scaling.steps_to_risk(0.5, few, SCHEDULE, relative=True, max_steps=60, n_points=64)
 
 
 def test_a_target_must_be_positive():

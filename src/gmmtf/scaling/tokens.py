@@ -1,64 +1,26 @@
-"""Scaling laws: how many tokens and how many steps a given excess risk takes (C4, F2B, F2C)."""
+"""The best weight of the invariant family, and the tokens that it needs (C4, F2B)."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
-import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from gmmtf.effective.head import PLAIN, HeadScalars
 from gmmtf.effective.queries import draw_queries
 from gmmtf.effective.risk import ValidityWarning, risk, squared_error
 from gmmtf.mixture import MultiTokenGMM
-from gmmtf.reduced import ReducedWeight, descend
+from gmmtf.reduced import ReducedWeight
 from gmmtf.schedule import NoiseSchedule
-from gmmtf.training import natural_step_size
 
 MAX_TOKENS = 2**60
 """Largest number of tokens that :func:`tokens_needed` tries."""
 
 _MEANINGLESS = 1e3  # stands for the logarithm of a risk that is not a number
-
-
-@dataclass(frozen=True)
-class PowerLaw:
-    """A fit y = prefactor · x^exponent, with a 95 % confidence interval of the exponent."""
-
-    exponent: float
-    low: float
-    high: float
-    prefactor: float
-
-    def __str__(self) -> str:
-        return f"{self.exponent:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
-    """Fit a power law by least squares on logarithms.
-
-    The interval is Student's, from the scatter about the line; it says how straight the line is,
-    not how far it may be extended.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three points, or a number is not positive and finite.
-    """
-    if len(x) != len(y) or len(x) < 3:
-        raise ValueError(f"x, y: expected at least 3 points each, got {len(x)} and {len(y)}")
-    points = np.array([x, y], dtype=float)
-    if not (np.isfinite(points).all() and (points > 0).all()):
-        raise ValueError("x, y: expected finite positive numbers")
-    fit = stats.linregress(*np.log(points))
-    margin = float(stats.t.ppf(0.975, len(x) - 2)) * float(fit.stderr)
-    slope = float(fit.slope)
-    return PowerLaw(slope, slope - margin, slope + margin, math.exp(float(fit.intercept)))
 
 
 def best_weight(
@@ -140,6 +102,7 @@ def tokens_needed(
     t: int | None = None,
     *,
     head: HeadScalars = PLAIN,
+    n_points: int = 2048,
 ) -> float:
     """Tokens per data point with which the best head of the family has excess risk ``target``.
 
@@ -158,7 +121,8 @@ def tokens_needed(
 
     def excess(n: int) -> float:
         try:
-            return best_weight(replace(mixture, n_tokens=n), schedule, t, head=head)[1]
+            there = replace(mixture, n_tokens=n)
+            return best_weight(there, schedule, t, head=head, n_points=n_points)[1]
         except ValueError as error:
             if str(error).startswith("n_tokens"):
                 return math.inf
@@ -183,34 +147,3 @@ def _bisect(excess: Callable[[int], float], target: float, low: int, high: int) 
         return float(high)
     share = (at_low - math.log(target)) / (at_low - at_high)
     return float(low * (high / low) ** min(max(share, 0.0), 1.0))
-
-
-def steps_needed(
-    reached: Callable[[ReducedWeight], bool],
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    *,
-    lr: float | None = None,
-    max_steps: int = 10_000,
-    n_points: int = 1024,
-    seed: int = 0,
-) -> int | None:
-    """Steps of gradient descent from W = 0 until ``reached(weight)``; None if never.
-
-    Descends on the expansion, on one net of query tokens.
-
-    Raises
-    ------
-    ValueError
-        If an argument is out of range.
-    """
-    queries = draw_queries(mixture, schedule, n_points=n_points, seed=seed)
-
-    def loss(weight: ReducedWeight) -> Tensor:
-        return (queries.factor * squared_error(weight, queries)).mean()
-
-    rate = natural_step_size(mixture) if lr is None else lr
-    for step, weight in descend(ReducedWeight.zero(mixture), loss, max_steps, lr=rate):
-        if reached(weight):
-            return step
-    return None

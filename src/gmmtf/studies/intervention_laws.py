@@ -1,0 +1,110 @@
+"""Interventions on the attention, predicted without data points (C6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from gmmtf import effective, interventions, laws, mmse
+from gmmtf.denoiser import AttentionDenoiser
+from gmmtf.effective.counts import error_given_count
+from gmmtf.effective.maps import predict_map
+from gmmtf.mixture import MultiTokenGMM
+from gmmtf.reduced import ReducedWeight
+from gmmtf.schedule import NoiseSchedule
+from gmmtf.studies.intervention_draws import Pair
+
+
+def weight_point(head: AttentionDenoiser) -> dict[str, Any]:
+    """Record a trained weight in reduced coordinates, and the norm of what they leave out."""
+    weight, outside = ReducedWeight.from_full(head.weight, head.mixture)
+    return {
+        "pattern": weight.pattern.tolist(),
+        "complement": float(weight.complement),
+        "outside": outside,
+    }
+
+
+def weight_of(point: Mapping[str, Any]) -> ReducedWeight:
+    """Return the weight that :func:`weight_point` recorded."""
+    return ReducedWeight(torch.tensor(point["pattern"]), torch.tensor(point["complement"]))
+
+
+def predict(
+    weight: ReducedWeight,
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: int,
+    *,
+    n_points: int,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Predict what :func:`gmmtf.studies.intervention_draws.measure` simulates, without data points.
+
+    Returns
+    -------
+    dict
+        The same, without the distance of the twin's map from the Bayes estimate, and
+        ``map`` with the entry ``limit``. ``parts`` splits the trained head's excess over the
+        oracle: ``gap`` (the labels are not known), ``limit`` (what the weight gets wrong with
+        infinitely many tokens) and ``tokens`` (the rest, due to finite N).
+    """
+    excess = effective.risk(
+        weight, mixture, schedule, t, method="integral", n_points=n_points, seed=seed
+    ).excess_risk
+    many = replace(mixture, n_tokens=10**12)
+    limit = effective.risk(weight, many, schedule, t, seed=seed).excess_risk
+    numbers = predict_map(weight, mixture, schedule, t, n_points=n_points, seed=seed)
+    bayes = mmse.bayes_risk(mixture, schedule, t)
+    gap = bayes.value - mmse.oracle_risk(mixture, schedule, t)
+    concentration, own = numbers.concentration.value, numbers.own.value
+
+    def blind(mismatch: float) -> float:
+        return interventions.blind_excess(concentration, mismatch, mixture, schedule, t)
+
+    oracle = {
+        "trained": excess.value + gap,
+        "uniform": laws.start_risk(mixture, schedule, t),
+        "same": laws.mean_denoising_excess(mixture, schedule, t),
+        "other": blind(interventions.foreign_mismatch(concentration, own, mixture)),
+        "twin": blind(numbers.mismatch.value),
+    }
+    to_bayes = {name: oracle[name] - gap for name in ("trained", "uniform", "other")}
+    to_bayes["same"] = interventions.same_pattern_distance(mixture, schedule, t).value
+    error = math.hypot(excess.standard_error, bayes.standard_error)
+    return {
+        "oracle": {
+            name: [value, error if name == "trained" else 0.0] for name, value in oracle.items()
+        },
+        "bayes": {
+            name: [value, error if name == "trained" else 0.0] for name, value in to_bayes.items()
+        },
+        "map": {name: [e.value, e.standard_error] for name, e in vars(numbers).items()},
+        "parts": {
+            "gap": gap,
+            "limit": limit.value,
+            "tokens": excess.value - limit.value,
+        },
+    }
+
+
+def predict_counts(
+    weight: ReducedWeight,
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: int,
+    counts: Sequence[int],
+    *,
+    n_points: int,
+) -> dict[str, Pair]:
+    """Predict the error of the trained map in ``measure_counts``, for each count."""
+    variance = float(mmse.noise_level(mixture, schedule, torch.tensor(t)).variance)
+    result = {}
+    for count in counts:
+        error = error_given_count(weight, mixture, schedule, t, count, n_points=n_points)
+        result[str(count)] = [error.value / variance, error.standard_error / variance]
+    return result

@@ -1,0 +1,64 @@
+"""The numbers that follow from the recorded points of each chapter."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from gmmtf import NoiseSchedule, results
+from gmmtf.studies import (
+    descent,
+    digits,
+    effective_picture,
+    growth,
+    heads,
+    interventions,
+    landscape,
+)
+from gmmtf.studies.complexity.summary import summary as complexity_summary
+from gmmtf.studies.sampling_points import predictions, recorded_setting
+from gmmtf.studies.sampling_points import summary as sampling_summary
+from kernel_environment import ROOT
+
+SCHEDULE = NoiseSchedule.linear(1000)
+
+
+def training(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
+    """Chapter 4, whose three studies share one file."""
+    return {
+        **descent.descent_summary(values),
+        **growth.growth_summary(values, settings["rare_weights"]),
+        **landscape.landscape_summary(values),
+    }
+
+
+def mean_denoising(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
+    """Chapter 6."""
+    return interventions.summary(values, interventions.law_of(settings), SCHEDULE)
+
+
+def sampling(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
+    """Chapter 11, against predictions computed anew."""
+    mixture, plan = recorded_setting({"values": values, "settings": settings})
+    expected = predictions(values["head"], mixture, SCHEDULE, plan)
+    return sampling_summary(values, expected, mixture, SCHEDULE, plan)
+
+
+SUMMARIES = {
+    "04_training": training,
+    "05_tokens_and_patterns": lambda values, settings: complexity_summary(
+        {"values": values, "settings": settings}
+    ),
+    "06_mean_denoising": mean_denoising,
+    "07_effective_tokens": lambda values, settings: effective_picture.summary(values),
+    "08_better_heads": lambda values, settings: heads.summary(values),
+    "09_digits_as_tokens": lambda values, settings: digits.summary(values, range(10)),
+    "11_sampling": sampling,
+}
+
+
+@cache
+def summary_of(chapter: str) -> dict[str, float]:
+    """Recompute the summary of a chapter's recorded run."""
+    document = results.load(ROOT / "data" / "results" / f"{chapter}.json")
+    return SUMMARIES[chapter](document["values"], document["settings"])
