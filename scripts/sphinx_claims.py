@@ -96,10 +96,10 @@ class ClaimsTable(SphinxDirective):
     has_content = False
     columns: ClassVar[dict[str, int]] = {
         "id": 5,
-        "claim": 30,
-        "done": 27,
-        "number": 18,
-        "status": 12,
+        "claim": 24,
+        "done": 23,
+        "number": 38,
+        "status": 10,
     }
 
     def run(self) -> list[nodes.Node]:

@@ -8,8 +8,9 @@ population objective. Gradient descent from W = 0 therefore never leaves the fam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,6 +84,24 @@ class ReducedWeight:
         span = unit.T @ unit
         complement = torch.eye(mixture.dim, dtype=torch.float64) - span
         return unit.T @ self.pattern @ unit + self.gamma(mixture) * complement
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> ReducedWeight:
+        """Read what :meth:`as_json` gave; other entries are ignored.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing or is not as said.
+        """
+        if not {"pattern", "complement"} <= set(stored):
+            raise ValueError(f"stored: expected 'pattern' and 'complement', got {sorted(stored)}")
+        pattern = torch.tensor(stored["pattern"], dtype=torch.float64)
+        return cls(pattern, torch.tensor(stored["complement"], dtype=torch.float64))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the coordinates as lists and numbers, for recorded results."""
+        return {"pattern": self.pattern.tolist(), "complement": float(self.complement)}
 
     def gamma(self, mixture: MultiTokenGMM) -> Tensor:
         """Return γ, the factor on the complement; 0 where there is no complement."""

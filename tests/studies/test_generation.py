@@ -10,14 +10,8 @@ import torch
 from gmmtf.images.settings import TrainingSettings
 from gmmtf.images.transformer import TransformerSettings
 from gmmtf.results import Recording
-from gmmtf.studies.generation import (
-    Condition,
-    EvaluationSettings,
-    curves,
-    first_step_below,
-    prepare,
-    run,
-)
+from gmmtf.studies.generation import Condition, EvaluationSettings, prepare, run
+from gmmtf.studies.generation_curves import compare, curves, first_step_below, summary
 
 NETWORK = TransformerSettings(width=8, depth=1, heads=1)
 SETTINGS = TrainingSettings(steps=4, batch_size=4, warmup_steps=1, record_every=2)
@@ -90,3 +84,34 @@ def test_the_first_step_below_a_level_is_interpolated():
     assert first_step_below([10, 20, 30], fid, 50) == 20
     assert first_step_below([10, 20, 30], fid, 200) == 10
     assert first_step_below([10, 20, 30], fid, 5) == float("inf")
+
+
+def made_values() -> dict[str, object]:
+    """Two seeds in which "2" takes twice as long when it is rare, and is twice as hard."""
+    values: dict[str, object] = {}
+    for seed in (0, 1):
+        for name, last in (("balanced", 25.0), ("rare 2 at 0.1", 50.0)):
+            floor = {str(digit): 5.0 for digit in (1, 2)}
+            values[f"{name}/{seed}/floor"] = {"fid": floor, "recognised": floor}
+            for step, two in ((100, 100.0), (200, 50.0 if last == 25 else 80.0), (400, last)):
+                point = {"1": two / 2, "2": two}
+                values[f"{name}/{seed}/{step}"] = {"fid": point, "recognised": point, "loss": 0.1}
+    return values
+
+
+def test_the_summary_tells_rare_from_hard():
+    found = summary(made_values())
+    assert found["lag of 2"] == pytest.approx(2)  # common, "2" has the FID 50 at step 200
+    assert found["rarity of 2"] == pytest.approx(2)
+    assert found["hardness of 2"] == pytest.approx(2)
+    pair = compare(made_values(), 2)
+    assert pair.steps == [100, 200, 400]
+    assert pair.floor.tolist() == [5, 5]
+
+
+def test_runs_that_do_not_match_are_refused():
+    values = made_values()
+    for step in ("floor", 100, 200, 400):
+        del values[f"balanced/1/{step}"]
+    with pytest.raises(ValueError, match="with 2 rare and with none rare do not match"):
+        compare(values, 2)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gmmtf import MultiTokenGMM, NoiseSchedule, interventions, laws, mmse, results
+from gmmtf.reduced import ReducedWeight
 from gmmtf.studies import intervention_draws as draws
 from gmmtf.studies import intervention_laws as predictions
 from gmmtf.studies import intervention_series as curves
@@ -47,7 +48,7 @@ def paper_summary():
 def test_trained_head_learns_and_its_weight_is_recorded():
     head = head_of(0)
     assert float(head.pattern_products().diagonal().min()) > 0.1
-    weight = predictions.weight_of(predictions.weight_point(head))
+    weight = ReducedWeight.from_json(predictions.weight_point(head))
     left_over = float((head.weight.detach() - weight.to_full(SMALL)).norm())
     assert left_over == pytest.approx(predictions.weight_point(head)["outside"], rel=1e-4)
 
@@ -157,7 +158,7 @@ def test_recorded_run_is_at_paper_scale():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_recorded_predictions_can_be_computed_again(seed):
     t = (100, 450, 650)[seed]
-    weight = predictions.weight_of(PAPER[f"{seed}/weight"])
+    weight = ReducedWeight.from_json(PAPER[f"{seed}/weight"])
     again = predictions.predict(weight, LAW, SCHEDULE, t, n_points=64, seed=7)
     point = PAPER[f"{seed}/{t}"]
     for group, names in (("oracle", draws.MAPS), ("bayes", ("trained", "uniform", "same"))):
@@ -168,7 +169,7 @@ def test_recorded_predictions_can_be_computed_again(seed):
 
 
 def test_recorded_error_given_count_can_be_computed_again():
-    weight = predictions.weight_of(PAPER["1/weight"])
+    weight = ReducedWeight.from_json(PAPER["1/weight"])
     again = predictions.predict_counts(weight, LAW, SCHEDULE, 450, [2, 64], n_points=16)
     point = PAPER["1/counts/450"]
     for count, (value, _) in again.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 
@@ -162,3 +163,14 @@ def test_the_expansion_warns_where_it_does_not_hold():
     with pytest.warns(effective.ValidityWarning, match="does not hold"):
         found = effective.risk(weight, mixture, NoiseSchedule.linear(1000), 400)
     assert not found.holds
+
+
+def test_a_weight_survives_json_exactly():
+    generator = torch.Generator().manual_seed(0)
+    pattern = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    weight = ReducedWeight(pattern, pattern.sum())
+    again = ReducedWeight.from_json(json.loads(json.dumps(weight.as_json() | {"step": 3})))
+    assert torch.equal(again.pattern, weight.pattern)
+    assert torch.equal(again.complement, weight.complement)
+    with pytest.raises(ValueError, match="stored: expected 'pattern' and 'complement'"):
+        ReducedWeight.from_json({"pattern": [[1.0]]})

@@ -31,8 +31,9 @@ class HeadScalars:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not math.isfinite(float(value)):
-                raise ValueError(f"{name}: expected a finite number, got {float(value)}")
+            number = float(value.detach() if isinstance(value, Tensor) else value)
+            if not math.isfinite(number):
+                raise ValueError(f"{name}: expected a finite number, got {number}")
 
 
 PLAIN = HeadScalars()

@@ -98,10 +98,7 @@ class _Numbers:
             learned |= {"value_span": self.values[3], "value_complement": self.values[4]}
         if self.kind.skip:
             learned |= {"skip_span": self.values[-1], "skip_complement": self.values[-1]}
-        with warnings.catch_warnings():
-            # The check of its entries reads numbers that are being learned.
-            warnings.filterwarnings("ignore", message="Converting a tensor with requires_grad")
-            return HeadScalars(**learned, tilt_correction=float(self.kind.tilt_correction))
+        return HeadScalars(**learned, tilt_correction=float(self.kind.tilt_correction))
 
     def minimise(self, queries: Queries, method: str, max_iter: int) -> None:
         """Descend on the logarithm of the risk, in place."""

@@ -5,7 +5,6 @@ The conditions tell rare from hard: the same digit rare, another one rare, none 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -145,63 +144,3 @@ def as_json(found: Quality) -> dict[str, Any]:
         name: {str(digit): value for digit, value in values.items()}
         for name, values in asdict(found).items()
     }
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Quality against the training step, for each seed: ``[seeds, steps, digits]``."""
-
-    steps: list[int]
-    digits: list[int]
-    fid: Tensor
-    recognised: Tensor
-    floor: Tensor
-
-
-def curves(values: Mapping[str, Any], condition: str) -> Curves:
-    """Collect the recorded points of a condition.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or the seeds were recorded at different steps.
-    """
-    by_seed: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        name, _, rest = key.partition("/")
-        if name == condition:
-            seed, _, step = rest.partition("/")
-            by_seed.setdefault(seed, {})[step] = value
-    if not by_seed:
-        raise ValueError(f"condition: no recorded points of {condition!r}")
-    found = [sorted(int(step) for step in runs if step != "floor") for runs in by_seed.values()]
-    if any(steps != found[0] for steps in found):
-        raise ValueError(f"condition: the seeds of {condition!r} were recorded at different steps")
-    steps = found[0]
-    digits = sorted(int(digit) for digit in next(iter(by_seed.values()))["floor"]["fid"])
-
-    def table(entry: str) -> Tensor:
-        return torch.tensor(
-            [
-                [[runs[str(step)][entry][str(digit)] for digit in digits] for step in steps]
-                for runs in by_seed.values()
-            ],
-            dtype=torch.float64,
-        )
-
-    floor = [[runs["floor"]["fid"][str(digit)] for digit in digits] for runs in by_seed.values()]
-    return Curves(
-        steps, digits, table("fid"), table("recognised"), torch.tensor(floor, dtype=torch.float64)
-    )
-
-
-def first_step_below(steps: Sequence[int], fid: Tensor, level: float) -> float:
-    """Step at which a curve of FID ``[steps]`` falls below a level, interpolated; inf if never."""
-    for index, value in enumerate(fid.tolist()):
-        if value <= level:
-            if index == 0:
-                return float(steps[0])
-            before: float = fid[index - 1].item()
-            share = (before - level) / (before - value)
-            return float(steps[index - 1] + share * (steps[index] - steps[index - 1]))
-    return float("inf")

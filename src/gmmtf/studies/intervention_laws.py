@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,16 +22,7 @@ from gmmtf.studies.intervention_draws import Pair
 def weight_point(head: AttentionDenoiser) -> dict[str, Any]:
     """Record a trained weight in reduced coordinates, and the norm of what they leave out."""
     weight, outside = ReducedWeight.from_full(head.weight, head.mixture)
-    return {
-        "pattern": weight.pattern.tolist(),
-        "complement": float(weight.complement),
-        "outside": outside,
-    }
-
-
-def weight_of(point: Mapping[str, Any]) -> ReducedWeight:
-    """Return the weight that :func:`weight_point` recorded."""
-    return ReducedWeight(torch.tensor(point["pattern"]), torch.tensor(point["complement"]))
+    return {**weight.as_json(), "outside": outside}
 
 
 def predict(

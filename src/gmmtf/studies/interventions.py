@@ -16,7 +16,7 @@ from gmmtf.results import Recording
 from gmmtf.scaling import fit_power_law
 from gmmtf.schedule import NoiseSchedule
 from gmmtf.studies.intervention_draws import MAPS, measure, measure_counts
-from gmmtf.studies.intervention_laws import predict, predict_counts, weight_of, weight_point
+from gmmtf.studies.intervention_laws import predict, predict_counts, weight_point
 from gmmtf.studies.intervention_series import (
     Series,
     count_series,
@@ -63,7 +63,7 @@ def run(recording: Recording, head_of: Heads, plan: Plan) -> dict[str, Any]:
     """
     for seed in plan.seeds:
         point = recording.point(f"{seed}/weight", partial(_weight, head_of, seed))
-        weight = weight_of(point)
+        weight = ReducedWeight.from_json(point)
         for t in plan.times:
             recording.point(f"{seed}/{t}", partial(_level, head_of, weight, t, seed, plan))
         for t in plan.count_times:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -31,16 +30,10 @@ def trained_weight(
     )
     weight = records[-1].weight
     return {
-        "pattern": weight.pattern.tolist(),
-        "complement": float(weight.complement),
+        **weight.as_json(),
         "start": records[0].excess_risk.value,
         "end": records[-1].excess_risk.value,
     }
-
-
-def weight_of(point: Mapping[str, Any]) -> ReducedWeight:
-    """Read the weight back from :func:`trained_weight`'s value."""
-    return ReducedWeight(torch.tensor(point["pattern"]), torch.tensor(point["complement"]))
 
 
 def head(

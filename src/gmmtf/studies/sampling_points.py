@@ -25,7 +25,6 @@ from gmmtf.studies.sampling import (
     head,
     predicted_moments,
     trained_weight,
-    weight_of,
 )
 from gmmtf.studies.sampling_laws import finishing, sampler_times
 from gmmtf.studies.sampling_price import label_gaps, predicted_risks, price, risk_at
@@ -151,7 +150,7 @@ def record(
 
 def weights_of(trained: Mapping[str, Any], mixture: MultiTokenGMM) -> dict[str, ReducedWeight]:
     """Weight of each of the :data:`HEADS`."""
-    weight = weight_of(trained)
+    weight = ReducedWeight.from_json(trained)
     return {"zero": ReducedWeight.zero(mixture), "plain": weight, "corrected": weight}
 
 
