@@ -10,6 +10,7 @@ from gmmtf.studies import (
     descent,
     digits,
     effective_picture,
+    generation_curves,
     growth,
     heads,
     interventions,
@@ -53,6 +54,7 @@ SUMMARIES = {
     "07_effective_tokens": lambda values, settings: effective_picture.summary(values),
     "08_better_heads": lambda values, settings: heads.summary(values),
     "09_digits_as_tokens": lambda values, settings: digits.summary(values, range(10)),
+    "10_mnist_generation": lambda values, settings: generation_curves.summary(values),
     "11_sampling": sampling,
 }
 
