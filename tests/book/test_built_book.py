@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 import yaml
@@ -32,6 +32,7 @@ HOW_TO_GET_ONE = (
     "get one with `apt-get install chromium` (or put `chromium` on the PATH) and run again"
 )
 WIDTHS = {"desktop": 1280, "phone": 390}
+REFRESH = re.compile(r"""<meta http-equiv=["']refresh["'] content=["']0; *url=([^"']+)""", re.I)
 
 # Looks at the page as a reader would see it: math that MathJax rejected or never reached, pictures
 # that did not load, and anything that makes the page scroll sideways.
@@ -164,9 +165,14 @@ class Watch:
 def read_page(page: Page, watch: Watch, path: Path) -> list[str]:
     """Open a page, let its math and its pictures finish, open its hidden solutions, and look."""
     watch.problems = []
-    page.goto(path.as_uri(), wait_until="load")
-    if page.locator("meta[http-equiv=Refresh i]").count():
-        page.wait_for_url(lambda url: url != path.as_uri(), wait_until="load")
+    # Whether a page sends its reader on is read in the file: in the browser the answer may come
+    # from the page before or from the one after.
+    onward = REFRESH.search(path.read_text(encoding="utf-8"))
+    if onward is None:
+        page.goto(path.as_uri(), wait_until="load")
+    else:
+        page.goto(path.as_uri(), wait_until="commit")
+        page.wait_for_url(urljoin(path.as_uri(), onward.group(1)), wait_until="load")
     if page.locator("script[src*=mathjax i]").count():
         page.wait_for_function("window.MathJax?.startup?.promise", timeout=30_000)
         page.evaluate("() => MathJax.startup.promise")

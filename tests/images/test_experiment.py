@@ -95,7 +95,9 @@ def test_loss_falls_on_data_that_can_be_learnt() -> None:
 
 @pytest.mark.parametrize("floor", [1.0, 0.1])
 def test_first_gradient_is_that_of_the_weighted_loss(floor: float) -> None:
-    settings = replace(SETTINGS, weight_floor=floor, clip_norm=1e9, batch_size=5)
+    settings = replace(
+        SETTINGS, weight_floor=floor, clip_norm=1e9, batch_size=5, time_shape=(1.0, 1.0)
+    )
     torch.manual_seed(3)
     model = DiT(NETWORK, NoiseSchedule.linear(1000))
     reference = copy.deepcopy(model)
@@ -186,7 +188,7 @@ def test_checkpoint_with_other_data_is_refused(tmp_path: Path) -> None:
         Training(run.model, X_0, 1 - LABELS, SETTINGS, path)
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e3])
 def test_numbers_that_blow_up_stop_the_run_and_keep_the_checkpoint(
     bad: float, tmp_path: Path
 ) -> None:
@@ -226,6 +228,8 @@ def test_gradient_that_is_not_finite_stops_the_run() -> None:
         ({"ema_decay": 1.0}, "ema_decay"),
         ({"weight_floor": 0.0}, "weight_floor"),
         ({"weight_floor": 1.5}, "weight_floor"),
+        ({"time_shape": (1.0,)}, "time_shape"),
+        ({"time_shape": (0.0, 1.0)}, "time_shape"),
     ],
 )
 def test_impossible_settings(change: dict[str, float], message: str) -> None:

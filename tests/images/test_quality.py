@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -13,13 +14,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gmmtf import NoiseSchedule
-from gmmtf.images import features, mnist
-from gmmtf.images.evaluation import by_digit, class_indices, generate, quality
+from gmmtf.images import features, inception, mnist
+from gmmtf.images.evaluation import by_digit, class_indices, frequencies, quality
 from gmmtf.images.features import WEIGHTS_NAME, WEIGHTS_SHA256, load_classifier, recognise
-from gmmtf.images.fid import fid
+from gmmtf.images.fid import fid, load_extractor
 from gmmtf.images.files import DataError, data_root
-from gmmtf.images.transformer import DiT, TransformerSettings
 
 
 @pytest.fixture(scope="module")
@@ -152,44 +151,76 @@ def test_class_indices_are_positions() -> None:
         class_indices(torch.tensor([7, 5]), [2, 7, 0])
 
 
-def small_model() -> DiT:
-    torch.manual_seed(0)
-    settings = TransformerSettings(patch=14, width=8, depth=1, heads=1, n_classes=2)
-    model = DiT(settings, NoiseSchedule.linear(100))
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, 0.0, 0.2)
-    return model.requires_grad_(False)
+def test_frequencies_count_what_the_classifier_sees(
+    classifier: features.DigitClassifier, real: tuple[Tensor, Tensor]
+) -> None:
+    images, labels = real
+    chosen = torch.cat([images[labels == 1][:30], images[labels == 7][:10]])
+    found = frequencies(classifier, chosen)
+    assert list(found) == list(range(10))
+    assert sum(found.values()) == pytest.approx(1)
+    assert found[1] == pytest.approx(0.75, abs=0.03)
+    assert found[7] == pytest.approx(0.25, abs=0.03)
+    with pytest.raises(ValueError, match="images: expected at least one"):
+        frequencies(classifier, chosen[:0])
 
 
-def test_generate_shapes_range_and_seed() -> None:
-    model = small_model()
-    images = generate(model, [4, 9], 3, n_steps=5)
-    assert {digit: tuple(part.shape) for digit, part in images.items()} == {
-        4: (3, 28, 28),
-        9: (3, 28, 28),
-    }
-    assert all(float(part.abs().max()) <= 1 for part in images.values())
-    again = generate(model, [4, 9], 3, n_steps=5)
-    other = generate(model, [4, 9], 3, n_steps=5, seed=1)
-    assert torch.equal(images[4], again[4])
-    assert not torch.equal(images[4], other[4])
+def test_fid_in_features_of_another_network(
+    classifier: features.DigitClassifier, real: tuple[Tensor, Tensor]
+) -> None:
+    """FID in plain block averages of the pixels, against the closed form."""
+
+    class Blocks(torch.nn.Module):
+        num_features = 16
+
+        def features(self, images: Tensor) -> Tensor:
+            return torch.nn.functional.avg_pool2d(images[:, None], 7).flatten(1)
+
+    images, labels = real
+    twos, threes = images[labels == 2][:300], images[labels == 3][:250]
+    blocks = Blocks()
+    expected = closed_form(blocks.features(twos), blocks.features(threes))
+    assert fid(blocks, twos, threes) == pytest.approx(expected, rel=1e-5)
+    found = quality(classifier, {2: threes}, {2: twos}, blocks)
+    assert found.fid[2] == pytest.approx(expected, rel=1e-5)
+    assert found.recognised[2] < 0.05
 
 
-def test_generate_gives_each_digit_its_own_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = small_model()
-    seen: list[list[int]] = []
-
-    def spy(labels: Tensor) -> object:
-        seen.append(labels.tolist())
-        return lambda x_t, t: x_t
-
-    monkeypatch.setattr(model, "of_class", spy)
-    generate(model, [4, 9], 2, n_steps=2)
-    assert seen == [[0, 0, 1, 1]]
+def test_features_have_names(tmp_path: Path) -> None:
+    assert isinstance(load_extractor("digits"), features.DigitClassifier)
+    with pytest.raises(ValueError, match=r"expected one of \['digits', 'inception'\], got 'vgg'"):
+        load_extractor("vgg")
+    with pytest.raises(DataError, match=f"{inception.WEIGHTS_NAME} is missing.*torch-fidelity"):
+        load_extractor("inception", tmp_path)
 
 
-def test_generate_with_impossible_arguments() -> None:
-    with pytest.raises(ValueError, match="2 classes"):
-        generate(small_model(), [1, 2, 3], 2)
-    with pytest.raises(ValueError, match="n_each"):
-        generate(small_model(), [1, 2], 0)
+def test_altered_inception_weights_are_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / inception.WEIGHTS_NAME).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
+    with pytest.raises(DataError, match=f"Expected sha256 {inception.WEIGHTS_SHA256}, found"):
+        load_extractor("inception", tmp_path)
+
+
+def test_inception_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    content = b"weights"
+    (tmp_path / "checkpoints" / inception.WEIGHTS_NAME).write_bytes(content)
+    monkeypatch.setattr(inception, "WEIGHTS_SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(inception.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install torch-fidelity"):
+        load_extractor("inception", tmp_path)
+
+
+def test_inception_sees_three_equal_channels_of_bytes() -> None:
+    seen: list[Tensor] = []
+
+    class Network(torch.nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images)
+            return images.flatten(1).float()[:, :2048]
+
+    images = torch.linspace(-1, 1, 2 * 28 * 28).reshape(2, 28, 28)
+    inception.InceptionFeatures(Network()).features(images)
+    assert seen[0].shape == (2, 3, 28, 28)
+    assert seen[0].dtype == torch.uint8
+    assert all(torch.equal(seen[0][:, k], mnist.to_bytes(images)) for k in range(3))

@@ -19,8 +19,14 @@ from gmmtf.images.transformer import DiT, TransformerSettings
 from gmmtf.images.workers import Accelerated, Alone
 from kernel_environment import ROOT
 
-OPTIONS = {"conditions": "rare-2", "seeds": 0, "steps": 6, "batch-size": 8, "record-every": 3}
-OPTIONS |= {"warmup-steps": 2, "width": 16, "depth": 1, "generated": 4}
+OPTIONS = {
+    "conditions": "rare 2 at 0.1",
+    "seeds": 0,
+    "steps": 6,
+    "batch-size": 8,
+    "record-every": 3,
+}
+OPTIONS |= {"warmup-steps": 2, "width": 16, "depth": 1, "generated": 5, "sampler-steps": 2}
 SETTINGS = TrainingSettings(steps=2, batch_size=4, lr=1e-2, warmup_steps=1, record_every=1)
 NETWORK = TransformerSettings(image_size=8, patch=4, width=8, depth=1, heads=1, n_classes=2)
 
@@ -49,7 +55,7 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path):
             command, capture_output=True, text=True, check=False, env=environment, timeout=400
         )
         assert done.returncode == 0, done.stderr[-4000:]
-        assert done.stdout.count("rare-2, seed 0") == 1  # one process reports
+        assert done.stdout.count("rare 2 at 0.1, seed 0") == 1  # one process reports
     one, two = losses(tmp_path / "one.json"), losses(tmp_path / "two.json")
     assert len(one) == 2
     assert two == pytest.approx(one, rel=1e-5)

@@ -7,15 +7,36 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gmmtf.images.drawing import generate
+from gmmtf.images.features import load_classifier
 from gmmtf.images.settings import TrainingSettings
 from gmmtf.images.transformer import TransformerSettings
+from gmmtf.images.weights import load_weights, save_weights
 from gmmtf.results import Recording
-from gmmtf.studies.generation import Condition, EvaluationSettings, prepare, run
-from gmmtf.studies.generation_curves import compare, curves, first_step_below, summary
+from gmmtf.studies import generation_samplers
+from gmmtf.studies.generation import (
+    Condition,
+    EvaluationSettings,
+    measure_digits,
+    mixed,
+    prepare,
+    run,
+)
+from gmmtf.studies.generation_curves import (
+    against_fraction,
+    compare,
+    conditions,
+    curves,
+    final_quality,
+    first_step_below,
+    geometric_mean,
+    summary,
+)
+from gmmtf.studies.generation_plan import Plan, run_all
 
 NETWORK = TransformerSettings(width=8, depth=1, heads=1)
 SETTINGS = TrainingSettings(steps=4, batch_size=4, warmup_steps=1, record_every=2)
-EVALUATION = EvaluationSettings(n_generated=3, n_steps=2, n_reference=50)
+EVALUATION = EvaluationSettings(n_generated=5, n_steps=2, n_reference=50)
 
 
 def test_conditions_thin_out_the_rare_digit_only():
@@ -60,6 +81,81 @@ def test_a_stopped_study_goes_on_to_the_same_points(tmp_path):
         run(*arguments, Recording(None, {}), **place)
 
 
+def test_conditions_are_named():
+    for condition in (
+        Condition(rare=None),
+        Condition(rare=3, rare_fraction=0.03),
+        Condition(rare=2, classes=False),
+        Condition((4, 9), None, classes=False),
+    ):
+        same = Condition.named(condition.name, condition.digits)
+        rare = condition.rare is None
+        assert same == (replace(condition, rare_fraction=0.1) if rare else condition)
+        assert " " not in condition.file_name
+    for wrong in ("rare", "rare 12 at 0.1", "balanced at 1", "classes, balanced", "rare 2 at x"):
+        with pytest.raises(ValueError, match="name: expected 'balanced' or"):
+            Condition.named(wrong)
+
+
+def test_a_fraction_outside_its_range_is_refused_before_any_work():
+    with pytest.raises(ValueError, match=r"rare_fraction: expected a number in \(0, 1\], got 1.5"):
+        run(Condition(rare_fraction=1.5), NETWORK, SETTINGS, EVALUATION, Recording(None, {}))
+    with pytest.raises(ValueError, match="rare: expected one of the digits"):
+        run(Condition(rare=7), NETWORK, SETTINGS, EVALUATION, Recording(None, {}))
+
+
+def test_a_plan_is_its_settings_and_skips_what_is_recorded(tmp_path):
+    plan = Plan(network=NETWORK, training=SETTINGS, evaluation=EVALUATION)
+    recording = Recording(tmp_path / "points.json", plan.settings())
+    assert Plan.from_settings(recording.settings) == plan
+    names = ["rare 2 at 0.1", "no classes, balanced"]
+    done = list(run_all(plan, names, [0, 1], recording, tmp_path / "runs"))
+    assert [(d.condition.name, d.seed) for d in done] == [(n, s) for s in (0, 1) for n in names]
+    assert {each.name for each in conditions(recording.values)} == set(names)
+    stored = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert stored[0] == "no-classes-balanced-0.safetensors"
+    again = Recording(tmp_path / "points.json", plan.settings())
+    assert list(run_all(plan, names, [0, 1], again, tmp_path / "runs")) == []
+    assert list(run_all(plan, names, [2], again, tmp_path / "runs", minutes=0)) == []
+    with pytest.raises(ValueError, match="name: expected"):
+        next(run_all(plan, [*names, "rarely"], [3], again, tmp_path / "runs"))
+
+
+def test_a_model_without_classes_is_measured_by_frequencies():
+    recording = Recording(None, {})
+    training = run(Condition(classes=False), NETWORK, SETTINGS, EVALUATION, recording)
+    assert training.model.settings.n_classes == 0
+    point = recording.values["no classes, rare 2 at 0.1/0/4"]
+    assert sum(point["frequency"].values()) == pytest.approx(1)
+    floor = recording.values["no classes, rare 2 at 0.1/0/floor"]
+    # Real images in the shares of the training set: "2" is seen a tenth as often.
+    assert floor["frequency"]["2"] < 0.2
+    assert sum(floor["frequency"][str(d)] for d in range(4)) > 0.8
+    assert floor["fid"] < point["fid"]
+
+
+def test_mixed_images_have_the_shares_that_were_asked_for():
+    images = {d: torch.full((40, 28, 28), float(d)) for d in (0, 1)}
+    found = mixed(images, torch.tensor([0.8, 0.2]))
+    assert [int((found[:, 0, 0] == d).sum()) for d in (0, 1)] == [40, 10]
+
+
+def test_every_sampler_is_measured_from_the_same_noise(tmp_path, monkeypatch):
+    training = run(Condition(), NETWORK, SETTINGS, EVALUATION, Recording(None, {}))
+    save_weights(tmp_path / "w.safetensors", training.averaged, (0, 1, 2, 3), {})
+    trained = load_weights(tmp_path / "w.safetensors")
+    few = (generation_samplers.Sampler("ddim", 3), generation_samplers.Sampler("dpm-solver++", 2))
+    monkeypatch.setattr(generation_samplers, "SAMPLERS", few)
+    recording = Recording(None, {})
+    generation_samplers.run_samplers(trained, EVALUATION, recording, seed=4)
+    assert list(recording.values) == ["samplers/ddim/3", "samplers/dpm-solver++/2"]
+    images = generate(trained.model, trained.digits, 5, sampler="ddim", n_steps=3, seed=4)
+    _, _, real = prepare(Condition(rare=None), 4, seed=9)
+    reference = {digit: x[:50] for digit, x in real.items()}
+    expected = measure_digits(load_classifier(), images, reference)
+    assert recording.values["samplers/ddim/3"] == expected
+
+
 def test_curves_collect_the_seeds_of_a_condition():
     recording = Recording(None, {})
     for seed in (0, 1):
@@ -67,8 +163,8 @@ def test_curves_collect_the_seeds_of_a_condition():
     found = curves(recording.values, "balanced")
     assert found.steps == [2, 4]
     assert found.digits == [0, 1, 2, 3]
-    assert found.fid.shape == found.recognised.shape == (2, 2, 4)
-    assert found.floor.shape == (2, 4)
+    assert all(table.shape == (2, 2, 4) for table in found.quality.values())
+    assert all(table.shape == (2, 4) for table in found.floor.values())
     point = recording.values["balanced/1/4"]
     assert float(found.fid[1, 1, 3]) == point["fid"]["3"]
     with pytest.raises(ValueError, match="no recorded points of 'rare 2'"):
@@ -90,23 +186,55 @@ def made_values() -> dict[str, object]:
     """Two seeds in which "2" takes twice as long when it is rare, and is twice as hard."""
     values: dict[str, object] = {}
     for seed in (0, 1):
-        for name, last in (("balanced", 25.0), ("rare 2 at 0.1", 50.0)):
-            floor = {str(digit): 5.0 for digit in (1, 2)}
-            values[f"{name}/{seed}/floor"] = {"fid": floor, "recognised": floor}
+        for name, last in (("balanced", 25.0), ("rare 2 at 0.1", 50.0), ("rare 2 at 0.5", 40.0)):
+            floor = {"1": 5.0, "2": 5.0}
+            everything = dict.fromkeys(("fid", "recognised", "precision", "recall"), floor)
+            values[f"{name}/{seed}/floor"] = everything
             for step, two in ((100, 100.0), (200, 50.0 if last == 25 else 80.0), (400, last)):
                 point = {"1": two / 2, "2": two}
-                values[f"{name}/{seed}/{step}"] = {"fid": point, "recognised": point, "loss": 0.1}
+                recognised = {"1": 0.9 + 0.05 * seed, "2": 0.5}
+                values[f"{name}/{seed}/{step}"] = everything | {
+                    "fid": point, "recognised": recognised, "loss": 0.1,
+                }  # fmt: skip
+    values["samplers/ddim/10"] = {}
     return values
 
 
 def test_the_summary_tells_rare_from_hard():
     found = summary(made_values())
     assert found["lag of 2"] == pytest.approx(2)  # common, "2" has the FID 50 at step 200
+    assert found["delay of 2"] == pytest.approx(1)  # both have the FID 100 at step 100
     assert found["rarity of 2"] == pytest.approx(2)
     assert found["hardness of 2"] == pytest.approx(2)
     pair = compare(made_values(), 2)
     assert pair.steps == [100, 200, 400]
     assert pair.floor.tolist() == [5, 5]
+    assert pair.delays.tolist() == [[1.0, 2.0, float("inf")]] * 2
+
+
+def test_fractions_are_ordered_and_end_with_none_rare():
+    found = against_fraction(made_values(), 2)
+    assert {fraction: fid.tolist() for fraction, fid in found.items()} == {
+        0.1: [50, 50], 0.5: [40, 40], 1.0: [25, 25],
+    }  # fmt: skip
+
+
+def test_the_final_quality_is_that_of_the_last_step():
+    found = final_quality(made_values(), 2)
+    assert found["common digits recognised"] == pytest.approx(0.925)
+    assert found["common digits recognised, least"] == pytest.approx(0.925)
+    assert found["rare digit recognised"] == pytest.approx(0.5)
+    assert found["FID of common digits / real"] == pytest.approx(5)
+    assert found["FID of common digits / real, largest"] == pytest.approx(5)
+
+
+def test_intervals_over_seeds_are_students():
+    found = geometric_mean(torch.tensor([1.0, 2.0, 4.0]))
+    assert found.mean == pytest.approx(2)
+    # t = 4.3027 at 97.5 % with two degrees of freedom, standard error log(2) / sqrt(3).
+    assert found.high == pytest.approx(2 * 2 ** (4.3027 / 3**0.5), rel=1e-4)
+    assert found.low * found.high == pytest.approx(4)
+    assert geometric_mean(torch.tensor([3.0])).high == float("inf")
 
 
 def test_runs_that_do_not_match_are_refused():

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmmtf import sampling
-from gmmtf.images import patches
 from gmmtf.images.features import DigitClassifier, recognise
-from gmmtf.images.fid import fid
+from gmmtf.images.fid import Extractor, fid
 from gmmtf.images.mnist import check_digits
-from gmmtf.images.transformer import DiT
 
 
 @dataclass(frozen=True)
@@ -45,77 +42,25 @@ def by_digit(images: Tensor, labels: Tensor, digits: Sequence[int]) -> dict[int,
     return {digit: images[labels == digit] for digit in check_digits(digits)}
 
 
-def generate(
-    model: DiT,
-    digits: Sequence[int],
-    n_each: int,
-    *,
-    n_steps: int = 50,
-    seed: int = 0,
-) -> dict[int, Tensor]:
-    """Draw images of each digit with DDIM.
-
-    Parameters
-    ----------
-    model
-        A model with one class for each digit.
-    digits
-        In the order of the model's classes.
-    n_each
-        Number of images of each digit.
-    n_steps
-        Number of DDIM steps.
-    seed
-        Of the initial noise, which is drawn on the model's device.
-
-    Returns
-    -------
-    dict
-        For each digit, pixels in [-1, 1], ``[n_each, 28, 28]``.
-
-    Raises
-    ------
-    ValueError
-        If the number of digits is not the model's number of classes, or ``n_each`` is not positive.
-    """
-    chosen = check_digits(digits)
-    if len(chosen) != model.settings.n_classes:
-        raise ValueError(
-            f"digits: expected one for each of the model's {model.settings.n_classes} classes, "
-            f"got {chosen}"
-        )
-    if n_each < 1:
-        raise ValueError(f"n_each: expected at least 1, got {n_each}")
-    device = next(model.parameters()).device
-    classes = torch.arange(len(chosen), device=device).repeat_interleave(n_each)
-    tokens = sampling.ddim(
-        model.of_class(classes),
-        model.schedule,
-        (len(classes), model.settings.n_tokens, model.settings.dim),
-        n_steps=n_steps,
-        generator=torch.Generator(device).manual_seed(seed),
-        clip=1.0,
-    )
-    images = patches.to_images(tokens, model.settings.patch)
-    return dict(zip(chosen, torch.split(images, n_each), strict=True))
-
-
 def quality(
     classifier: DigitClassifier,
     generated: Mapping[int, Tensor],
     reference: Mapping[int, Tensor],
+    extractor: Extractor | None = None,
 ) -> Quality:
     """Compare generated digits with real ones.
 
     Parameters
     ----------
     classifier
-        Recognises digits and gives the features, see
-        :func:`gmmtf.images.features.load_classifier`.
+        Recognises digits, see :func:`gmmtf.images.features.load_classifier`.
     generated
         For each digit, pixels in [-1, 1], ``[n, 28, 28]``.
     reference
         The same for real digits; a different number of images may be given.
+    extractor
+        Gives the features of the FID, see :func:`gmmtf.images.fid.load_extractor`; the classifier
+        by default.
 
     Returns
     -------
@@ -133,5 +78,19 @@ def quality(
     for digit, images in generated.items():
         hits = recognise(classifier, images) == digit
         recognised[digit] = float(hits.double().mean())
-        distances[digit] = fid(classifier, reference[digit], images)
+        distances[digit] = fid(extractor or classifier, reference[digit], images)
     return Quality(recognised, distances)
+
+
+def frequencies(classifier: DigitClassifier, images: Tensor) -> dict[int, float]:
+    """Return the share of images ``[n, 28, 28]`` in which the classifier sees each of ten digits.
+
+    Raises
+    ------
+    ValueError
+        If there are no images.
+    """
+    if len(images) == 0:
+        raise ValueError("images: expected at least one, got none")
+    seen = torch.bincount(recognise(classifier, images).cpu(), minlength=10)
+    return {digit: int(count) / len(images) for digit, count in enumerate(seen)}

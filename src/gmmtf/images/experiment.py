@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,21 +16,24 @@ from torch import Tensor, nn
 from gmmtf import checkpoint
 from gmmtf.images.muon import Muon
 from gmmtf.images.settings import TrainingSettings, averaging_decay, learning_rate
+from gmmtf.images.times import TimeLaw
 from gmmtf.images.transformer import DiT
 from gmmtf.images.workers import Alone, Workers
 from gmmtf.noise import standard_normal
-from gmmtf.objective import stratified_times
 from gmmtf.progress import progress
 
 __all__ = ["Record", "Training", "TrainingSettings", "update_average"]
+
+EXPLODED = 10.0
+"""Loss at which a run stops: ten times that of estimating the noise by zero."""
 
 
 @dataclass(frozen=True)
 class Record:
     """State of a run at ``step``.
 
-    ``loss`` is DDPM's loss per coordinate, without the weights, averaged over the steps since the
-    record before.
+    ``loss`` is DDPM's loss per coordinate, uniform over the schedule and without weights, averaged
+    over the steps since the record before.
     """
 
     step: int
@@ -106,8 +108,9 @@ class Training:
         others = [weight for weight in model.parameters() if id(weight) not in taken]
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "muon": Muon(matrices, settings.lr),
-            "adam": torch.optim.Adam(others, settings.lr, betas=(0.9, 0.99)),
+            "adamw": torch.optim.AdamW(others, settings.lr, betas=(0.9, 0.99)),
         }
+        self._times = TimeLaw(model.schedule.n_steps, settings.time_shape)
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._path = None if checkpoint_path is None else Path(checkpoint_path)
         self._records: list[Record] = []
@@ -122,7 +125,8 @@ class Training:
         Raises
         ------
         FloatingPointError
-            If the loss or its gradient is no longer finite; the last checkpoint is kept.
+            If the loss has exploded, or it or its gradient is no longer finite; the last
+            checkpoint is kept.
         """
         yield from list(self._records)
         losses: list[float] = []
@@ -153,8 +157,9 @@ class Training:
         self.model.zero_grad()
         self._workers.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
-        value = float(self._workers.mean(errors.detach().mean()))
-        if not math.isfinite(value) or not bool(torch.isfinite(norm)):
+        plain = (self._times.importance(t) * errors.detach()).mean()
+        value = float(self._workers.mean(plain))
+        if not value < EXPLODED or not bool(torch.isfinite(norm)):
             raise FloatingPointError(
                 f"the loss is {value} and its gradient's norm {float(norm)} at step {self.step}; "
                 "the last checkpoint is kept. "
@@ -172,7 +177,7 @@ class Training:
         size = self.settings.batch_size
         share = slice(self._workers.rank, None, self._workers.count)
         chosen = torch.randint(len(self._x_0), (size,), generator=self._generator)
-        t = stratified_times(self.model.schedule, size, self._generator)
+        t = self._times.draw(size, self._generator)
         noise = standard_normal((size, *self._x_0.shape[1:]), self._generator, self._x_0.dtype)
         x_0 = self._x_0[chosen[share]].to(self._device)
         labels = None if self._labels is None else self._labels[chosen[share]].to(self._device)
@@ -218,6 +223,7 @@ class Training:
             data.update(self._labels.contiguous().numpy().tobytes())
         return {
             **asdict(self.settings),
+            "time_shape": list(self.settings.time_shape),
             "network": asdict(self.model.settings),
             "schedule": [self.model.schedule.n_steps, float(self.model.schedule.betas.sum())],
             "data": data.hexdigest(),

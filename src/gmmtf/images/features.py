@@ -3,12 +3,11 @@
 FID is usually computed in the features of an Inception network trained on photographs. Digits call
 for features that know digits, so the project trains its own network on all of MNIST
 (`scripts/train_features.py`) and ships the weights. Values of this FID compare with each other
-only, not with published ones.
+only, not with published ones, which need the features of `gmmtf.images.inception`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gmmtf.images.files import DataError, data_root
+from gmmtf.images.files import data_root, read_pinned
 from gmmtf.images.mnist import IMAGE_SIZE
 
 WEIGHTS_NAME = "mnist_features.safetensors"
@@ -88,19 +87,11 @@ def load_classifier(
     DataError
         If the weights are missing, or are not the ones that this version of the library pins.
     """
-    path = data_root(root) / "checkpoints" / WEIGHTS_NAME
-    if not path.is_file():
-        raise DataError(
-            f"{path} is missing. Expected: sha256 {WEIGHTS_SHA256}. "
-            "Restore it from the repository; scripts/train_features.py makes a new one."
-        )
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != WEIGHTS_SHA256:
-        raise DataError(
-            f"{path}: not the expected content. Expected sha256 {WEIGHTS_SHA256}, "
-            f"found {found} ({len(content)} bytes). Restore it from the repository."
-        )
+    content = read_pinned(
+        data_root(root) / "checkpoints" / WEIGHTS_NAME,
+        WEIGHTS_SHA256,
+        "Restore it from the repository; scripts/train_features.py makes a new one",
+    )
     classifier = DigitClassifier()
     classifier.load_state_dict(load_tensors(content))
     return classifier.eval().requires_grad_(False).to(device)

@@ -1,31 +1,79 @@
-"""Fréchet distance between sets of digits, in the features of the project's own classifier (F3)."""
+"""Fréchet distance between sets of digits (F3), in features that have a name."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gmmtf.images.features import DigitClassifier
+from gmmtf.images.features import load_classifier
+from gmmtf.images.inception import load_inception
 
 BATCH_SIZE = 500
 
 
+class Extractor(Protocol):
+    """A network whose features a FID compares."""
+
+    num_features: int
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features ``[n, num_features]`` of pixels in [-1, 1], ``[n, 28, 28]``."""
+
+
+LOADERS: dict[str, Callable[..., Extractor]] = {
+    "digits": load_classifier,
+    "inception": load_inception,
+}
+
+
+def load_extractor(
+    name: str = "digits", root: str | Path | None = None, device: torch.device | str = "cpu"
+) -> Extractor:
+    """Load the network whose features a FID compares, by name.
+
+    Parameters
+    ----------
+    name
+        ``"digits"``: the project's own classifier. ``"inception"``: the network of published
+        FIDs, from the user's copy of its weights.
+    root
+        Folder that holds ``checkpoints/``; see :func:`gmmtf.images.files.data_root`.
+    device
+        Where to put it.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    DataError
+        If the weights are missing or altered.
+    ImportError
+        If a package that the features need is not installed.
+    """
+    if name not in LOADERS:
+        raise ValueError(f"name: expected one of {sorted(LOADERS)}, got {name!r}")
+    return LOADERS[name](root, device)
+
+
 class _Features(nn.Module):
-    """The classifier's features in the form in which torchmetrics wants a feature extractor."""
+    """Features in the form in which torchmetrics wants a feature extractor."""
 
-    num_features = DigitClassifier.num_features
-
-    def __init__(self, classifier: DigitClassifier) -> None:
+    def __init__(self, extractor: Extractor) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.extractor = extractor
+        self.num_features = extractor.num_features
 
     def forward(self, images: Tensor) -> Tensor:
         # torchmetrics accumulates in float64 whatever comes, and returns its result in this type.
-        return self.classifier.features(images).double()
+        return self.extractor.features(images).double()
 
 
-def fid(classifier: DigitClassifier, real: Tensor, generated: Tensor) -> float:
+def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
     """Fréchet inception distance between two sets of images.
 
     Both sets are summarised by mean m and covariance C of their features; the distance is
@@ -34,10 +82,10 @@ def fid(classifier: DigitClassifier, real: Tensor, generated: Tensor) -> float:
 
     Parameters
     ----------
-    classifier
-        See :func:`gmmtf.images.features.load_classifier`.
+    extractor
+        See :func:`load_extractor`.
     real, generated
-        Pixels in [-1, 1], float32 ``[n, 28, 28]``, on the classifier's device; more images each
+        Pixels in [-1, 1], float32 ``[n, 28, 28]``, on the extractor's device; more images each
         than features, or the covariance has no full rank.
 
     Returns
@@ -54,7 +102,7 @@ def fid(classifier: DigitClassifier, real: Tensor, generated: Tensor) -> float:
         if len(images) < 2:
             raise ValueError(f"{name}: expected at least 2 images, got {len(images)}")
     # All images are here: where several processes train, only one of them may be measuring.
-    metric = FrechetInceptionDistance(feature=_Features(classifier), sync_on_compute=False)
+    metric = FrechetInceptionDistance(feature=_Features(extractor), sync_on_compute=False)
     metric = metric.to(real.device)
     with torch.no_grad():
         for images, is_real in ((real, True), (generated, False)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import torch
@@ -10,14 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gmmtf.images.evaluation import Quality
-from gmmtf.plotting.style import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf.plotting.style import WIDTH
 
 GAP_COLOUR = "#b9d3e8"
 """Colour between the patches of an image."""
-
-# Dotted lines are left to the floors.
-LINE_STYLES = ((0, (6, 1)), (0, (3, 1)), (0, (6, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 
 
 def image_grids(panels: Mapping[str, Mapping[int, Tensor]], n_shown: int) -> Figure:
@@ -67,41 +63,6 @@ def patch_tokens(image: Tensor, tokens: Tensor) -> Figure:
     left.set_title("image")
     _show(right, apart.transpose(1, 2).reshape(n * (patch + 1), n * (patch + 1))[:-1, :-1])
     right.set_title(f"{n * n} tokens of {patch * patch} pixels")
-    return figure
-
-
-def quality_curves(
-    steps: Sequence[int], qualities: Sequence[Quality], floor: Mapping[int, float], rare: int
-) -> Figure:
-    """Recognised fraction and FID of each digit during training (F3).
-
-    Parameters
-    ----------
-    steps
-        Training steps.
-    qualities
-        What was measured at them.
-    floor
-        For each digit, the FID between real images and as many other real images.
-    rare
-        The minority digit, drawn in a heavier line.
-    """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
-    for index, digit in enumerate(floor):
-        colour = COLOURS["trained"] if digit == rare else PATTERN_COLOURS[(0, 2, 4, 7)[index % 4]]
-        line = {
-            "color": colour,
-            "linestyle": "-" if digit == rare else LINE_STYLES[index % len(LINE_STYLES)],
-            "linewidth": 3.0 if digit == rare else 1.6,
-            "marker": "o",
-        }
-        name = f'"{digit}"' + (" (rare)" if digit == rare else "")
-        left.plot(steps, [quality.recognised[digit] for quality in qualities], label=name, **line)
-        right.plot(steps, [quality.fid[digit] for quality in qualities], **line)
-        right.axhline(floor[digit], color=colour, linewidth=0.9, linestyle=":")
-    left.set(xlabel="training step", ylabel="recognised as their digit", ylim=(0, 1.02))
-    right.set(xlabel="training step", ylabel="FID (dotted: real against real)", yscale="log")
-    figure.legend(loc="outside lower center", ncols=len(floor))
     return figure
 
 

@@ -67,6 +67,26 @@ def verify(content: bytes, known: KnownFile, where: str | Path) -> bytes:
     return content
 
 
+def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
+    """Return the content of a file if its SHA-256 is the known one, else raise ``DataError``.
+
+    Parameters
+    ----------
+    origin
+        Where the file comes from, a sentence for whoever lacks it.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing. Expected: sha256 {sha256}. {origin}.")
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"{path}: not the expected content. Expected sha256 {sha256}, "
+            f"found {found} ({len(content)} bytes). {origin}."
+        )
+    return content
+
+
 def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
     """Return the verified content of a gzip file; damage of any kind raises ``DataError``."""
     unpacker = zlib.decompressobj(wbits=31)  # 31: gzip, checksum included

@@ -12,11 +12,12 @@ PRECISIONS = ("float32", "bfloat16")
 class TrainingSettings:
     """What a run depends on besides the data and the network; stored in its checkpoint.
 
-    The matrices of the blocks are trained with Muon, everything else with Adam, at one rate: it
+    The matrices of the blocks are trained with Muon, everything else with AdamW, at one rate: it
     rises linearly over ``warmup_steps`` to ``lr`` and falls to zero as half a cosine.
     ``ema_decay`` belongs to the average of the weights that samples are drawn with. The squared
     error at time t has the weight 1 / max(ᾱ_t, ``weight_floor``); 1 gives DDPM's own objective,
-    smaller values make high noise count for more. No weight changes the minimiser at any t.
+    smaller values make high noise count for more. ``time_shape`` says which times are drawn more
+    often, see `gmmtf.images.times`; (1, 1) is DDPM's uniform law. Neither changes the minimiser.
     ``precision`` is ``"float32"``, or ``"bfloat16"`` for matrix products in bfloat16 (GPUs).
     """
 
@@ -25,6 +26,7 @@ class TrainingSettings:
     lr: float = 4e-3
     warmup_steps: int = 100
     weight_floor: float = 0.1
+    time_shape: tuple[float, float] = (2.0, 2.5)
     clip_norm: float = 1.0
     ema_decay: float = 0.995
     record_every: int = 500
@@ -47,6 +49,9 @@ class TrainingSettings:
             )
         if not 0 < self.weight_floor <= 1:
             raise ValueError(f"weight_floor: expected a number in (0, 1], got {self.weight_floor}")
+        if len(self.time_shape) != 2 or not all(0 < x < math.inf for x in self.time_shape):
+            raise ValueError(f"time_shape: expected two positive numbers, got {self.time_shape}")
+        object.__setattr__(self, "time_shape", tuple(self.time_shape))  # JSON makes it a list
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
 

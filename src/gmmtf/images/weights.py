@@ -1,0 +1,111 @@
+"""Weights of trained image transformers: a small file that says what it holds, and the shipped one.
+
+The file is safetensors with the weights as float16; its metadata hold the size of the network, the
+digits that its classes stand for, and whatever the writer adds about the run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gmmtf import checkpoint
+from gmmtf.images.files import data_root, read_pinned
+from gmmtf.images.mnist import check_digits
+from gmmtf.images.transformer import DiT, TransformerSettings
+from gmmtf.schedule import NoiseSchedule
+
+SHIPPED_NAME = "mnist_digits.safetensors"
+SHIPPED_SHA256 = ""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained image transformer, the digits of its classes, and what is known of its run."""
+
+    model: DiT
+    digits: list[int]
+    about: dict[str, Any]
+
+
+def save_weights(
+    path: str | os.PathLike[str], model: DiT, digits: Sequence[int], about: dict[str, Any]
+) -> None:
+    """Write the weights of a model as float16, atomically.
+
+    Parameters
+    ----------
+    model
+        Usually the one with averaged weights.
+    digits
+        What its classes stand for, in order; of a model without classes, what it was trained on.
+    about
+        JSON values to keep beside the weights.
+    """
+    tensors = {name: weight.half() for name, weight in model.state_dict().items()}
+    state = {
+        "network": asdict(model.settings),
+        "schedule_steps": model.schedule.n_steps,
+        "digits": check_digits(digits),
+        "about": about,
+    }
+    checkpoint.save(path, tensors=tensors, state=state)
+
+
+def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trained:
+    """Read what :func:`save_weights` wrote, for inference in float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file holds no weights of an image transformer, or they do not fit the network that
+        it names.
+    """
+    tensors, state = checkpoint.load(path)
+    missing = [k for k in ("network", "schedule_steps", "digits", "about") if k not in state]
+    if missing:
+        raise ValueError(
+            f"{path}: expected the weights of an image transformer, but its state lacks "
+            f"{', '.join(missing)}"
+        )
+    settings = TransformerSettings(**state["network"])
+    model = DiT(settings, NoiseSchedule.linear(state["schedule_steps"]))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path}: the weights do not fit the network that the file names, {settings}: {error}"
+        ) from error
+    model = model.eval().requires_grad_(False).to(device)
+    return Trained(model, check_digits(state["digits"]), state["about"])
+
+
+def load_shipped(root: str | Path | None = None, device: torch.device | str = "cpu") -> Trained:
+    """Load the digit generator that is part of the project.
+
+    Parameters
+    ----------
+    root
+        Folder that holds ``checkpoints/``; see :func:`gmmtf.images.files.data_root`.
+    device
+        Where to put it.
+
+    Raises
+    ------
+    DataError
+        If the weights are missing, or are not the ones that this version of the library pins.
+    """
+    path = data_root(root) / "checkpoints" / SHIPPED_NAME
+    read_pinned(
+        path,
+        SHIPPED_SHA256,
+        "Restore it from the repository; scripts/train_digits.py makes a new one",
+    )
+    return load_weights(path, device)
