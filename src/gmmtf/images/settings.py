@@ -23,7 +23,7 @@ class TrainingSettings:
 
     steps: int = 2000
     batch_size: int = 64
-    lr: float = 4e-3
+    lr: float = 2.5e-3
     warmup_steps: int = 100
     weight_floor: float = 0.1
     time_shape: tuple[float, float] = (2.0, 2.5)

@@ -83,7 +83,7 @@ class EvaluationSettings:
     """
 
     n_generated: int = 250
-    n_steps: int = 25
+    n_steps: int = 15
     n_reference: int = 2000
     sampler: str = "dpm-solver++"
 
