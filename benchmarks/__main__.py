@@ -9,11 +9,12 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.cases import CASES
+from benchmarks import cases, images
 from gmmtf import results
 
 OUTPUT = Path("_build") / "bench.json"
-RECORDED = Path("data") / "results" / "benchmarks.json"
+RECORDED = {"benchmarks.json": cases.CASES, "image_benchmarks.json": images.CASES}
+CASES = {name: case for group in RECORDED.values() for name, case in group.items()}
 
 
 def main() -> None:
@@ -21,7 +22,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", nargs="*", choices=[[], *CASES], help="default: all")
     parser.add_argument(
-        "--record", action="store_true", help=f"write {RECORDED} too, which the book shows"
+        "--record",
+        action="store_true",
+        help=f"write those of {', '.join(RECORDED)} too, which the book shows, that are complete",
     )
     arguments = parser.parse_args()
     names = arguments.case or list(CASES)
@@ -38,7 +41,11 @@ def main() -> None:
     OUTPUT.write_text(json.dumps({"machine": machine, **figures}, indent=1) + "\n")
     print(f"written to {OUTPUT}")
     if arguments.record:
-        results.save(RECORDED, settings={}, values=figures)
+        for file, group in RECORDED.items():
+            if set(group) <= set(names):
+                values = {k: v for k, v in figures.items() if k.rpartition("_")[0] in group}
+                results.save(Path("data") / "results" / file, settings={}, values=values)
+                print(f"recorded in {file}")
 
 
 if __name__ == "__main__":

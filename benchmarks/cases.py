@@ -1,4 +1,4 @@
-"""What is timed: each function returns a title and a spread."""
+"""What is timed of the theory: each function returns a title and a spread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from benchmarks.images import peak_share, transformer_step
 from benchmarks.timing import Spread, Work, seconds, speedup
 from gmmtf import MultiTokenGMM, NoiseSchedule, effective, mmse
 from gmmtf.effective.queries import draw_queries
@@ -146,6 +145,4 @@ CASES = {
     "population_step_speedup": population_step,
     "effective_curve_seconds": effective_curve,
     "bayes_score_speedup": bayes_score,
-    "image_transformer_speedup": transformer_step,
-    "image_transformer_peak_share": peak_share,
 }

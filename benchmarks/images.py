@@ -112,3 +112,9 @@ def peak_share() -> tuple[str, Spread]:
         peak = 2 * side**3 / seconds(product, inner=3)
         shares.append(counter.get_total_flops() / seconds(step, inner=3) / peak)
     return "share of the matrix-product peak in a training step of it", Spread.of(shares)
+
+
+CASES = {
+    "image_transformer_speedup": transformer_step,
+    "image_transformer_peak_share": peak_share,
+}

@@ -8,7 +8,7 @@ Points go to the file --record as they come, and a checkpoint of every run lies 
 --checkpoints, so that the same command goes on where it was stopped; --minutes begins no run after
 so long. With --weights the averaged weights of every finished run are written into that folder.
 Conditions are named as in the recorded results: balanced, "rare 2 at 0.1",
-"no classes, rare 2 at 0.1".
+"no classes, rare 2 at 0.1". --study does the runs of a recorded file again, with its settings.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from gmmtf.images.transformer import TransformerSettings
 from gmmtf.images.weights import save_weights
 from gmmtf.images.workers import Accelerated
 from gmmtf.results import Recording
-from gmmtf.studies.generation import EvaluationSettings
-from gmmtf.studies.generation_plan import Finished, Plan, run_all
+from gmmtf.studies.generation.plan import STUDIES, Finished, Plan, Study, run_all
+from gmmtf.studies.generation.runs import EvaluationSettings
 
 CONDITIONS = ["rare 2 at 0.1", "rare 1 at 0.1", "rare 3 at 0.1", "balanced"]
 
@@ -35,6 +35,7 @@ CONDITIONS = ["rare 2 at 0.1", "rare 1 at 0.1", "rare 3 at 0.1", "balanced"]
 def command_line() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--study", choices=STUDIES, help="in place of the options of a run")
     parser.add_argument("--conditions", nargs="+", default=CONDITIONS)
     parser.add_argument("--digits", nargs="+", type=int, default=list(Plan.digits))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -94,11 +95,14 @@ def main() -> None:
     workers = Accelerated(cpu=options.cpu) if torch.distributed.is_torchelastic_launched() else None
     device = resolve_device(options.device) if workers is None else workers.device
     watching = workers is None or workers.rank == 0
-    plan = plan_of(options, device)
-    recording = Recording(options.record if watching else None, plan.settings())
+    if options.study is None:
+        study = Study(plan_of(options, device), dict.fromkeys(options.conditions, options.seeds))
+    else:
+        study = STUDIES[options.study]
+    recording = Recording(options.record if watching else None, study.plan.settings())
     started = time.monotonic()
     for finished in run_all(
-        plan, options.conditions, options.seeds, recording, options.checkpoints,
+        study, recording, options.checkpoints,
         device=device, workers=workers, compile_network=options.compile, minutes=options.minutes,
     ):  # fmt: skip
         if watching:

@@ -10,13 +10,13 @@ from gmmtf.studies import (
     descent,
     digits,
     effective_picture,
-    generation_curves,
     growth,
     heads,
     interventions,
     landscape,
 )
 from gmmtf.studies.complexity.summary import summary as complexity_summary
+from gmmtf.studies.generation.account import account
 from gmmtf.studies.sampling_points import predictions, recorded_setting
 from gmmtf.studies.sampling_points import summary as sampling_summary
 from kernel_environment import ROOT
@@ -38,6 +38,15 @@ def mean_denoising(values: dict[str, Any], settings: dict[str, Any]) -> dict[str
     return interventions.summary(values, interventions.law_of(settings), SCHEDULE)
 
 
+def digits_drawn(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
+    """Chapter 10, whose studies have a file each."""
+    others = [
+        results.load(ROOT / "data" / "results" / f"10_mnist_{name}.json")["values"]
+        for name in ("rarity", "controls")
+    ]
+    return account(values, *others)
+
+
 def sampling(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
     """Chapter 11, against predictions computed anew."""
     mixture, plan = recorded_setting({"values": values, "settings": settings})
@@ -54,7 +63,7 @@ SUMMARIES = {
     "07_effective_tokens": lambda values, settings: effective_picture.summary(values),
     "08_better_heads": lambda values, settings: heads.summary(values),
     "09_digits_as_tokens": lambda values, settings: digits.summary(values, range(10)),
-    "10_mnist_generation": lambda values, settings: generation_curves.summary(values),
+    "10_mnist_generation": digits_drawn,
     "11_sampling": sampling,
 }
 

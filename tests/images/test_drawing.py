@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gmmtf import NoiseSchedule
-from gmmtf.images.drawing import SAMPLERS, draw, generate
+from gmmtf.images.drawing import SAMPLERS, draw, generate, guided
 from gmmtf.images.transformer import DiT, TransformerSettings
 
 
@@ -76,3 +76,34 @@ def test_unknown_sampler() -> None:
         draw(small_model(), torch.tensor([0]), 1, sampler="euler")
     with pytest.raises(ValueError, match="n_images: expected at least 1"):
         draw(small_model(0), None, 0)
+
+
+def test_guidance_is_the_line_through_two_estimates() -> None:
+    model, guide = small_model(), small_model(0)
+    x = torch.randn(2, 4, 196, generator=torch.Generator().manual_seed(0))
+    t, labels = torch.tensor([10, 60]), torch.tensor([0, 1])
+    with torch.no_grad():
+        own, without = model(x, t, labels), guide(x, t)
+        for weight in (0.0, 1.0, 1.5):
+            found = guided(model, labels, guide, weight)(x, t)
+            expected = without + weight * (own - without)
+            assert torch.allclose(found, expected, atol=1e-5)
+    plain = draw(model, labels, 2, n_steps=3)
+    assert torch.allclose(draw(model, labels, 2, n_steps=3, guide=guide), plain, atol=1e-4)
+    far = draw(model, labels, 2, n_steps=3, guide=guide, guidance=2.0)
+    assert float((far - plain).abs().max()) > 1e-2
+
+
+def test_a_guide_that_does_not_fit() -> None:
+    model, labels = small_model(), torch.tensor([0, 1])
+    settings = TransformerSettings(patch=7, width=8, depth=1, heads=1, n_classes=0)
+    for guide, weight, message in (
+        (model, 1.5, "guide: expected a model without classes, got one with 2"),
+        (DiT(settings, NoiseSchedule.linear(100)), 1.5, "guide: expected patch, image size"),
+        (small_model(0), -1.0, "guidance: expected a number from 0 on"),
+        (small_model(0), float("nan"), "guidance: expected a number from 0 on"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            draw(model, labels, 2, guide=guide, guidance=weight)
+    with pytest.raises(ValueError, match="only a model with classes can be guided"):
+        draw(small_model(0), None, 2, guide=small_model(0))

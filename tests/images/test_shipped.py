@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,26 +10,29 @@ from gmmtf import results
 from gmmtf.images.drawing import generate
 from gmmtf.images.features import load_classifier
 from gmmtf.images.files import DataError, data_root
-from gmmtf.images.weights import SHIPPED_NAME, SHIPPED_SHA256, load_shipped
-from gmmtf.studies.generation import Condition, measure_digits, prepare
-from gmmtf.studies.generation_plan import Plan
+from gmmtf.images.weights import SHIPPED, Pinned, load_shipped
+from gmmtf.studies.generation.plan import Plan
+from gmmtf.studies.generation.runs import Condition, measure_digits, prepare
 
 RECORDED = data_root() / "results" / "10_mnist_generation.json"
 
 
-def test_the_shipped_weights_give_the_recorded_quality() -> None:
+@pytest.mark.parametrize("guidance", [None, 1.25])
+def test_the_shipped_weights_give_the_recorded_quality(guidance: float | None) -> None:
     document = results.load(RECORDED)
     plan = Plan.from_settings(document["settings"])
     trained = load_shipped()
+    guide = None if guidance is None else load_shipped("guide").model
     condition = Condition.named(trained.about["condition"])
     seed = trained.about["training"]["seed"]
     how = plan.evaluation
-    recorded = document["values"][f"{condition.name}/{seed}/{plan.training.steps}"]
+    last = f"{condition.name}/{seed}/{plan.training.steps}"
+    recorded = document["values"][last if guidance is None else f"guidance/{guidance:g}"]
     assert trained.about["step"] == plan.training.steps
     assert trained.digits == list(plan.digits)
     images = generate(
-        trained.model, trained.digits, how.n_generated,
-        sampler=how.sampler, n_steps=how.n_steps, seed=seed,
+        trained.model, trained.digits, how.n_generated, sampler=how.sampler,
+        n_steps=how.n_steps, seed=seed, guide=guide, guidance=guidance or 1.0,
     )  # fmt: skip
     _, _, real = prepare(condition, plan.network.patch, seed)
     reference = {digit: x[: how.n_reference] for digit, x in real.items()}
@@ -42,16 +44,21 @@ def test_the_shipped_weights_give_the_recorded_quality() -> None:
         )
 
 
-def test_the_shipped_file_is_small_and_pinned(tmp_path: Path) -> None:
-    path = data_root() / "checkpoints" / SHIPPED_NAME
+@pytest.mark.parametrize(("name", "pinned"), SHIPPED.items())
+def test_shipped_files_are_small_and_pinned(name: str, pinned: Pinned, tmp_path: Path) -> None:
+    path = data_root() / "checkpoints" / pinned.name
     assert path.stat().st_size <= 8 * 2**20
-    with pytest.raises(DataError, match=f"{SHIPPED_NAME} is missing"):
-        load_shipped(tmp_path)
+    with pytest.raises(DataError, match=f"{pinned.name} is missing"):
+        load_shipped(name, tmp_path)
     (tmp_path / "checkpoints").mkdir()
-    altered = tmp_path / "checkpoints" / SHIPPED_NAME
-    shutil.copy(path, altered)
-    content = bytearray(altered.read_bytes())
+    altered = tmp_path / "checkpoints" / pinned.name
+    content = bytearray(path.read_bytes())
     content[-1] ^= 1
     altered.write_bytes(content)
-    with pytest.raises(DataError, match=f"Expected sha256 {SHIPPED_SHA256}, found"):
-        load_shipped(tmp_path)
+    with pytest.raises(DataError, match=f"Expected sha256 {pinned.sha256}, found"):
+        load_shipped(name, tmp_path)
+
+
+def test_there_is_no_other_shipped_network() -> None:
+    with pytest.raises(ValueError, match=r"expected one of \['digits', 'guide'\], got 'large'"):
+        load_shipped("large")

@@ -7,22 +7,23 @@ from dataclasses import replace
 import pytest
 import torch
 
+from gmmtf import results
 from gmmtf.images.drawing import generate
 from gmmtf.images.features import load_classifier
 from gmmtf.images.settings import TrainingSettings
 from gmmtf.images.transformer import TransformerSettings
 from gmmtf.images.weights import load_weights, save_weights
 from gmmtf.results import Recording
-from gmmtf.studies import generation_samplers
-from gmmtf.studies.generation import (
-    Condition,
-    EvaluationSettings,
-    measure_digits,
-    mixed,
-    prepare,
-    run,
+from gmmtf.studies.generation import plan as generation_plan
+from gmmtf.studies.generation import samplers as generation_samplers
+from gmmtf.studies.generation.account import (
+    account,
+    frequencies,
+    guidance,
+    sampler_curves,
+    share_of_rarity,
 )
-from gmmtf.studies.generation_curves import (
+from gmmtf.studies.generation.curves import (
     against_fraction,
     compare,
     conditions,
@@ -32,7 +33,16 @@ from gmmtf.studies.generation_curves import (
     geometric_mean,
     summary,
 )
-from gmmtf.studies.generation_plan import Plan, run_all
+from gmmtf.studies.generation.plan import STUDIES, Plan, Study, complete, run_all
+from gmmtf.studies.generation.runs import (
+    Condition,
+    EvaluationSettings,
+    measure_digits,
+    mixed,
+    prepare,
+    run,
+)
+from kernel_environment import ROOT
 
 NETWORK = TransformerSettings(width=8, depth=1, heads=1)
 SETTINGS = TrainingSettings(steps=4, batch_size=4, warmup_steps=1, record_every=2)
@@ -109,16 +119,51 @@ def test_a_plan_is_its_settings_and_skips_what_is_recorded(tmp_path):
     recording = Recording(tmp_path / "points.json", plan.settings())
     assert Plan.from_settings(recording.settings) == plan
     names = ["rare 2 at 0.1", "no classes, balanced"]
-    done = list(run_all(plan, names, [0, 1], recording, tmp_path / "runs"))
+
+    def study(names, seeds):
+        return Study(plan, dict.fromkeys(names, seeds))
+
+    done = list(run_all(study(names, (0, 1)), recording, tmp_path / "runs"))
     assert [(d.condition.name, d.seed) for d in done] == [(n, s) for s in (0, 1) for n in names]
     assert {each.name for each in conditions(recording.values)} == set(names)
     stored = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert stored[0] == "no-classes-balanced-0.safetensors"
     again = Recording(tmp_path / "points.json", plan.settings())
-    assert list(run_all(plan, names, [0, 1], again, tmp_path / "runs")) == []
-    assert list(run_all(plan, names, [2], again, tmp_path / "runs", minutes=0)) == []
+    assert list(run_all(study(names, (0, 1)), again, tmp_path / "runs")) == []
+    assert list(run_all(study(names, (2,)), again, tmp_path / "runs", minutes=0)) == []
     with pytest.raises(ValueError, match="name: expected"):
-        next(run_all(plan, [*names, "rarely"], [3], again, tmp_path / "runs"))
+        next(run_all(study([*names, "rarely"], (3,)), again, tmp_path / "runs"))
+
+
+def test_a_study_is_completed_with_its_own_seeds(tmp_path, monkeypatch):
+    plan = Plan(network=NETWORK, training=SETTINGS, evaluation=EVALUATION)
+    tiny = Study(plan, {"balanced": (0,), "rare 2 at 0.1": (0, 1)})
+    monkeypatch.setitem(generation_plan.STUDIES, "tiny", tiny)
+    complete("tiny", tmp_path, tmp_path / "runs")
+    values = results.load(tmp_path / "10_mnist_tiny.json")["values"]
+    runs = {key.rpartition("/")[0] for key in values}
+    assert runs == {"balanced/0", "rare 2 at 0.1/0", "rare 2 at 0.1/1"}
+    (tmp_path / "runs").rename(tmp_path / "gone")
+    complete("tiny", tmp_path, tmp_path / "runs")  # nothing is left to do
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_recorded_studies_are_complete(name):
+    document = results.load(ROOT / "data" / "results" / f"10_mnist_{name}.json")
+    study = STUDIES[name]
+    assert document["settings"] == Recording(None, study.plan.settings()).settings
+    every = study.plan.training.record_every
+    steps = ["floor", *range(every, study.plan.training.steps + 1, every)]
+    expected = {
+        f"{condition}/{seed}/{step}"
+        for condition, seeds in study.seeds.items()
+        for seed in seeds
+        for step in steps
+    }
+    assert {
+        key for key in document["values"] if key.count("/") == 2 and not key.startswith("samplers/")
+    } == expected
 
 
 def test_a_model_without_classes_is_measured_by_frequencies():
@@ -140,20 +185,30 @@ def test_mixed_images_have_the_shares_that_were_asked_for():
     assert [int((found[:, 0, 0] == d).sum()) for d in (0, 1)] == [40, 10]
 
 
-def test_every_sampler_is_measured_from_the_same_noise(tmp_path, monkeypatch):
-    training = run(Condition(), NETWORK, SETTINGS, EVALUATION, Recording(None, {}))
-    save_weights(tmp_path / "w.safetensors", training.averaged, (0, 1, 2, 3), {})
-    trained = load_weights(tmp_path / "w.safetensors")
+def test_samplers_and_guidance_are_measured_from_the_same_noise(tmp_path, monkeypatch):
+    networks = {}
+    for name, classes in (("digits", True), ("guide", False)):
+        condition = Condition(classes=classes)
+        training = run(condition, NETWORK, SETTINGS, EVALUATION, Recording(None, {}))
+        save_weights(tmp_path / name, training.averaged, (0, 1, 2, 3), {})
+        networks[name] = load_weights(tmp_path / name)
     few = (generation_samplers.Sampler("ddim", 3), generation_samplers.Sampler("dpm-solver++", 2))
     monkeypatch.setattr(generation_samplers, "SAMPLERS", few)
+    monkeypatch.setattr(generation_samplers, "GUIDANCE", (1.0, 1.5))
     recording = Recording(None, {})
-    generation_samplers.run_samplers(trained, EVALUATION, recording, seed=4)
-    assert list(recording.values) == ["samplers/ddim/3", "samplers/dpm-solver++/2"]
-    images = generate(trained.model, trained.digits, 5, sampler="ddim", n_steps=3, seed=4)
+    trained, guide = networks["digits"], networks["guide"]
+    generation_samplers.run_samplers(trained, guide, EVALUATION, recording, seed=4)
+    expected_keys = ["samplers/ddim/3", "samplers/dpm-solver++/2", "guidance/1", "guidance/1.5"]
+    assert list(recording.values) == expected_keys
     _, _, real = prepare(Condition(rare=None), 4, seed=9)
     reference = {digit: x[:50] for digit, x in real.items()}
-    expected = measure_digits(load_classifier(), images, reference)
-    assert recording.values["samplers/ddim/3"] == expected
+    for key, how in (
+        ("samplers/ddim/3", {"sampler": "ddim", "n_steps": 3}),
+        ("guidance/1.5", {"n_steps": 2, "guide": guide.model, "guidance": 1.5}),
+    ):
+        images = generate(trained.model, trained.digits, 5, seed=4, **how)
+        expected = measure_digits(load_classifier(), images, reference)
+        assert recording.values[key] == expected
 
 
 def test_curves_collect_the_seeds_of_a_condition():
@@ -197,6 +252,11 @@ def made_values() -> dict[str, object]:
                     "fid": point, "recognised": recognised, "loss": 0.1,
                 }  # fmt: skip
     values["samplers/ddim/10"] = {}
+    for weight in (1.25, 3):
+        entry = {"1": 20.0 * weight, "2": 10.0}
+        values[f"guidance/{weight}"] = dict.fromkeys(
+            ("fid", "recognised", "precision", "recall"), entry
+        )
     return values
 
 
@@ -226,6 +286,36 @@ def test_the_final_quality_is_that_of_the_last_step():
     assert found["rare digit recognised"] == pytest.approx(0.5)
     assert found["FID of common digits / real"] == pytest.approx(5)
     assert found["FID of common digits / real, largest"] == pytest.approx(5)
+
+
+def test_the_account_joins_the_three_studies():
+    values = made_values()
+    free = {"fid": 9.0, "loss": 0.1}
+    for seed, drawn in ((0, 0.04), (1, 0.06)):
+        for step, share in (("floor", 0.1), (400, drawn), (200, 0.5)):
+            key = f"no classes, rare 2 at 0.1/{seed}/{step}"
+            values[key] = free | {"frequency": {"1": 1 - share, "2": share}}
+    found = account(values, values, values)
+    assert found["2 without classes, drawn / trained"] == pytest.approx(0.5)
+    assert found["controls: least lag"] == found["lag of 2"] == pytest.approx(2)
+    assert found["rarity's share of 2"] == pytest.approx(0.5)
+    assert share_of_rarity(values) == pytest.approx(0.5)
+    assert found["guided: FID of common digits / real"] == pytest.approx(25 / 5)
+    assert list(guidance(values)) == [1.25, 3.0]
+    assert guidance(values)[3.0]["FID of the rare digit / real"] == pytest.approx(2)
+    assert guidance(values)[3.0]["recall"] == pytest.approx((60 + 10) / 2)
+    # FID 50, 40, 25 at 0.1, 0.5, 1: the least-squares slope of the logarithms.
+    x, y = torch.tensor([0.1, 0.5, 1.0]).log(), torch.tensor([50.0, 40.0, 25.0]).log()
+    slope = ((x - x.mean()) * y).sum() / ((x - x.mean()) ** 2).sum()
+    assert found["exponent of the fraction"] == pytest.approx(float(slope), rel=1e-5)
+    shares = frequencies(values, Condition(classes=False))
+    assert shares["drawn"] == pytest.approx({1: 0.95, 2: 0.05})
+
+
+def test_sampler_curves_average_the_common_digits():
+    point = {"fid": {"0": 10.0, "1": 20.0, "2": 90.0}}
+    values = {"samplers/ddim/10": point, "samplers/ddim/4": {"fid": {"0": 30.0, "2": 1.0}}}
+    assert sampler_curves(values) == {"ddim": ([4, 10], [30.0, 15.0])}
 
 
 def test_intervals_over_seeds_are_students():

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,8 +20,25 @@ from gmmtf.images.mnist import check_digits
 from gmmtf.images.transformer import DiT, TransformerSettings
 from gmmtf.schedule import NoiseSchedule
 
-SHIPPED_NAME = "mnist_digits.safetensors"
-SHIPPED_SHA256 = ""
+
+class Pinned(NamedTuple):
+    """A file in ``checkpoints/`` and the SHA-256 of its content."""
+
+    name: str
+    sha256: str
+
+
+SHIPPED = {
+    "digits": Pinned(
+        "mnist_digits.safetensors",
+        "b03b1c6de3ec1519e9aaf7c29ec1e0ca6eb5c6a5ee81abbeadf559649d7eab71",
+    ),
+    "guide": Pinned(
+        "mnist_guide.safetensors",
+        "d8034e518d06b4696a38501d3991e8a7da8d4c079b898c4d7ec853891b80711b",
+    ),
+}
+"""The generator of the four digits, and the model without classes that guides it."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +104,15 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
     return Trained(model, check_digits(state["digits"]), state["about"])
 
 
-def load_shipped(root: str | Path | None = None, device: torch.device | str = "cpu") -> Trained:
-    """Load the digit generator that is part of the project.
+def load_shipped(
+    name: str = "digits", root: str | Path | None = None, device: torch.device | str = "cpu"
+) -> Trained:
+    """Load a network that is part of the project.
 
     Parameters
     ----------
+    name
+        One of `SHIPPED`.
     root
         Folder that holds ``checkpoints/``; see :func:`gmmtf.images.files.data_root`.
     device
@@ -99,13 +120,14 @@ def load_shipped(root: str | Path | None = None, device: torch.device | str = "c
 
     Raises
     ------
+    ValueError
+        If there is no such network.
     DataError
         If the weights are missing, or are not the ones that this version of the library pins.
     """
-    path = data_root(root) / "checkpoints" / SHIPPED_NAME
-    read_pinned(
-        path,
-        SHIPPED_SHA256,
-        "Restore it from the repository; scripts/train_digits.py makes a new one",
-    )
+    if name not in SHIPPED:
+        raise ValueError(f"name: expected one of {sorted(SHIPPED)}, got {name!r}")
+    path = data_root(root) / "checkpoints" / SHIPPED[name].name
+    origin = "Restore it from the repository; scripts/train_digits.py makes a new one"
+    read_pinned(path, SHIPPED[name].sha256, origin)
     return load_weights(path, device)

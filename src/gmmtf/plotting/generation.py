@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.plotting.style import COLOURS, PATTERN_COLOURS, WIDTH
-from gmmtf.studies.generation_curves import Comparison, Curves
+from gmmtf.studies.generation.curves import Comparison, Curves
 
 # Dotted lines are left to the floors.
 LINE_STYLES = ((0, (6, 1)), (0, (3, 1)), (0, (6, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
@@ -128,6 +128,34 @@ def fraction_and_samplers(
     right.set(xlabel="calls of the network", ylabel="FID, mean of the common digits",
               xscale="log", yscale="log")  # fmt: skip
     right.legend()
+    return figure
+
+
+def guidance_curves(found: Mapping[float, Mapping[str, float]]) -> Figure:
+    """Quality of the digits against the weight of guidance.
+
+    Parameters
+    ----------
+    found
+        For each weight the numbers of :func:`gmmtf.studies.generation.account.guidance`.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
+    weights = list(found)
+    for axis, lines in (
+        (left, {"common digits recognised": "recognised, common", "rare digit recognised":
+                "recognised, rare", "precision": "precision", "recall": "recall"}),
+        (right, {"FID of common digits / real": "common digits",
+                 "FID of the rare digit / real": "rare digit"}),
+    ):  # fmt: skip
+        for index, (entry, label) in enumerate(lines.items()):
+            line = _line_of(index, "rare" in label)
+            axis.plot(weights, [found[weight][entry] for weight in weights], label=label, **line)
+        axis.set_xlabel("weight of guidance")
+    left.set(ylabel="share of images", ylim=(0.4, 1.02))
+    right.set(ylabel="FID / FID of as many real images", yscale="log")
+    right.axhline(1, color=COLOURS["start"], linestyle=":", label="real against real")
+    for axis in (left, right):
+        axis.legend(fontsize="small")
     return figure
 
 

@@ -1,7 +1,7 @@
-"""The numbers of chapter 10 that follow from its two recorded files, the long runs and the short.
+"""The numbers of chapter 10 that follow from its three recorded files.
 
-The long runs train as long as a good generator takes, with one digit rare and with none. The short
-ones ask, with the same network, what happens for other digits and fractions, and without classes.
+They are those of `gmmtf.studies.generation.plan.STUDIES`: one long run, shorter ones with "2" rare
+and with no digit rare, and many short ones with other digits and fractions, without classes too.
 """
 
 from __future__ import annotations
@@ -10,32 +10,44 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from gmmtf.scaling import PowerLaw, fit_power_law
-from gmmtf.studies.generation import Condition
-from gmmtf.studies.generation_curves import (
+from gmmtf.studies.generation.curves import (
+    ENTRIES,
     Interval,
     against_fraction,
     by_seed,
     compare,
+    curves,
     final_quality,
     geometric_mean,
     hardness,
+    quality_numbers,
     summary,
 )
-from gmmtf.studies.generation_samplers import PREFIX
+from gmmtf.studies.generation.runs import Condition
+from gmmtf.studies.generation.samplers import GUIDED, PREFIX
 
 RARE = 2
+GUIDANCE = 1.25
+"""Weight of the guidance with which the digits of the gallery are drawn."""
 
 
-def account(long: Mapping[str, Any], short: Mapping[str, Any]) -> dict[str, float]:
+def account(
+    generation: Mapping[str, Any], rarity: Mapping[str, Any], controls: Mapping[str, Any]
+) -> dict[str, float]:
     """Return all numbers that the account of the claims quotes (F3, F5)."""
-    found = summary(long) | final_quality(long, RARE)
-    found |= {f"short: {name}": value for name, value in summary(short).items()}
-    lags = [value for name, value in found.items() if name.startswith("short: lag")]
-    found["short: least lag"] = min(lags)
-    found["exponent of the fraction"] = fraction_law(short).exponent
-    found["rarity's share of 2"] = share_of_rarity(long)
-    drawn, trained = rare_frequencies(short)
+    found = final_quality(generation, RARE) | summary(rarity)
+    guided = guidance(generation)[GUIDANCE]
+    found |= {f"guided: {name}": value for name, value in guided.items()}
+    found |= {f"controls: {name}": value for name, value in summary(controls).items()}
+    for name in ("lag", "delay"):
+        values = [v for key, v in found.items() if key.startswith(f"controls: {name} of")]
+        found[f"controls: least {name}"] = min(values)
+    found["exponent of the fraction"] = fraction_law(controls).exponent
+    found["rarity's share of 2"] = share_of_rarity(rarity)
+    drawn, trained = rare_frequencies(controls)
     found["2 without classes, drawn / trained"] = drawn / trained
     return found
 
@@ -79,6 +91,27 @@ def rare_frequencies(values: Mapping[str, Any], digit: int = RARE) -> tuple[floa
     """Return the frequency of the rare digit in unlabelled samples and in real images."""
     found = frequencies(values, Condition(rare=digit, classes=False))
     return found["drawn"][digit], found["real"][digit]
+
+
+def guidance(values: Mapping[str, Any], rare: int = RARE) -> dict[float, dict[str, float]]:
+    """Return for each weight of guidance the quality, and mean precision and recall of all digits.
+
+    The quality is in the numbers of :func:`gmmtf.studies.generation.curves.quality_numbers`.
+    """
+    run = curves(values, Condition(rare=rare).name)
+    floor, place = run.floor["fid"].mean(0), run.digits.index(rare)
+    found = {}
+    for key, point in values.items():
+        if key.startswith(GUIDED):
+            table = {
+                entry: torch.tensor([point[entry][str(digit)] for digit in run.digits]).double()
+                for entry in ENTRIES
+            }
+            numbers = quality_numbers(table["recognised"], table["fid"] / floor, place)
+            numbers["FID of the rare digit / real"] = float((table["fid"] / floor)[place])
+            numbers |= {name: float(table[name].mean()) for name in ("precision", "recall")}
+            found[float(key.removeprefix(GUIDED))] = numbers
+    return dict(sorted(found.items()))
 
 
 def sampler_curves(

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from gmmtf.studies.generation import Condition
+from gmmtf.studies.generation.runs import Condition
 
 ENTRIES = ("fid", "recognised", "precision", "recall")
 FRACTION = 0.1
@@ -220,15 +220,26 @@ def summary(values: Mapping[str, Any]) -> dict[str, float]:
 def final_quality(values: Mapping[str, Any], rare: int) -> dict[str, float]:
     """Return the numbers on the quality of generated digits that the claims quote (F5).
 
-    Of the last step of the runs in which a digit is rare: the recognised share of the common digits
-    and of the rare one, means over seeds (and digits), the least over the common digits of the mean
-    over seeds, and the largest over the common digits of the mean FID over its floor.
+    They are those of :func:`quality_numbers`, at the last step of the runs in which a digit is
+    rare, means over the seeds.
     """
     found = curves(values, Condition(rare=rare).name)
-    place = found.digits.index(rare)
-    common = [k for k in range(len(found.digits)) if k != place]
     recognised = found.quality["recognised"][:, -1].mean(0)
     ratio = (found.fid[:, -1] / found.floor["fid"]).mean(0)
+    return quality_numbers(recognised, ratio, found.digits.index(rare))
+
+
+def quality_numbers(recognised: Tensor, ratio: Tensor, place: int) -> dict[str, float]:
+    """Return recognised shares and FIDs over those of real images, of common digits and the rare.
+
+    Parameters
+    ----------
+    recognised, ratio
+        Recognised share, and FID over that of as many real images, ``[digits]``.
+    place
+        Which of the digits is rare.
+    """
+    common = [k for k in range(len(recognised)) if k != place]
     return {
         "common digits recognised": float(recognised[common].mean()),
         "common digits recognised, least": float(recognised[common].min()),

@@ -187,9 +187,10 @@ def _measure(
         return measure_digits(classifier, images, reference)
 
     def mixture(model: DiT | None, seed: int) -> dict[str, Any]:
-        images = (
-            mixed(others, shares) if model is None else draw(model, None, n * 4, seed=seed, **how)
-        )
+        if model is None:
+            images = mixed(others, shares)
+        else:
+            images = draw(model, None, n * len(real), seed=seed, **how)
         return measure_mixture(classifier, images, mixed(reference, shares))
 
     return digits if condition.classes else mixture

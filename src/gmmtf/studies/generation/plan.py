@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from gmmtf.images.settings import TrainingSettings
 from gmmtf.images.transformer import TransformerSettings
 from gmmtf.images.workers import Workers
 from gmmtf.results import Recording
-from gmmtf.studies.generation import Condition, EvaluationSettings, run
+from gmmtf.studies.generation.runs import Condition, EvaluationSettings, run
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,52 @@ class Plan:
         )
 
 
+@dataclass(frozen=True)
+class Study:
+    """A plan with the seeds of each of its conditions; its points are one recorded file."""
+
+    plan: Plan
+    seeds: Mapping[str, tuple[int, ...]]
+
+
+STUDIES = {
+    # One long run; its averaged weights are shipped.
+    "generation": Study(
+        Plan(training=TrainingSettings(steps=24_000, record_every=3000)), {"rare 2 at 0.1": (0,)}
+    ),
+    # Rare against common over most of what can be learned.
+    "rarity": Study(
+        Plan(training=TrainingSettings(steps=12_000, record_every=1500)),
+        {"rare 2 at 0.1": (0, 1), "balanced": (0, 1)},
+    ),
+    # Many conditions, each long enough to show the order in which digits are learned.
+    "controls": Study(
+        Plan(training=TrainingSettings(steps=2400, record_every=600)),
+        dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1))
+        | dict.fromkeys(
+            ("no classes, rare 2 at 0.1", "rare 2 at 0.01", "rare 2 at 0.03", "rare 2 at 0.3"),
+            (0,),
+        ),
+    ),
+}
+"""The recorded studies of chapter 10, from long to short."""
+
+
+def complete(
+    name: str, results: Path, checkpoints: Path, device: torch.device | str = "cpu"
+) -> None:
+    """Do what a study's recorded file ``<results>/10_mnist_<name>.json`` lacks.
+
+    Raises
+    ------
+    ValueError
+        If the file holds points with other settings.
+    """
+    study = STUDIES[name]
+    recording = Recording(results / f"10_mnist_{name}.json", study.plan.settings())
+    list(run_all(study, recording, checkpoints / name, device=device))
+
+
 class Finished(NamedTuple):
     """A run that has come to its end."""
 
@@ -58,9 +104,7 @@ class Finished(NamedTuple):
 
 
 def run_all(
-    plan: Plan,
-    conditions: Sequence[str],
-    seeds: Sequence[int],
+    study: Study,
     recording: Recording,
     checkpoints: Path,
     *,
@@ -73,10 +117,10 @@ def run_all(
 
     Parameters
     ----------
-    conditions
-        Names, see :meth:`gmmtf.studies.generation.Condition.named`.
+    study
+        Its conditions have names, see :meth:`gmmtf.studies.generation.runs.Condition.named`.
     recording
-        Made with the settings of the plan.
+        Made with the settings of the study's plan.
     checkpoints
         Folder for the checkpoint of every run; runs that were stopped go on from there.
     minutes
@@ -86,12 +130,13 @@ def run_all(
     ------
     ValueError
         Before any work, if a name is that of no condition; else as
-        :func:`gmmtf.studies.generation.run`.
+        :func:`gmmtf.studies.generation.runs.run`.
     """
-    chosen = [Condition.named(name, plan.digits) for name in conditions]
+    plan = study.plan
+    chosen = {Condition.named(name, plan.digits): seeds for name, seeds in study.seeds.items()}
     started = time.monotonic()
-    for seed in seeds:
-        for condition in chosen:
+    for seed in sorted({seed for seeds in chosen.values() for seed in seeds}):
+        for condition in [each for each, seeds in chosen.items() if seed in seeds]:
             last = f"{condition.name}/{seed}/{plan.training.steps}"
             if _any(workers, last in recording.values, device):
                 continue
