@@ -15,7 +15,7 @@ from gmmtf import NoiseSchedule
 from gmmtf.images.patches import to_tokens
 from gmmtf.images.transformer import DiT, TransformerSettings
 
-BATCH = 128
+BATCH = 64
 SETTINGS = TransformerSettings()
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -49,10 +49,15 @@ def _update(network: nn.Module, loss: Tensor, optimizer: torch.optim.Optimizer) 
     optimizer.step()
 
 
-def _our_step() -> Work:
+def _compiled(network: Any) -> Any:
+    return torch.compile(network)
+
+
+def _our_step(compiled: bool = False) -> Work:
     """Return a training step of the image transformer on patch tokens."""
     torch.manual_seed(0)
-    network = DiT(SETTINGS, NoiseSchedule.linear(1000)).to(DEVICE)
+    network: Any = DiT(SETTINGS, NoiseSchedule.linear(1000)).to(DEVICE)
+    network = _compiled(network) if compiled else network
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     images, times, classes, noise = _batch()
 
@@ -64,7 +69,7 @@ def _our_step() -> Work:
     return _finish(step)
 
 
-def _their_step() -> Work:
+def _their_step(compiled: bool = False) -> Work:
     """Return a training step of diffusers' DiT of the same width, depth, heads and patches."""
     torch.manual_seed(0)
     make: Any = DiTTransformer2DModel  # untyped
@@ -78,6 +83,7 @@ def _their_step() -> Work:
         patch_size=SETTINGS.patch,
         num_embeds_ada_norm=SETTINGS.n_classes,
     ).to(DEVICE)
+    network = _compiled(network) if compiled else network
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     images, times, classes, noise = _batch()
 
@@ -90,11 +96,28 @@ def _their_step() -> Work:
 
 def transformer_step() -> tuple[str, Spread]:
     """Time a training step of the image transformer against diffusers' DiT."""
-    ratio = speedup(_their_step(), _our_step())
     return (
         f"training step of the image transformer, batch {BATCH}, against diffusers' DiT (times)",
-        ratio,
+        speedup(_several(_their_step()), _several(_our_step())),
     )
+
+
+def compiled_step() -> tuple[str, Spread]:
+    """Time the same with both networks compiled."""
+    return (
+        "the same, both through torch.compile (times)",
+        speedup(_several(_their_step(True)), _several(_our_step(True))),
+    )
+
+
+def _several(step: Work, n: int = 10) -> Work:
+    """Return several steps, long enough to time."""
+
+    def steps() -> None:
+        for _ in range(n):
+            step()
+
+    return steps
 
 
 def peak_share() -> tuple[str, Spread]:
@@ -116,5 +139,6 @@ def peak_share() -> tuple[str, Spread]:
 
 CASES = {
     "image_transformer_speedup": transformer_step,
+    "image_transformer_compiled_speedup": compiled_step,
     "image_transformer_peak_share": peak_share,
 }

@@ -13,6 +13,7 @@ from gmmtf.images.transformer import (
     Block,
     DiT,
     TransformerSettings,
+    attend,
     grid_positions,
     sinusoids,
 )
@@ -180,3 +181,10 @@ def test_wrong_input(x_t: Tensor, t: Tensor, labels: Tensor | None, message: str
 def test_impossible_settings(change: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(SETTINGS, **change)
+
+
+def test_attention_written_out_is_scaled_dot_product_attention() -> None:
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(3, 2, 5, 4, generator=generator, dtype=torch.float64) for _ in range(3)]
+    expected = torch.nn.functional.scaled_dot_product_attention(*parts)
+    assert torch.allclose(attend(*parts), expected, atol=1e-12)

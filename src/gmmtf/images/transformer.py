@@ -85,7 +85,17 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
     ``x`` is ``[batch, tokens, width]``, ``shift`` and ``scale`` are ``[batch, width]``.
     """
-    return x * (1.0 + scale[:, None]) + shift[:, None]
+    return torch.addcmul(shift[:, None], x, 1.0 + scale[:, None])
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Softmax attention of every head: all tensors ``[batch, heads, tokens, width of a head]``."""
+    if queries.device.type != "cpu":
+        return F.scaled_dot_product_attention(queries, keys, values)
+    # For some fifty tokens the processor's fused kernel costs more than it saves: written out, a
+    # training step takes about a tenth less time.
+    scores = (queries * queries.shape[-1] ** -0.5) @ keys.mT
+    return torch.softmax(scores, dim=-1) @ values
 
 
 class Block(nn.Module):
@@ -98,7 +108,7 @@ class Block(nn.Module):
         self.queries_keys_values = nn.Linear(width, 3 * width)
         self.mixed = nn.Linear(width, width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
         self.modulation = nn.Linear(width, 6 * width)
         nn.init.zeros_(self.modulation.weight)
@@ -108,16 +118,14 @@ class Block(nn.Module):
         """Update tokens ``[batch, tokens, width]`` under conditions ``[batch, width]``."""
         modulation = self.modulation(condition).chunk(6, dim=1)
         shift, scale, gate = modulation[:3]
-        x = x + gate[:, None] * self._attend(modulate(self.norm(x), shift, scale))
+        x = torch.addcmul(x, gate[:, None], self._attend(modulate(self.norm(x), shift, scale)))
         shift, scale, gate = modulation[3:]
-        updated: Tensor = x + gate[:, None] * self.mlp(modulate(self.norm(x), shift, scale))
-        return updated
+        return torch.addcmul(x, gate[:, None], self.mlp(modulate(self.norm(x), shift, scale)))
 
     def _attend(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         split = self.queries_keys_values(x).reshape(batch, tokens, 3, self.heads, -1)
-        queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(queries, keys, values)
+        attended = attend(*split.permute(2, 0, 3, 1, 4).contiguous())
         mixed: Tensor = self.mixed(attended.transpose(1, 2).reshape(batch, tokens, width))
         return mixed
 

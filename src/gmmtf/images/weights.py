@@ -29,8 +29,14 @@ class Pinned(NamedTuple):
 
 
 SHIPPED = {
-    "digits": Pinned("mnist_digits.safetensors", "b03b1c6de3ec1519e9aaf7c29ec1e0ca6eb5c6a5ee81abbeadf559649d7eab71"),
-    "guide": Pinned("mnist_guide.safetensors", "d8034e518d06b4696a38501d3991e8a7da8d4c079b898c4d7ec853891b80711b"),
+    "digits": Pinned(
+        "mnist_digits.safetensors",
+        "b03b1c6de3ec1519e9aaf7c29ec1e0ca6eb5c6a5ee81abbeadf559649d7eab71",
+    ),
+    "guide": Pinned(
+        "mnist_guide.safetensors",
+        "d8034e518d06b4696a38501d3991e8a7da8d4c079b898c4d7ec853891b80711b",
+    ),
 }
 """The generator of the four digits, and the model without classes that guides it."""
 
