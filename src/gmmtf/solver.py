@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import TqdmWarning
 
 from gmmtf.noise import standard_normal
 from gmmtf.objective import Denoiser
@@ -52,7 +53,10 @@ def dpm_solver(
         If diffusers is not installed.
     """
     try:
-        from diffusers import DPMSolverMultistepScheduler
+        with warnings.catch_warnings():
+            # diffusers asks tqdm for widgets, which warns in a notebook that has none.
+            warnings.simplefilter("ignore", TqdmWarning)
+            from diffusers import DPMSolverMultistepScheduler
     except ImportError as error:
         raise ImportError(
             "sampling with DPM-Solver++ needs diffusers: pip install diffusers"

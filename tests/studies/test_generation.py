@@ -17,6 +17,7 @@ from gmmtf.results import Recording
 from gmmtf.studies.generation import plan as generation_plan
 from gmmtf.studies.generation import samplers as generation_samplers
 from gmmtf.studies.generation.account import (
+    REFERENCE,
     account,
     frequencies,
     guidance,
@@ -252,11 +253,9 @@ def made_values() -> dict[str, object]:
                     "fid": point, "recognised": recognised, "loss": 0.1,
                 }  # fmt: skip
     values["samplers/ddim/10"] = {}
-    for weight in (1.25, 3):
+    for key, weight in (("guidance/1.25", 1.25), ("guidance/3", 3), (REFERENCE, 0.5)):
         entry = {"1": 20.0 * weight, "2": 10.0}
-        values[f"guidance/{weight}"] = dict.fromkeys(
-            ("fid", "recognised", "precision", "recall"), entry
-        )
+        values[key] = dict.fromkeys(("fid", "recognised", "precision", "recall"), entry)
     return values
 
 
@@ -301,6 +300,7 @@ def test_the_account_joins_the_three_studies():
     assert found["rarity's share of 2"] == pytest.approx(0.5)
     assert share_of_rarity(values) == pytest.approx(0.5)
     assert found["guided: FID of common digits / real"] == pytest.approx(25 / 5)
+    assert found["ancestral: FID of common digits / real"] == pytest.approx(10 / 5)
     assert list(guidance(values)) == [1.25, 3.0]
     assert guidance(values)[3.0]["FID of the rare digit / real"] == pytest.approx(2)
     assert guidance(values)[3.0]["recall"] == pytest.approx((60 + 10) / 2)

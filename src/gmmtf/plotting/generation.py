@@ -154,8 +154,8 @@ def guidance_curves(found: Mapping[float, Mapping[str, float]]) -> Figure:
     left.set(ylabel="share of images", ylim=(0.4, 1.02))
     right.set(ylabel="FID / FID of as many real images", yscale="log")
     right.axhline(1, color=COLOURS["start"], linestyle=":", label="real against real")
-    for axis in (left, right):
-        axis.legend(fontsize="small")
+    left.legend(fontsize="small", loc="lower left")
+    right.legend(fontsize="small", loc="upper left")
     return figure
 
 

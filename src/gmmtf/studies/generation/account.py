@@ -30,6 +30,7 @@ from gmmtf.studies.generation.runs import Condition
 from gmmtf.studies.generation.samplers import GUIDED, PREFIX
 
 RARE = 2
+REFERENCE = f"{PREFIX}ancestral/1000"
 GUIDANCE = 1.25
 """Weight of the guidance with which the digits of the gallery are drawn."""
 
@@ -39,8 +40,9 @@ def account(
 ) -> dict[str, float]:
     """Return all numbers that the account of the claims quotes (F3, F5)."""
     found = final_quality(generation, RARE) | summary(rarity)
-    guided = guidance(generation)[GUIDANCE]
-    found |= {f"guided: {name}": value for name, value in guided.items()}
+    for name, key in (("ancestral", REFERENCE), ("guided", f"{GUIDED}{GUIDANCE:g}")):
+        numbers = quality_with(generation, key)
+        found |= {f"{name}: {what}": value for what, value in numbers.items()}
     found |= {f"controls: {name}": value for name, value in summary(controls).items()}
     for name in ("lag", "delay"):
         values = [v for key, v in found.items() if key.startswith(f"controls: {name} of")]
@@ -98,20 +100,31 @@ def guidance(values: Mapping[str, Any], rare: int = RARE) -> dict[float, dict[st
 
     The quality is in the numbers of :func:`gmmtf.studies.generation.curves.quality_numbers`.
     """
+    weights = [key.removeprefix(GUIDED) for key in values if key.startswith(GUIDED)]
+    return {
+        float(weight): quality_with(values, f"{GUIDED}{weight}", rare)
+        for weight in sorted(weights, key=float)
+    }
+
+
+def quality_with(values: Mapping[str, Any], key: str, rare: int = RARE) -> dict[str, float]:
+    """Return the quality of the digits of one recorded way to draw them, and precision and recall.
+
+    Parameters
+    ----------
+    key
+        Of the recorded point, for instance ``"samplers/ancestral/1000"``.
+    """
     run = curves(values, Condition(rare=rare).name)
-    floor, place = run.floor["fid"].mean(0), run.digits.index(rare)
-    found = {}
-    for key, point in values.items():
-        if key.startswith(GUIDED):
-            table = {
-                entry: torch.tensor([point[entry][str(digit)] for digit in run.digits]).double()
-                for entry in ENTRIES
-            }
-            numbers = quality_numbers(table["recognised"], table["fid"] / floor, place)
-            numbers["FID of the rare digit / real"] = float((table["fid"] / floor)[place])
-            numbers |= {name: float(table[name].mean()) for name in ("precision", "recall")}
-            found[float(key.removeprefix(GUIDED))] = numbers
-    return dict(sorted(found.items()))
+    place = run.digits.index(rare)
+    table = {
+        entry: torch.tensor([values[key][entry][str(digit)] for digit in run.digits]).double()
+        for entry in ENTRIES
+    }
+    ratio = table["fid"] / run.floor["fid"].mean(0)
+    found = quality_numbers(table["recognised"], ratio, place)
+    found["FID of the rare digit / real"] = float(ratio[place])
+    return found | {name: float(table[name].mean()) for name in ("precision", "recall")}
 
 
 def sampler_curves(
