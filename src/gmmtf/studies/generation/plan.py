@@ -70,7 +70,7 @@ STUDIES = {
     # Many conditions, each long enough to show the order in which digits are learned.
     "controls": Study(
         Plan(training=TrainingSettings(steps=2400, record_every=600)),
-        dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1))
+        dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1, 2))
         | dict.fromkeys(
             ("no classes, rare 2 at 0.1", "rare 2 at 0.01", "rare 2 at 0.03", "rare 2 at 0.3"),
             (0,),
