@@ -156,6 +156,7 @@ def guidance_curves(found: Mapping[float, Mapping[str, float]]) -> Figure:
     right.axhline(1, color=COLOURS["start"], linestyle=":", label="real against real")
     left.legend(fontsize="small", loc="lower left")
     right.legend(fontsize="small", loc="upper left")
+    right.set_ylim(top=3 * right.get_ylim()[1])  # room for the legend
     return figure
 
 
