@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import cases, images
-from gmmtf import results
+from gmmtf.results import save
 
 OUTPUT = Path("_build") / "bench.json"
 RECORDED = {"benchmarks.json": cases.CASES, "image_benchmarks.json": images.CASES}
@@ -44,7 +44,7 @@ def main() -> None:
         for file, group in RECORDED.items():
             if set(group) <= set(names):
                 values = {k: v for k, v in figures.items() if k.rpartition("_")[0] in group}
-                results.save(Path("data") / "results" / file, settings={}, values=values)
+                save(Path("data") / "results" / file, settings={}, values=values)
                 print(f"recorded in {file}")
 
 

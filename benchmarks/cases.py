@@ -9,14 +9,17 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from benchmarks.timing import Spread, Work, seconds, speedup
-from gmmtf import MultiTokenGMM, NoiseSchedule, effective, mmse
-from gmmtf.effective.queries import draw_queries
-from gmmtf.effective.risk import squared_error
-from gmmtf.noise import standard_normal
-from gmmtf.objective import stratified_times
-from gmmtf.population.descent import excess_on_fresh_data
-from gmmtf.reduced import ReducedWeight
-from gmmtf.training import natural_step_size
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.optimal import score
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.effective_descent import train
+from gmmtf.laws.level import noise_level
+from gmmtf.randomness import standard_normal
+from gmmtf.risks.effective import squared_error
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.simulation import excess_on_fresh_data
+from gmmtf.schedule import stratified_times
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -31,7 +34,7 @@ def _ddpm_step(mixture: MultiTokenGMM, batch: int) -> Work:
         t = stratified_times(SCHEDULE, batch, generator)
         noise = standard_normal(x_0.shape, generator)
         x_t = SCHEDULE.add_noise(x_0, t, noise)
-        gain = mmse.noise_level(mixture, SCHEDULE, t).for_tokens(x_t).gain
+        gain = noise_level(mixture, SCHEDULE, t).for_tokens(x_t).gain
         attention = torch.softmax((x_t @ weight) @ x_t.mT, dim=-1)
         loss = (gain * (x_t - attention @ x_t) - noise).square().mean()
         (gradient,) = torch.autograd.grad(loss, weight)
@@ -103,7 +106,7 @@ def effective_curve() -> tuple[str, Spread]:
     )
 
     def curve() -> None:
-        list(effective.train(mixture, SCHEDULE, 400, n_points=1024))
+        list(train(mixture, SCHEDULE, 400, n_points=1024))
 
     curve()
     taken = [seconds(curve) for _ in range(5)]
@@ -120,7 +123,7 @@ def bayes_score() -> tuple[str, Spread]:
     generator = torch.Generator().manual_seed(0)
     x_t = mixture.sample(batch, generator).x_0
     t = torch.full((batch,), 300)
-    level = mmse.noise_level(mixture, SCHEDULE, t[:1])
+    level = noise_level(mixture, SCHEDULE, t[:1])
     components = Independent(
         Normal((level.signal * mixture.means).float(), level.variance.sqrt().float()), 1
     )
@@ -131,7 +134,7 @@ def bayes_score() -> tuple[str, Spread]:
         return torch.autograd.grad(law.log_prob(x).sum(), x)[0]
 
     def closed_form() -> torch.Tensor:
-        return mmse.score(mixture, SCHEDULE, x_t, t)
+        return score(mixture, SCHEDULE, x_t, t)
 
     difference = (by_autograd() - closed_form()).abs().max() / closed_form().abs().max()
     if float(difference) > 1e-3:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import torch
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, mmse, training
-from gmmtf.noise import standard_normal
-from gmmtf.plotting.style import COLOURS, use_style
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
+from gmmtf.figures import COLOURS, use_style
+from gmmtf.randomness import standard_normal
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.optimum import bayes_risk
+from gmmtf.training.run import train
 from kernel_environment import BOOK
 
 STEPS = 300
@@ -28,11 +31,11 @@ def main() -> None:
     order = sample.labels[0].argsort(stable=True)
     with torch.no_grad():
         before = head.attention(x_t, t)[0][order][:, order]
-    rate = 0.1 * training.natural_step_size(mixture)
-    records = list(training.train(head, mixture, schedule, STEPS, lr=rate, record_every=5))
+    rate = 0.1 * natural_step_size(mixture)
+    records = list(train(head, mixture, schedule, STEPS, lr=rate, record_every=5))
     with torch.no_grad():
         after = head.attention(x_t, t)[0][order][:, order]
-    bayes = mmse.bayes_risk(mixture, schedule).value
+    bayes = bayes_risk(mixture, schedule).value
 
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(10, 3.1), width_ratios=[1, 1, 1.35], dpi=150

@@ -26,8 +26,8 @@ from gmmtf.images.transformer import TransformerSettings
 from gmmtf.images.weights import save_weights
 from gmmtf.images.workers import Accelerated
 from gmmtf.results import Recording
-from gmmtf.studies.generation.plan import STUDIES, Finished, Plan, Study, run_all
-from gmmtf.studies.generation.runs import EvaluationSettings
+from gmmtf_book.c10_mnist_generation.plan import STUDIES, Finished, Plan, Study, run_all
+from gmmtf_book.c10_mnist_generation.runs import EvaluationSettings
 
 CONDITIONS = ["rare 2 at 0.1", "rare 1 at 0.1", "rare 3 at 0.1", "balanced"]
 

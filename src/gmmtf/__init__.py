@@ -7,11 +7,11 @@ Implements and tests "Transformers Learn the Optimal DDPM Denoiser for Multi-Tok
 
 __version__ = "0.1.0"
 
-from gmmtf import mmse, objective, sampling, training
-from gmmtf.denoiser import AttentionDenoiser
+from gmmtf.denoisers.attention import AttentionDenoiser
 from gmmtf.device import resolve_device
 from gmmtf.estimate import Estimate
-from gmmtf.mixture import MultiTokenGMM, Tokens
+from gmmtf.laws.law import Tokens
+from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
 
 __all__ = [
@@ -20,9 +20,5 @@ __all__ = [
     "MultiTokenGMM",
     "NoiseSchedule",
     "Tokens",
-    "mmse",
-    "objective",
     "resolve_device",
-    "sampling",
-    "training",
 ]

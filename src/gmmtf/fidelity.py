@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gmmtf.estimate import Estimate
-from gmmtf.mixture import MultiTokenGMM
-from gmmtf.noise import standard_normal
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.randomness import standard_normal
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from gmmtf.noise import standard_normal
-from gmmtf.objective import Denoiser
+from gmmtf.denoisers import Denoiser
 from gmmtf.progress import progress
+from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
 
 OnStep = Callable[[int, Tensor], None]

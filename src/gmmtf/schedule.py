@@ -13,6 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from gmmtf.randomness import generator_device
+
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
@@ -173,3 +175,17 @@ def _check_same_shape(name: str, value: Tensor, reference_name: str, reference: 
             f"{name}: expected the shape of {reference_name}, {tuple(reference.shape)}, "
             f"got {tuple(value.shape)}"
         )
+
+
+def stratified_times(
+    schedule: NoiseSchedule, n: int, generator: torch.Generator | None = None
+) -> Tensor:
+    """Draw ``n`` times, one in each of ``n`` equal parts of the schedule, in increasing order.
+
+    Taken together they are uniform on the schedule, and means over them vary far less than means
+    over independent times. They live on the generator's device.
+    """
+    device = generator_device(generator)
+    offsets = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
+    uniform = (torch.arange(n, device=device) + offsets) / n
+    return schedule.times_at(uniform)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from tqdm import TqdmWarning
 
-from gmmtf.noise import standard_normal
-from gmmtf.objective import Denoiser
+from gmmtf.denoisers import Denoiser
 from gmmtf.progress import progress
+from gmmtf.randomness import standard_normal
 from gmmtf.sampling import OnStep, check_clip, predict
 from gmmtf.schedule import NoiseSchedule
 

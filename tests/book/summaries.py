@@ -5,20 +5,17 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from gmmtf import NoiseSchedule, results
-from gmmtf.studies import (
-    descent,
-    digits,
-    effective_picture,
-    growth,
-    heads,
-    interventions,
-    landscape,
-)
-from gmmtf.studies.complexity.summary import summary as complexity_summary
-from gmmtf.studies.generation.account import account
-from gmmtf.studies.sampling_points import predictions, recorded_setting
-from gmmtf.studies.sampling_points import summary as sampling_summary
+from gmmtf import NoiseSchedule
+from gmmtf.results import load
+from gmmtf_book.c04_training import descent, growth, landscape
+from gmmtf_book.c05_tokens_and_patterns.summary import summary as complexity_summary
+from gmmtf_book.c06_mean_denoising import run as mean_run
+from gmmtf_book.c07_effective_tokens import run as effective_run
+from gmmtf_book.c08_better_heads import run as heads_run
+from gmmtf_book.c09_digits_as_tokens import summary
+from gmmtf_book.c10_mnist_generation.account import account
+from gmmtf_book.c11_sampling.points import predictions, recorded_setting
+from gmmtf_book.c11_sampling.points import summary as sampling_summary
 from kernel_environment import ROOT
 
 SCHEDULE = NoiseSchedule.linear(1000)
@@ -35,13 +32,13 @@ def training(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, floa
 
 def mean_denoising(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
     """Chapter 6."""
-    return interventions.summary(values, interventions.law_of(settings), SCHEDULE)
+    return mean_run.summary(values, mean_run.law_of(settings), SCHEDULE)
 
 
 def digits_drawn(values: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
     """Chapter 10, whose studies have a file each."""
     others = [
-        results.load(ROOT / "data" / "results" / f"10_mnist_{name}.json")["values"]
+        load(ROOT / "data" / "results" / f"10_mnist_{name}.json")["values"]
         for name in ("rarity", "controls")
     ]
     return account(values, *others)
@@ -60,9 +57,9 @@ SUMMARIES = {
         {"values": values, "settings": settings}
     ),
     "06_mean_denoising": mean_denoising,
-    "07_effective_tokens": lambda values, settings: effective_picture.summary(values),
-    "08_better_heads": lambda values, settings: heads.summary(values),
-    "09_digits_as_tokens": lambda values, settings: digits.summary(values, range(10)),
+    "07_effective_tokens": lambda values, settings: effective_run.summary(values),
+    "08_better_heads": lambda values, settings: heads_run.summary(values),
+    "09_digits_as_tokens": lambda values, settings: summary.summary(values, range(10)),
     "10_mnist_generation": digits_drawn,
     "11_sampling": sampling,
 }
@@ -71,5 +68,5 @@ SUMMARIES = {
 @cache
 def summary_of(chapter: str) -> dict[str, float]:
     """Recompute the summary of a chapter's recorded run."""
-    document = results.load(ROOT / "data" / "results" / f"{chapter}.json")
+    document = load(ROOT / "data" / "results" / f"{chapter}.json")
     return SUMMARIES[chapter](document["values"], document["settings"])

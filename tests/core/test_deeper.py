@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, objective
-from gmmtf.deeper import WEIGHT_UNIT, ManyHeads, TwoLayers, in_family
-from gmmtf.mmse import BayesDenoiser, noise_level
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.deeper import WEIGHT_UNIT, ManyHeads, TwoLayers, in_family
+from gmmtf.denoisers.optimal import BayesDenoiser
+from gmmtf.laws.level import noise_level
+from gmmtf.risks.evaluate import evaluate
 
 SCHEDULE = NoiseSchedule.linear(100, 1e-3, 0.1)
 MIXTURE = MultiTokenGMM(n_patterns=2, dim=6, n_tokens=9, radius=2.0, sigma=0.3)
@@ -106,7 +108,7 @@ def test_heads_that_read_the_tilt_approach_bayes_and_the_plain_one_does_not():
         for name, denoiser in denoisers.items():
             generator = torch.Generator().manual_seed(2)
             excess[name, n] = float(
-                objective.evaluate(
+                evaluate(
                     denoiser, mixture, SCHEDULE, t=t, n_samples=max(8, 4096 // n), batch_size=4,
                     generator=generator, dtype=torch.float64,
                 ).excess_risk

@@ -5,21 +5,27 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, NoiseSchedule, laws, mmse
-from gmmtf.effective.counts import error_given_count
-from gmmtf.effective.maps import predict_map
-from gmmtf.interventions import (
+from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.optimal import BayesDenoiser, OracleDenoiser
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.denoisers.replaced import (
     GivenAttention,
-    blind_excess,
-    foreign_mismatch,
     map_numbers,
     same_pattern_attention,
-    same_pattern_distance,
     uniform_attention,
+)
+from gmmtf.laws.level import noise_level
+from gmmtf.randomness import standard_normal
+from gmmtf.risks import formulas
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf_book.c06_mean_denoising.closed_forms import (
+    blind_excess,
+    foreign_mismatch,
+    same_pattern_distance,
     uniform_crossing,
 )
-from gmmtf.noise import standard_normal
-from gmmtf.reduced import ReducedWeight
+from gmmtf_book.c06_mean_denoising.counts import error_given_count
+from gmmtf_book.c06_mean_denoising.maps import predict_map
 
 SCHEDULE = NoiseSchedule.linear(1000)
 LAW = MultiTokenGMM(n_patterns=4, dim=12, n_tokens=16, radius=4.0, sigma=0.3)
@@ -87,10 +93,10 @@ def test_numbers_of_simple_maps():
 def test_blind_excess_covers_the_known_laws(mixture, t):
     share = 1 / mixture.n_tokens
     uniform = blind_excess(share, foreign_mismatch(share, share, mixture), mixture, SCHEDULE, t)
-    assert uniform == pytest.approx(laws.start_risk(mixture, SCHEDULE, t))
-    rho = laws.expected_distinct(mixture) / mixture.n_tokens
+    assert uniform == pytest.approx(formulas.start_risk(mixture, SCHEDULE, t))
+    rho = formulas.expected_distinct(mixture) / mixture.n_tokens
     same = blind_excess(rho, 0.0, mixture, SCHEDULE, t)
-    assert same == pytest.approx(laws.mean_denoising_excess(mixture, SCHEDULE, t))
+    assert same == pytest.approx(formulas.mean_denoising_excess(mixture, SCHEDULE, t))
 
 
 def test_a_foreign_map_costs_what_the_law_says():
@@ -99,7 +105,7 @@ def test_a_foreign_map_costs_what_the_law_says():
     logits = 2 * torch.randn(1, 12, 12, generator=generator, dtype=torch.float64)
     attention = torch.softmax(logits + 2 * torch.eye(12, dtype=torch.float64), -1)
     x_t, t, labels = draw(UNEVEN, 400, 20_000)
-    oracle = mmse.OracleDenoiser(UNEVEN, SCHEDULE)(x_t, t, labels)
+    oracle = OracleDenoiser(UNEVEN, SCHEDULE)(x_t, t, labels)
     found = (GivenAttention(UNEVEN, SCHEDULE, attention)(x_t, t) - oracle).square().mean((1, 2))
     rho = float(attention.square().sum(2).mean())
     own = float(attention[0].diagonal().mean())
@@ -112,13 +118,13 @@ def test_a_foreign_map_costs_what_the_law_says():
 def test_distance_of_same_pattern_attention_from_bayes(t):
     x_t, times, labels = draw(LAW, t, 20_000)
     estimate = GivenAttention(LAW, SCHEDULE, same_pattern_attention(labels))(x_t, times)
-    bayes = mmse.BayesDenoiser(LAW, SCHEDULE)(x_t, times)
+    bayes = BayesDenoiser(LAW, SCHEDULE)(x_t, times)
     distance = (estimate - bayes).square().mean((1, 2))
     predicted = same_pattern_distance(LAW, SCHEDULE, t)
     assert close(distance, predicted)
-    gap = float(mmse.bayes_risk(LAW, SCHEDULE, t)) - mmse.oracle_risk(LAW, SCHEDULE, t)
+    gap = float(bayes_risk(LAW, SCHEDULE, t)) - oracle_risk(LAW, SCHEDULE, t)
     # The cross term matters: without it the law would be rejected.
-    wrong = laws.mean_denoising_excess(LAW, SCHEDULE, t) + gap
+    wrong = formulas.mean_denoising_excess(LAW, SCHEDULE, t) + gap
     assert not close(distance, wrong)
 
 
@@ -128,8 +134,8 @@ def test_uniform_and_same_pattern_attention_cross_where_the_law_says(mixture):
     t = int((SCHEDULE.alpha_bars > alpha_bar).sum()) - 1  # the last time above the crossing
 
     def difference(time: int) -> float:
-        uniform = laws.start_risk(mixture, SCHEDULE, time)
-        return uniform - laws.mean_denoising_excess(mixture, SCHEDULE, time)
+        uniform = formulas.start_risk(mixture, SCHEDULE, time)
+        return uniform - formulas.mean_denoising_excess(mixture, SCHEDULE, time)
 
     assert difference(t) > 0 > difference(t + 1)
 
@@ -164,7 +170,7 @@ def test_predicted_numbers_without_weight_are_exact():
 def test_error_given_count_without_weight_is_exact(count):
     t, n = 300, UNEVEN.n_tokens
     found = error_given_count(ReducedWeight.zero(UNEVEN), UNEVEN, SCHEDULE, t, count, n_points=512)
-    level = mmse.noise_level(UNEVEN, SCHEDULE, torch.tensor(t))
+    level = noise_level(UNEVEN, SCHEDULE, torch.tensor(t))
     pi = UNEVEN.probabilities
     others, mismatch = n - count, 0.0
     for u in range(3):
@@ -195,7 +201,7 @@ def test_error_given_count_agrees_with_simulation(t, count):
     head.weight.data = chosen.to_full(UNEVEN)
     with torch.no_grad():
         average = (head.attention(x_t, times) @ x_t)[:, 0]
-    signal = mmse.noise_level(UNEVEN, SCHEDULE, torch.tensor(t)).signal
+    signal = noise_level(UNEVEN, SCHEDULE, torch.tensor(t)).signal
     found = (average - signal * UNEVEN.means[own]).square().mean(1)
     predicted = error_given_count(chosen, UNEVEN, SCHEDULE, t, count, n_points=512)
     assert close(found, predicted)

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, mmse
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.optimal import BayesDenoiser, OracleDenoiser, score
+from gmmtf.laws.posterior import posterior
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
 
 SCHEDULE = NoiseSchedule.linear()
 PI = [0.4, 0.3, 0.2, 0.1]
@@ -33,7 +36,7 @@ TIMES = torch.tensor([0, 1, 100, 500, 998, 999])
 def test_posterior_is_a_distribution(n_active):
     mixture = law(n_active=n_active)
     x_t, _ = noisy(mixture, TIMES)
-    p = mmse.posterior(mixture, SCHEDULE, x_t, TIMES)
+    p = posterior(mixture, SCHEDULE, x_t, TIMES)
     assert bool((p >= 0).all())
     np.testing.assert_allclose(p.sum(-1), np.ones((6, 6)), rtol=1e-12)
 
@@ -42,7 +45,7 @@ def test_posterior_is_a_distribution(n_active):
 def test_unreadable_labels_give_the_prior_mean(n_active):
     mixture = law(radius=1e-7, n_active=n_active)
     x_t, _ = noisy(mixture, TIMES)
-    p = mmse.posterior(mixture, SCHEDULE, x_t, TIMES)
+    p = posterior(mixture, SCHEDULE, x_t, TIMES)
     # K = 2 of 4: the marginal averages π restricted to each of the 6 pairs.
     prior = np.zeros(4)
     pairs = [(u, v) for u in range(4) for v in range(u)] if n_active == 2 else [(0, 1, 2, 3)]
@@ -56,11 +59,11 @@ def test_unreadable_labels_give_the_prior_mean(n_active):
 def test_readable_labels_give_the_oracle(n_active):
     mixture = law(radius=1e4, n_active=n_active)
     x_t, labels = noisy(mixture, TIMES)
-    bayes = mmse.BayesDenoiser(mixture, SCHEDULE)(x_t, TIMES)
-    oracle = mmse.OracleDenoiser(mixture, SCHEDULE)(x_t, TIMES, labels)
+    bayes = BayesDenoiser(mixture, SCHEDULE)(x_t, TIMES)
+    oracle = OracleDenoiser(mixture, SCHEDULE)(x_t, TIMES, labels)
     torch.testing.assert_close(bayes, oracle, rtol=1e-9, atol=1e-9)
-    risk = mmse.bayes_risk(mixture, SCHEDULE, n_points=256)
-    assert risk.value == pytest.approx(mmse.oracle_risk(mixture, SCHEDULE), rel=1e-9)
+    risk = bayes_risk(mixture, SCHEDULE, n_points=256)
+    assert risk.value == pytest.approx(oracle_risk(mixture, SCHEDULE), rel=1e-9)
 
 
 @pytest.mark.parametrize("radius", [0.1, 1.0, 3.0, 8.0, 30.0])
@@ -68,8 +71,8 @@ def test_readable_labels_give_the_oracle(n_active):
 def test_the_oracle_is_at_least_as_good(radius, n_active):
     mixture = law(radius, n_active)
     for t in (None, 0, 300, 999):
-        bayes = mmse.bayes_risk(mixture, SCHEDULE, t, n_points=128)
-        assert bayes.value >= mmse.oracle_risk(mixture, SCHEDULE, t)
+        bayes = bayes_risk(mixture, SCHEDULE, t, n_points=128)
+        assert bayes.value >= oracle_risk(mixture, SCHEDULE, t)
         assert 0 < bayes.value <= 1
 
 
@@ -82,17 +85,17 @@ def test_extreme_values_stay_finite(dtype, radius, sigma, n_active):
     t = torch.tensor([0, 999])
     x_t, labels = noisy(mixture, t, dtype)
     x_t[:, 0] *= 1e3  # a token far from every pattern
-    p = mmse.posterior(mixture, SCHEDULE, x_t, t)
+    p = posterior(mixture, SCHEDULE, x_t, t)
     assert p.dtype == dtype
     np.testing.assert_allclose(p.double().sum(-1), np.ones((2, 6)), rtol=1e-5)
     for found in (
-        mmse.BayesDenoiser(mixture, SCHEDULE)(x_t, t),
-        mmse.OracleDenoiser(mixture, SCHEDULE)(x_t, t, labels),
-        mmse.score(mixture, SCHEDULE, x_t, t),
+        BayesDenoiser(mixture, SCHEDULE)(x_t, t),
+        OracleDenoiser(mixture, SCHEDULE)(x_t, t, labels),
+        score(mixture, SCHEDULE, x_t, t),
     ):
         assert found.dtype == dtype
         assert bool(torch.isfinite(found).all())
-    risk = mmse.bayes_risk(mixture, SCHEDULE, n_points=32)
+    risk = bayes_risk(mixture, SCHEDULE, n_points=32)
     assert math.isfinite(risk.value)
     assert math.isfinite(risk.standard_error)
 
@@ -102,26 +105,26 @@ def test_single_precision_agrees_with_double(n_active):
     mixture = law(n_active=n_active)
     x_t, labels = noisy(mixture, TIMES)
     x_t = x_t.float().double()
-    bayes, oracle = mmse.BayesDenoiser(mixture, SCHEDULE), mmse.OracleDenoiser(mixture, SCHEDULE)
+    bayes, oracle = BayesDenoiser(mixture, SCHEDULE), OracleDenoiser(mixture, SCHEDULE)
     single = bayes(x_t.float(), TIMES)
     torch.testing.assert_close(single.double(), bayes(x_t, TIMES), rtol=1e-4, atol=1e-4)
     single = oracle(x_t.float(), TIMES, labels)
     torch.testing.assert_close(single.double(), oracle(x_t, TIMES, labels), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("function", [mmse.posterior, mmse.score])
+@pytest.mark.parametrize("function", [posterior, score])
 def test_too_many_active_sets_are_counted(function):
     mixture = MultiTokenGMM(n_patterns=40, dim=40, n_tokens=2, radius=1.0, sigma=1.0, n_active=20)
     x_t = torch.zeros(1, 2, 40)
     with pytest.raises(ValueError, match=str(math.comb(40, 20))):
         function(mixture, SCHEDULE, x_t, torch.tensor([5]))
     with pytest.raises(ValueError, match=str(math.comb(40, 20))):
-        mmse.bayes_risk(mixture, SCHEDULE)
+        bayes_risk(mixture, SCHEDULE)
 
 
 def test_many_patterns_without_coupling_need_no_enumeration():
     mixture = MultiTokenGMM(n_patterns=40, dim=40, n_tokens=2, radius=1.0, sigma=1.0)
-    assert mmse.posterior(mixture, SCHEDULE, torch.zeros(1, 2, 40), torch.tensor([5])).shape == (
+    assert posterior(mixture, SCHEDULE, torch.zeros(1, 2, 40), torch.tensor([5])).shape == (
         1,
         2,
         40,
@@ -146,11 +149,11 @@ BAD_TIMES = {
 
 
 def estimators(mixture):
-    oracle, labels = mmse.OracleDenoiser(mixture, SCHEDULE), torch.zeros(2, 6, dtype=torch.long)
+    oracle, labels = OracleDenoiser(mixture, SCHEDULE), torch.zeros(2, 6, dtype=torch.long)
     return {
-        "posterior": lambda x, t: mmse.posterior(mixture, SCHEDULE, x, t),
-        "score": lambda x, t: mmse.score(mixture, SCHEDULE, x, t),
-        "bayes": mmse.BayesDenoiser(mixture, SCHEDULE),
+        "posterior": lambda x, t: posterior(mixture, SCHEDULE, x, t),
+        "score": lambda x, t: score(mixture, SCHEDULE, x, t),
+        "bayes": BayesDenoiser(mixture, SCHEDULE),
         "oracle": lambda x, t: oracle(x, t, labels),
     }
 
@@ -185,6 +188,6 @@ def test_a_time_that_is_no_tensor_is_named(which):
     ],
 )
 def test_bad_labels_are_named(labels):
-    oracle = mmse.OracleDenoiser(law(), SCHEDULE)
+    oracle = OracleDenoiser(law(), SCHEDULE)
     with pytest.raises(ValueError, match=r"^labels: "):
         oracle(torch.zeros(2, 6, 8), torch.tensor([0, 1]), labels)

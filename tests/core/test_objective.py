@@ -9,7 +9,11 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, mmse, objective
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.optimal import BayesDenoiser
+from gmmtf.risks.evaluate import ddpm_loss, evaluate
+from gmmtf.risks.optimum import bayes_risk
+from gmmtf.schedule import stratified_times
 
 PI = np.array([0.5, 0.3, 0.2])
 MIXTURE = MultiTokenGMM(n_patterns=3, dim=4, n_tokens=5, radius=2.0, sigma=0.5, weights=PI.tolist())
@@ -61,7 +65,7 @@ def test_loss_is_the_mean_square_of_the_noise_error():
     x_0 = torch.randn(6, 5, 4, generator=generator(), dtype=torch.float64)
     noise = torch.randn(6, 5, 4, generator=generator(1), dtype=torch.float64)
     t = torch.tensor([0, 3, 10, 20, 40, 49])
-    loss = objective.ddpm_loss(shrink, SCHEDULE, x_0, t, noise)
+    loss = ddpm_loss(shrink, SCHEDULE, x_0, t, noise)
     abar = np.cumprod(1 - np.linspace(1e-3, 0.15, 50))[t][:, None, None]
     x_t = np.sqrt(abar) * x_0.numpy() + np.sqrt(1 - abar) * noise.numpy()
     assert loss.shape == ()
@@ -73,7 +77,7 @@ def test_loss_is_differentiable_and_works_for_images():
     x_0 = torch.randn(2, 1, 8, 8, generator=generator())
     noise = torch.randn(2, 1, 8, 8, generator=generator(1))
     t = torch.tensor([5, 40])
-    objective.ddpm_loss(lambda x, t: scale * x, SCHEDULE, x_0, t, noise).backward()
+    ddpm_loss(lambda x, t: scale * x, SCHEDULE, x_0, t, noise).backward()
     x_t = SCHEDULE.add_noise(x_0, t, noise)
     expected = (2 * (0.3 * x_t - noise) * x_t).mean()
     assert float(scale.grad) == pytest.approx(float(expected), rel=1e-5)
@@ -81,7 +85,7 @@ def test_loss_is_differentiable_and_works_for_images():
 
 @pytest.mark.parametrize("t", [None, 0, 49])
 def test_the_zero_denoiser_loses_one(t):
-    found = objective.evaluate(
+    found = evaluate(
         zero, MIXTURE, SCHEDULE, t=t, n_samples=2000, generator=generator(), dtype=torch.float64
     ).loss
     assert abs(found.value - 1) < 4 * found.standard_error
@@ -91,12 +95,12 @@ def test_the_zero_denoiser_loses_one(t):
 
 @pytest.mark.parametrize("mixture", [MIXTURE, PAIRS])
 def test_the_bayes_denoiser_has_no_excess_and_its_loss_is_the_bayes_risk(mixture):
-    found = objective.evaluate(
-        mmse.BayesDenoiser(mixture, SCHEDULE),
+    found = evaluate(
+        BayesDenoiser(mixture, SCHEDULE),
         mixture, SCHEDULE, n_samples=4000, generator=generator(), dtype=torch.float64,
     )  # fmt: skip
     assert (found.excess_risk.value, found.score_error.value) == (0, 0)
-    risk = mmse.bayes_risk(mixture, SCHEDULE)
+    risk = bayes_risk(mixture, SCHEDULE)
     assert abs(found.loss.value - risk.value) < 4 * math.hypot(
         found.loss.standard_error, risk.standard_error
     )
@@ -105,10 +109,10 @@ def test_the_bayes_denoiser_has_no_excess_and_its_loss_is_the_bayes_risk(mixture
 @pytest.mark.parametrize("mixture", [MIXTURE, PAIRS])
 @pytest.mark.parametrize("t", [None, 5, 30])
 def test_excess_is_loss_minus_bayes_risk(mixture, t):
-    found = objective.evaluate(
+    found = evaluate(
         shrink, mixture, SCHEDULE, t=t, n_samples=4000, generator=generator(2), dtype=torch.float64
     )
-    risk = mmse.bayes_risk(mixture, SCHEDULE, t)
+    risk = bayes_risk(mixture, SCHEDULE, t)
     error = math.hypot(found.loss.standard_error, risk.standard_error)
     difference = found.loss.value - risk.value
     assert abs(difference - found.excess_risk.value) < 4 * error
@@ -118,7 +122,7 @@ def test_excess_is_loss_minus_bayes_risk(mixture, t):
 @pytest.mark.parametrize("t", [None, 20])
 def test_all_three_numbers_from_the_draws_themselves(t):
     schedule = recorder()
-    found = objective.evaluate(
+    found = evaluate(
         shrink, MIXTURE, schedule,
         t=t, n_samples=150, batch_size=64, generator=generator(), dtype=torch.float64,
     )  # fmt: skip
@@ -147,7 +151,7 @@ def test_all_three_numbers_from_the_draws_themselves(t):
 
 def test_standard_error_with_stratified_times_is_the_scatter_between_runs():
     runs = [
-        objective.evaluate(shrink, MIXTURE, SCHEDULE, n_samples=200, generator=generator(s))
+        evaluate(shrink, MIXTURE, SCHEDULE, n_samples=200, generator=generator(s))
         for s in range(150)
     ]
     for name in ("loss", "excess_risk", "score_error"):
@@ -158,12 +162,11 @@ def test_standard_error_with_stratified_times_is_the_scatter_between_runs():
 
 def test_evaluation_repeats_with_its_generator():
     runs = [
-        objective.evaluate(shrink, MIXTURE, SCHEDULE, n_samples=8, generator=generator(s))
-        for s in (1, 1, 2)
+        evaluate(shrink, MIXTURE, SCHEDULE, n_samples=8, generator=generator(s)) for s in (1, 1, 2)
     ]
     assert runs[0] == runs[1] != runs[2]
     before = torch.random.get_rng_state()
-    objective.evaluate(shrink, MIXTURE, SCHEDULE, n_samples=8, generator=generator())
+    evaluate(shrink, MIXTURE, SCHEDULE, n_samples=8, generator=generator())
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -175,7 +178,7 @@ def test_evaluation_builds_no_graph():
         seen.append(weight * x_t)
         return seen[-1]
 
-    objective.evaluate(denoise, MIXTURE, SCHEDULE, n_samples=4, generator=generator())
+    evaluate(denoise, MIXTURE, SCHEDULE, n_samples=4, generator=generator())
     assert not any(s.requires_grad for s in seen)
 
 
@@ -189,24 +192,24 @@ def test_the_denoiser_gets_the_asked_dtype_and_batches(dtype):
         shapes.append((tuple(x_t.shape), tuple(t.shape)))
         return torch.zeros_like(x_t)
 
-    objective.evaluate(denoise, MIXTURE, SCHEDULE, n_samples=10, batch_size=4, dtype=dtype)
+    evaluate(denoise, MIXTURE, SCHEDULE, n_samples=10, batch_size=4, dtype=dtype)
     assert shapes == [((4, 5, 4), (4,)), ((4, 5, 4), (4,)), ((2, 5, 4), (2,))]
 
 
 def test_stratified_times_fill_their_strata():
     for n in (1, 7, 50, 64):
-        t = objective.stratified_times(SCHEDULE, n, generator(n))
+        t = stratified_times(SCHEDULE, n, generator(n))
         assert (t.shape, t.dtype) == ((n,), torch.long)
         stratum = np.arange(n)
         assert (t.numpy() >= np.floor(stratum * 50 / n)).all()
         assert (t.numpy() <= np.ceil((stratum + 1) * 50 / n) - 1 + 1e-9).all()
-    assert objective.stratified_times(SCHEDULE, 50, generator()).tolist() == list(range(50))
+    assert stratified_times(SCHEDULE, 50, generator()).tolist() == list(range(50))
 
 
 @pytest.mark.parametrize("n", [3, 16])
 def test_stratified_times_are_uniform_in_total(n):
     source, schedule = generator(5), NoiseSchedule.linear(10)
-    draws = torch.cat([objective.stratified_times(schedule, n, source) for _ in range(4000)])
+    draws = torch.cat([stratified_times(schedule, n, source) for _ in range(4000)])
     counts = np.bincount(draws.numpy(), minlength=10)
     assert len(counts) == 10
     share = len(draws) / 10
@@ -220,9 +223,9 @@ def test_stratified_times_are_uniform_in_total(n):
 def test_denoiser_of_another_shape_is_named(denoise):
     x = torch.ones(2, 5, 4)
     with pytest.raises(ValueError, match=r"^denoise: "):
-        objective.ddpm_loss(denoise, SCHEDULE, x, torch.tensor([0, 1]), x)
+        ddpm_loss(denoise, SCHEDULE, x, torch.tensor([0, 1]), x)
     with pytest.raises(ValueError, match=r"^denoise: "):
-        objective.evaluate(denoise, MIXTURE, SCHEDULE, n_samples=4)
+        evaluate(denoise, MIXTURE, SCHEDULE, n_samples=4)
 
 
 @pytest.mark.parametrize(
@@ -239,12 +242,12 @@ def test_denoiser_of_another_shape_is_named(denoise):
 )
 def test_bad_arguments_are_named(arguments, named):
     with pytest.raises(ValueError, match=rf"^{named}: "):
-        objective.evaluate(zero, MIXTURE, SCHEDULE, **{"n_samples": 4, **arguments})
+        evaluate(zero, MIXTURE, SCHEDULE, **{"n_samples": 4, **arguments})
 
 
 def test_bad_batches_are_named():
     x = torch.ones(2, 5, 4)
     with pytest.raises(ValueError, match=r"^noise: "):
-        objective.ddpm_loss(zero, SCHEDULE, x, torch.tensor([0, 1]), x[:, :4])
+        ddpm_loss(zero, SCHEDULE, x, torch.tensor([0, 1]), x[:, :4])
     with pytest.raises(ValueError, match=r"^t: "):
-        objective.ddpm_loss(zero, SCHEDULE, x, torch.tensor([0, 50]), x)
+        ddpm_loss(zero, SCHEDULE, x, torch.tensor([0, 50]), x)

@@ -11,7 +11,10 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, mmse
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers import optimal
+from gmmtf.denoisers.optimal import BayesDenoiser, OracleDenoiser
+from gmmtf.laws.posterior import posterior
 
 SCHEDULE = NoiseSchedule.linear(200, 1e-3, 0.05)
 BENT = torch.tensor([[1.5, 0.2, -0.3], [-0.4, 0.9, 1.1], [0.3, -2.0, 0.5]], dtype=torch.float64)
@@ -60,7 +63,7 @@ def log_joint(mixture: MultiTokenGMM, x: torch.Tensor, abar: float) -> tuple[lis
 def test_posterior_without_coupling_is_bayes_rule(patterns):
     mixture = law(patterns, 3)
     x_t, t = noisy(mixture, [0, 20, 90, 199])
-    found = mmse.posterior(mixture, SCHEDULE, x_t, t).numpy()
+    found = posterior(mixture, SCHEDULE, x_t, t).numpy()
     for b, time in enumerate(t.tolist()):
         abar = np.prod(1 - SCHEDULE.betas.numpy()[: time + 1])
         variance = abar * 0.36 + 1 - abar
@@ -79,7 +82,7 @@ def test_posterior_without_coupling_is_bayes_rule(patterns):
 def test_posterior_is_the_sum_over_label_sequences_and_active_sets(patterns, n_active):
     mixture = law(patterns, n_active)
     x_t, t = noisy(mixture, [0, 30, 80, 120, 199])
-    found = mmse.posterior(mixture, SCHEDULE, x_t, t)
+    found = posterior(mixture, SCHEDULE, x_t, t)
     assert found.shape == (5, 3, 3)
     for b, time in enumerate(t.tolist()):
         sequences, terms = log_joint(mixture, x_t[b], float(SCHEDULE.alpha_bars[time]))
@@ -95,8 +98,8 @@ def test_posterior_is_the_sum_over_label_sequences_and_active_sets(patterns, n_a
 def test_tweedie(patterns, n_active):
     mixture = law(patterns, n_active)
     x_t, t = noisy(mixture, [0, 15, 60, 140, 199], seed=1)
-    bayes = mmse.BayesDenoiser(mixture, SCHEDULE)(x_t, t)
-    score = mmse.score(mixture, SCHEDULE, x_t, t)
+    bayes = BayesDenoiser(mixture, SCHEDULE)(x_t, t)
+    score = optimal.score(mixture, SCHEDULE, x_t, t)
     for b, time in enumerate(t.tolist()):
         abar = float(SCHEDULE.alpha_bars[time])
         x = x_t[b].clone().requires_grad_()
@@ -114,7 +117,7 @@ def test_number_of_tokens_may_differ_from_the_mixture(n_active):
     first = [labels[0] for labels in sequences]
     p = torch.softmax(terms, 0)
     expected = [float(p[[z == u for z in first]].sum()) for u in range(3)]
-    found = mmse.posterior(mixture, SCHEDULE, x_t, t)[0, 0]
+    found = posterior(mixture, SCHEDULE, x_t, t)[0, 0]
     np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
@@ -122,25 +125,25 @@ def test_oracle_formula_and_its_use_of_labels():
     mixture = law("bent", 3)
     x_t, t = noisy(mixture, [3, 170])
     labels = torch.tensor([[0, 1, 2], [2, 2, 0]])
-    found = mmse.OracleDenoiser(mixture, SCHEDULE)(x_t, t, labels)
+    found = OracleDenoiser(mixture, SCHEDULE)(x_t, t, labels)
     for b in range(2):
         abar = float(SCHEDULE.alpha_bars[t[b]])
         for n in range(3):
             centred = x_t[b, n] - math.sqrt(abar) * BENT[labels[b, n]]
             expected = math.sqrt(1 - abar) / (abar * 0.36 + 1 - abar) * centred
             torch.testing.assert_close(found[b, n], expected, rtol=1e-12, atol=1e-12)
-    narrow = mmse.OracleDenoiser(mixture, SCHEDULE)(x_t, t, labels.int())
+    narrow = OracleDenoiser(mixture, SCHEDULE)(x_t, t, labels.int())
     assert torch.equal(narrow, found)
 
 
 def test_enumeration_in_chunks_changes_nothing(monkeypatch):
     mixture = MultiTokenGMM(n_patterns=7, dim=8, n_tokens=4, radius=1.5, sigma=0.5, n_active=3)
     x_t, t = noisy(mixture, [10, 100])
-    whole = mmse.posterior(mixture, SCHEDULE, x_t, t)
-    module = importlib.import_module("gmmtf.mmse.posterior")
+    whole = posterior(mixture, SCHEDULE, x_t, t)
+    module = importlib.import_module("gmmtf.laws.posterior")
     for elements in (1, 100, 1000):
         monkeypatch.setattr(module, "_CHUNK_ELEMENTS", elements)
-        chunked = mmse.posterior(mixture, SCHEDULE, x_t, t)
+        chunked = posterior(mixture, SCHEDULE, x_t, t)
         torch.testing.assert_close(chunked, whole, rtol=1e-12, atol=1e-14)
 
 
@@ -149,6 +152,6 @@ def test_permuting_the_tokens_permutes_the_posterior(n_active):
     mixture = law("bent", n_active)
     x_t, t = noisy(mixture, [60])
     order = [2, 0, 1]
-    found = mmse.posterior(mixture, SCHEDULE, x_t[:, order], t)
-    expected = mmse.posterior(mixture, SCHEDULE, x_t, t)[:, order]
+    found = posterior(mixture, SCHEDULE, x_t[:, order], t)
+    expected = posterior(mixture, SCHEDULE, x_t, t)[:, order]
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, mmse, sampling, training
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, sampling
+from gmmtf.denoisers.optimal import BayesDenoiser
 from gmmtf.progress import is_watched, progress
+from gmmtf.training.run import train
 
 
 class Stream(io.StringIO):
@@ -42,8 +44,8 @@ def train_and_sample() -> None:
     mixture = MultiTokenGMM(n_patterns=2, dim=2, n_tokens=2, radius=1.0, sigma=1.0)
     schedule = NoiseSchedule.linear(5)
     denoiser = AttentionDenoiser(mixture, schedule)
-    list(training.train(denoiser, mixture, schedule, 2, eval_samples=2, batch_size=2))
-    bayes = mmse.BayesDenoiser(mixture, schedule)
+    list(train(denoiser, mixture, schedule, 2, eval_samples=2, batch_size=2))
+    bayes = BayesDenoiser(mixture, schedule)
     sampling.ancestral(bayes, schedule, (1, 2, 2))
     sampling.ddim(bayes, schedule, (1, 2, 2), n_steps=2)
 

@@ -8,8 +8,7 @@ import os
 import pytest
 
 import gmmtf
-from gmmtf import results
-from gmmtf.results import Check
+from gmmtf.results import Check, Recording, load, provenance, save, verify
 
 SETTINGS = {"n_tokens": 4, "lr": 0.1, "name": "σ"}
 VALUES = {"risk": [0.25, 1 / 3, 1e-300], "done": True, "none": None}
@@ -18,31 +17,31 @@ NAN, INF = float("nan"), float("inf")
 
 def test_round_trip_with_provenance(tmp_path):
     path = tmp_path / "new" / "a.json"
-    results.save(path, settings=SETTINGS, values=VALUES)
-    found = results.load(path)
+    save(path, settings=SETTINGS, values=VALUES)
+    found = load(path)
     assert found["settings"] == SETTINGS
     assert found["values"] == VALUES
     assert found["provenance"]["gmmtf"] == gmmtf.__version__
     assert {"python", "torch", "processor", "gpu", "threads", "date"} < found["provenance"].keys()
     assert os.listdir(path.parent) == ["a.json"]
-    assert results.load(str(path)) == found
+    assert load(str(path)) == found
 
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF, {"deep": [1.0, [NAN]]}])
 @pytest.mark.parametrize("place", ["settings", "values"])
 def test_numbers_that_are_not_finite_are_refused(tmp_path, bad, place):
     path = tmp_path / "a.json"
-    results.save(path, settings=SETTINGS, values=VALUES)
+    save(path, settings=SETTINGS, values=VALUES)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"."):
-        results.save(path, **{"settings": {}, "values": {}, place: {"x": bad}})
+        save(path, **{"settings": {}, "values": {}, place: {"x": bad}})
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("crash", ["rename", "content"])
 def test_a_crash_leaves_the_old_result_alone(tmp_path, crash, monkeypatch):
     path = tmp_path / "a.json"
-    results.save(path, settings=SETTINGS, values=VALUES)
+    save(path, settings=SETTINGS, values=VALUES)
     before = path.read_bytes()
 
     def killed(*arguments):
@@ -51,7 +50,7 @@ def test_a_crash_leaves_the_old_result_alone(tmp_path, crash, monkeypatch):
     if crash == "rename":
         monkeypatch.setattr(os, "replace", killed)
     with pytest.raises((KeyboardInterrupt, TypeError)):
-        results.save(path, settings={}, values={1} if crash == "content" else 2)
+        save(path, settings={}, values={1} if crash == "content" else 2)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.json"]
 
@@ -64,13 +63,13 @@ def test_a_file_of_another_kind_is_named(tmp_path, text):
     path = tmp_path / "bad.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"bad\.json"):
-        results.load(path)
+        load(path)
 
 
 def test_a_missing_result(tmp_path):
     with pytest.raises(FileNotFoundError):
-        results.load(tmp_path / "none.json")
-    json.loads(json.dumps(results.provenance()))
+        load(tmp_path / "none.json")
+    json.loads(json.dumps(provenance()))
 
 
 @pytest.mark.parametrize(
@@ -97,10 +96,10 @@ def test_bounds(value, bounds, holds):
     check = Check("a claim", value, **bounds)
     assert check.holds is holds
     if holds:
-        results.verify([check])
+        verify([check])
     else:
         with pytest.raises(AssertionError, match="a claim"):
-            results.verify([check])
+            verify([check])
 
 
 def test_a_check_needs_a_bound():
@@ -109,7 +108,7 @@ def test_a_check_needs_a_bound():
 
 
 def test_the_table(capsys):
-    results.verify(
+    verify(
         [
             Check("short", 0.123456, at_most=0.2),
             Check("a longer claim", 12.0, at_least=1, at_most=1234.5),
@@ -134,7 +133,7 @@ def test_the_table_comes_before_the_failure(capsys):
         Check("third", NAN, at_least=0.5, shown=False),
     ]
     with pytest.raises(AssertionError, match=r"first: 3, required at most 2.*third: nan") as raised:
-        results.verify(checks)
+        verify(checks)
     assert "second" not in str(raised.value)
     printed = capsys.readouterr().out
     assert [line.split()[-1] for line in printed.splitlines()[1:]] == ["FAILS", "holds", "FAILS"]
@@ -148,35 +147,35 @@ def test_a_recording_computes_each_point_once_and_keeps_it(tmp_path):
         calls.append(1)
         return (1.0, {"a": [2]})
 
-    recording = results.Recording(path, {"sizes": (1, 2)})
+    recording = Recording(path, {"sizes": (1, 2)})
     assert recording.point("one", compute) == [1.0, {"a": [2]}]
-    again = results.Recording(path, {"sizes": (1, 2)})
+    again = Recording(path, {"sizes": (1, 2)})
     assert again.point("one", compute) == [1.0, {"a": [2]}]
     assert len(calls) == 1
-    assert results.load(path)["values"] == {"one": [1.0, {"a": [2]}]}
+    assert load(path)["values"] == {"one": [1.0, {"a": [2]}]}
 
 
 def test_a_recording_stopped_at_a_point_keeps_the_points_before(tmp_path):
     path = tmp_path / "points.json"
-    recording = results.Recording(path, {})
+    recording = Recording(path, {})
     recording.point("one", lambda: 1)
     with pytest.raises(ZeroDivisionError):
         recording.point("two", lambda: 1 / 0)
     with pytest.raises(ValueError, match="JSON compliant"):
         recording.point("three", lambda: NAN)
-    assert results.Recording(path, {}).values == {"one": 1}
+    assert Recording(path, {}).values == {"one": 1}
 
 
 def test_a_recording_with_other_settings_is_refused_and_kept(tmp_path):
     path = tmp_path / "points.json"
-    results.Recording(path, {"dim": 4, "seeds": [0]}).point("one", lambda: 1)
+    Recording(path, {"dim": 4, "seeds": [0]}).point("one", lambda: 1)
     with pytest.raises(ValueError, match=r"other settings \(dim, extra\)"):
-        results.Recording(path, {"dim": 5, "seeds": [0], "extra": 1})
-    assert results.load(path)["values"] == {"one": 1}
+        Recording(path, {"dim": 5, "seeds": [0], "extra": 1})
+    assert load(path)["values"] == {"one": 1}
 
 
 def test_a_recording_without_a_file_stays_in_memory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    recording = results.Recording("", {})
+    recording = Recording("", {})
     assert recording.point("one", lambda: 1) == recording.point("one", lambda: 2) == 1
     assert os.listdir(tmp_path) == []

@@ -12,7 +12,8 @@ from scipy.integrate import quad
 from scipy.special import expit, logsumexp
 from scipy.stats import norm
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, mmse
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
 
 SCHEDULE = NoiseSchedule.linear(60, 1e-3, 0.15)
 SIGMA = 0.7
@@ -81,8 +82,8 @@ def test_risks_are_the_losses_of_the_estimators(name, t):
     mixture = mixture_of(**law)
     times = np.random.default_rng(7).integers(60, size=40_000) if t is None else np.full(40_000, t)
     oracle_loss, bayes_loss, gap = simulated_risks(**law, t=times)
-    oracle = mmse.oracle_risk(mixture, SCHEDULE, t)
-    bayes = mmse.bayes_risk(mixture, SCHEDULE, t)
+    oracle = oracle_risk(mixture, SCHEDULE, t)
+    bayes = bayes_risk(mixture, SCHEDULE, t)
     mean, error = mean_and_error(oracle_loss)
     assert abs(oracle - mean) < 4 * error
     mean, error = mean_and_error(bayes_loss)
@@ -97,15 +98,15 @@ def test_oracle_risk_is_its_closed_form(t):
     mixture = mixture_of(**LAWS["bent"])
     abar = abar_of(np.array(t))
     expected = abar * SIGMA**2 / (abar * SIGMA**2 + 1 - abar)
-    assert mmse.oracle_risk(mixture, SCHEDULE, t) == pytest.approx(expected, rel=1e-12)
+    assert oracle_risk(mixture, SCHEDULE, t) == pytest.approx(expected, rel=1e-12)
 
 
 def test_risks_without_a_time_are_means_over_the_schedule():
     mixture, schedule = mixture_of(**LAWS["orthogonal, skewed"]), NoiseSchedule.linear(9, 0.01, 0.5)
-    mean = np.mean([mmse.oracle_risk(mixture, schedule, t) for t in range(9)])
-    assert mmse.oracle_risk(mixture, schedule) == pytest.approx(mean, rel=1e-12)
-    each = [mmse.bayes_risk(mixture, schedule, t, n_points=2**13) for t in range(9)]
-    whole = mmse.bayes_risk(mixture, schedule)
+    mean = np.mean([oracle_risk(mixture, schedule, t) for t in range(9)])
+    assert oracle_risk(mixture, schedule) == pytest.approx(mean, rel=1e-12)
+    each = [bayes_risk(mixture, schedule, t, n_points=2**13) for t in range(9)]
+    whole = bayes_risk(mixture, schedule)
     error = math.sqrt(sum(e.standard_error**2 for e in each)) / 9
     mean = np.mean([e.value for e in each])
     assert abs(mean - whole.value) < 4 * math.hypot(error, whole.standard_error)
@@ -134,7 +135,7 @@ def two_pattern_risk(means, pi, t) -> float:
 @pytest.mark.parametrize("pi", [(0.5, 0.5), (0.93, 0.07)])
 @pytest.mark.parametrize("means", [2.0 * np.eye(2, 5), np.array([[1.0, 2.0], [1.5, -0.2]])])
 def test_bayes_risk_of_two_patterns_is_an_integral(means, pi, t):
-    found = mmse.bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t)
+    found = bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t)
     expected = two_pattern_risk(means, pi, t)
     assert abs(found.value - expected) < 5 * found.standard_error + 1e-9
     assert found.standard_error < 2e-4 * expected
@@ -145,7 +146,7 @@ def test_bayes_risk_of_two_patterns_is_an_integral(means, pi, t):
 def test_rare_confusions_are_covered_by_the_standard_error(pi, t):
     """Far apart patterns are confused rarely; the error bar must still cover the truth."""
     means = 8.0 * np.eye(2, 3)
-    found = mmse.bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t)
+    found = bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t)
     expected = two_pattern_risk(means, pi, t)
     assert found.value == pytest.approx(expected, rel=5e-3)
     assert abs(found.value - expected) < 5 * found.standard_error + 1e-9
@@ -156,33 +157,33 @@ def test_bayes_risk_does_not_depend_on_the_dimension_beyond_the_factor():
     gaps = []
     for d in (3, 10, 4096):
         mixture = MultiTokenGMM(n_patterns=3, dim=d, n_tokens=4, radius=2.0, sigma=SIGMA)
-        oracle = mmse.oracle_risk(mixture, SCHEDULE, 25)
-        gaps.append(d * (mmse.bayes_risk(mixture, SCHEDULE, 25).value - oracle))
+        oracle = oracle_risk(mixture, SCHEDULE, 25)
+        gaps.append(d * (bayes_risk(mixture, SCHEDULE, 25).value - oracle))
     assert gaps[0] > 0.1
     np.testing.assert_allclose(gaps, gaps[0], rtol=1e-9)
 
 
 def test_standard_error_describes_the_scatter_between_seeds():
     mixture = mixture_of(**LAWS["two active"])
-    runs = [mmse.bayes_risk(mixture, SCHEDULE, n_points=256, seed=s) for s in range(40)]
+    runs = [bayes_risk(mixture, SCHEDULE, n_points=256, seed=s) for s in range(40)]
     scatter = np.std([r.value for r in runs], ddof=1)
     claimed = math.sqrt(np.mean([r.standard_error**2 for r in runs]))
     assert 0.6 < scatter / claimed < 1.6
-    again = mmse.bayes_risk(mixture, SCHEDULE, n_points=256, seed=3)
+    again = bayes_risk(mixture, SCHEDULE, n_points=256, seed=3)
     assert again == runs[3] != runs[4]
 
 
 def test_one_pattern_leaves_nothing_to_guess():
     mixture = mixture_of(np.array([[1.0, -2.0]]), [1.0], 1)
-    found = mmse.bayes_risk(mixture, SCHEDULE)
-    assert found.value == pytest.approx(mmse.oracle_risk(mixture, SCHEDULE), rel=1e-12)
+    found = bayes_risk(mixture, SCHEDULE)
+    assert found.value == pytest.approx(oracle_risk(mixture, SCHEDULE), rel=1e-12)
     assert found.standard_error == 0
 
 
 @pytest.mark.parametrize("t", [-1, 60, 1.5, True])
 def test_bad_time_is_named(t):
     mixture = mixture_of(**LAWS["bent"])
-    for risk in (mmse.oracle_risk, mmse.bayes_risk):
+    for risk in (oracle_risk, bayes_risk):
         with pytest.raises(ValueError, match=r"^t: "):
             risk(mixture, SCHEDULE, t)
 
@@ -190,4 +191,4 @@ def test_bad_time_is_named(t):
 @pytest.mark.parametrize("n_points", [0, 15, -4])
 def test_bad_number_of_points_is_named(n_points):
     with pytest.raises(ValueError, match=r"^n_points: "):
-        mmse.bayes_risk(mixture_of(**LAWS["bent"]), SCHEDULE, n_points=n_points)
+        bayes_risk(mixture_of(**LAWS["bent"]), SCHEDULE, n_points=n_points)

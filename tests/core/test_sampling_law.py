@@ -10,7 +10,8 @@ import pytest
 import torch
 from scipy.stats import chi2, kstest
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, mmse, sampling
+from gmmtf import MultiTokenGMM, NoiseSchedule, sampling
+from gmmtf.denoisers.optimal import BayesDenoiser
 
 MEAN, SIGMA = 1.5, 0.6
 GAUSSIAN = MultiTokenGMM.from_patterns(
@@ -40,7 +41,7 @@ def test_ddim_for_gaussian_data_is_its_linear_map(n_steps):
         gain *= (math.sqrt(after * now) * square + math.sqrt((1 - after) * (1 - now))) / total
     states = []
     found = sampling.ddim(
-        mmse.BayesDenoiser(GAUSSIAN, schedule_of(n_steps)), schedule_of(n_steps), (5, 2, 2),
+        BayesDenoiser(GAUSSIAN, schedule_of(n_steps)), schedule_of(n_steps), (5, 2, 2),
         n_steps=n_steps, generator=generator(), dtype=torch.float64,
         on_step=lambda t, x: states.append(x),
     )  # fmt: skip
@@ -66,7 +67,7 @@ def test_ancestral_for_gaussian_data_has_its_exact_mean_and_variance(n_steps):
         variance = (a * s + b) ** 2 * variance + (1 - alpha) * (1 - before) / (1 - now)
     schedule = schedule_of(n_steps)
     found = sampling.ancestral(
-        mmse.BayesDenoiser(GAUSSIAN, schedule), schedule, (20_000, 2, 2),
+        BayesDenoiser(GAUSSIAN, schedule), schedule, (20_000, 2, 2),
         generator=generator(1), dtype=torch.float64,
     ).numpy().ravel()  # fmt: skip
     assert abs(found.mean() - mean) < 5 * math.sqrt(variance / found.size)
@@ -93,7 +94,7 @@ def test_the_exact_denoiser_recovers_the_law(n_active, which):
     )  # fmt: skip
     schedule = NoiseSchedule.linear(400, 1e-3, 0.05)
     x = SAMPLERS[which](
-        mmse.BayesDenoiser(mixture, schedule), schedule, (batch, 3, 3), generator=generator(6)
+        BayesDenoiser(mixture, schedule), schedule, (batch, 3, 3), generator=generator(6)
     ).double()
     distances = torch.cdist(x.reshape(-1, 3), mixture.means)
     labels = distances.argmin(1).reshape(batch, 3).numpy()

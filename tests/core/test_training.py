@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, checkpoint, training
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, checkpoint
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.training.run import train
 
 MIXTURE = MultiTokenGMM(
     n_patterns=3, dim=5, n_tokens=8, radius=3.0, sigma=0.4, weights=[0.5, 0.3, 0.2]
@@ -30,7 +32,7 @@ def run(steps=3, schedule=None, dtype=torch.float64, mixture=MIXTURE, **settings
     schedule = schedule if schedule is not None else NoiseSchedule(BETAS)
     denoiser = AttentionDenoiser(mixture, schedule, dtype)
     settings = {"batch_size": 4, "eval_samples": 8, "record_every": 1, **settings}
-    return denoiser, list(training.train(denoiser, mixture, schedule, steps, **settings))
+    return denoiser, list(train(denoiser, mixture, schedule, steps, **settings))
 
 
 def head(x: torch.Tensor, t: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -79,11 +81,11 @@ def test_steps_are_the_hand_written_ones(steps, optimizer, lr, target):
 
 
 def test_default_step_sizes():
-    assert training.natural_step_size(MIXTURE) == pytest.approx(3 * 3 * 5 / 3**6, rel=1e-12)
+    assert natural_step_size(MIXTURE) == pytest.approx(3 * 3 * 5 / 3**6, rel=1e-12)
     bent = MultiTokenGMM.from_patterns(
         torch.tensor([[3.0, 0.0], [0.0, 1.0]]), n_tokens=2, sigma=1.0
     )
-    assert training.natural_step_size(bent) == pytest.approx(2 * 2 * 2 / 5**3, rel=1e-12)
+    assert natural_step_size(bent) == pytest.approx(2 * 2 * 2 / 5**3, rel=1e-12)
     for optimizer, lr in (("gd", 45 / 729), ("adam", 0.1 / 9)):
         by_default, _ = run(2, optimizer=optimizer)
         given, _ = run(2, optimizer=optimizer, lr=lr)
@@ -183,7 +185,7 @@ def test_excess_risk_falls_below_15_percent(optimizer, n_active):
     )
     denoiser = AttentionDenoiser(mixture, NoiseSchedule.linear())
     records = list(
-        training.train(
+        train(
             denoiser, mixture, denoiser.schedule, 80,
             optimizer=optimizer, batch_size=16, eval_samples=64, record_every=40,
         )
@@ -212,15 +214,15 @@ def test_bad_settings_are_named_before_any_work(name, value):
     denoiser = AttentionDenoiser(MIXTURE, NoiseSchedule(BETAS))
     arguments = {"steps": 2, "eval_samples": 4, name: value}
     with pytest.raises(ValueError, match=rf"^{name}: "):  # by the call itself, not by iteration
-        training.train(denoiser, MIXTURE, denoiser.schedule, **arguments)
+        train(denoiser, MIXTURE, denoiser.schedule, **arguments)
 
 
 def test_unknown_setting_and_a_module_without_parameters():
     denoiser = AttentionDenoiser(MIXTURE, NoiseSchedule(BETAS))
     with pytest.raises(TypeError, match="learning_rate"):
-        training.train(denoiser, MIXTURE, denoiser.schedule, 2, learning_rate=0.1)
+        train(denoiser, MIXTURE, denoiser.schedule, 2, learning_rate=0.1)
     with pytest.raises(ValueError, match=r"^denoiser: "):
-        training.train(torch.nn.Identity(), MIXTURE, denoiser.schedule, 2)
+        train(torch.nn.Identity(), MIXTURE, denoiser.schedule, 2)
 
 
 def test_divergence_stops_the_run_and_keeps_a_sound_checkpoint(tmp_path):
@@ -244,7 +246,7 @@ def test_a_loss_that_is_nan_stops_the_run(tmp_path):
             return self.scale * x_t * (math.nan if self.batches > 5 else 1.0)
 
     path = tmp_path / "run.safetensors"
-    records = training.train(
+    records = train(
         Broken(), MIXTURE, NoiseSchedule(BETAS), 20,
         record_every=2, eval_samples=4, batch_size=2, checkpoint_path=path,
     )  # fmt: skip

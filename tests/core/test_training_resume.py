@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, checkpoint, training
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, checkpoint
+from gmmtf.training.run import train
 
 LAW = {"n_patterns": 3, "dim": 5, "n_tokens": 6, "radius": 3.0, "sigma": 0.4}
 MIXTURE = MultiTokenGMM(**LAW)
@@ -18,7 +19,7 @@ SETTINGS = {"batch_size": 3, "eval_samples": 4, "record_every": 2, "seed": 4, "l
 def start(path=None, steps=7, dtype=torch.float64, mixture=MIXTURE, schedule=SCHEDULE, **changes):
     denoiser = AttentionDenoiser(mixture, schedule, dtype)
     settings = {**SETTINGS, **changes}
-    records = training.train(denoiser, mixture, schedule, steps, checkpoint_path=path, **settings)
+    records = train(denoiser, mixture, schedule, steps, checkpoint_path=path, **settings)
     return denoiser, records
 
 
@@ -195,7 +196,7 @@ def test_another_architecture_is_refused(tmp_path):
 
     for denoiser in (Wider(MIXTURE, SCHEDULE, torch.float64), torch.nn.Linear(5, 5).double()):
         with pytest.raises(ValueError, match="architecture"):
-            training.train(denoiser, MIXTURE, SCHEDULE, 7, checkpoint_path=path, **SETTINGS)
+            train(denoiser, MIXTURE, SCHEDULE, 7, checkpoint_path=path, **SETTINGS)
 
 
 @pytest.mark.parametrize("damage", ["empty", "garbage", "truncated", "header", "directory"])

@@ -7,27 +7,32 @@ from functools import cache
 import pytest
 import torch
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, laws, mmse
-from gmmtf.first_step import descent_direction
-from gmmtf.images import digit_tokens, mnist
-from gmmtf.images.digit_tokens import TokenLaw, class_probabilities
-from gmmtf.images.fitted import FullBayesDenoiser, FullMixture
-from gmmtf.images.moments import (
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.full import FullBayesDenoiser
+from gmmtf.images import mnist
+from gmmtf.laws.full import FullMixture
+from gmmtf.laws.pool import TokenLaw
+from gmmtf.randomness import standard_normal
+from gmmtf.risks import formulas
+from gmmtf.risks.first_step import descent_direction
+from gmmtf.risks.optimum import oracle_risk
+from gmmtf_book.c09_digits_as_tokens import tokens
+from gmmtf_book.c09_digits_as_tokens.moments import (
     Moments,
     first_direction,
     linear_head,
     wiener_risk,
     wiener_weight,
 )
-from gmmtf.images.projection import Projection
-from gmmtf.noise import standard_normal
+from gmmtf_book.c09_digits_as_tokens.projection import Projection
+from gmmtf_book.c09_digits_as_tokens.tokens import class_probabilities
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
 
 @cache
-def real(dim: int = 20, per_digit: int = 30) -> digit_tokens.DigitData:
-    return digit_tokens.load(dim, per_digit=per_digit, digits=(1, 2, 7))
+def real(dim: int = 20, per_digit: int = 30) -> tokens.DigitData:
+    return tokens.load(dim, per_digit=per_digit, digits=(1, 2, 7))
 
 
 def toy_law(n_tokens: int = 6) -> TokenLaw:
@@ -119,7 +124,7 @@ def test_the_risk_at_the_start_is_that_of_the_matched_mixture():
         with torch.no_grad():
             errors = (head(SCHEDULE.add_noise(x_0, times, noise), times) - noise).square()
         samples = errors.mean((1, 2))
-        expected = mmse.oracle_risk(mixture, SCHEDULE, t) + laws.start_risk(mixture, SCHEDULE, t)
+        expected = oracle_risk(mixture, SCHEDULE, t) + formulas.start_risk(mixture, SCHEDULE, t)
         assert abs(float(samples.mean()) - expected) < 4 * float(samples.std()) / len(x_0) ** 0.5
 
 
@@ -180,8 +185,8 @@ def test_with_the_wiener_weight_the_head_is_the_wiener_filter(t):
 def test_the_best_linear_head_is_a_stationary_point_between_start_and_wiener_filter():
     moments = Moments.of(toy_law())
     best = linear_head(moments.covariance, moments.sigma, SCHEDULE)
-    start = laws.start_risk(moments.matched(10**9), SCHEDULE)
-    start += mmse.oracle_risk(moments.matched(10**9), SCHEDULE)
+    start = formulas.start_risk(moments.matched(10**9), SCHEDULE)
+    start += oracle_risk(moments.matched(10**9), SCHEDULE)
     assert wiener_risk(moments.covariance, SCHEDULE) < best.risk < start
     weight = best.weight.clone().requires_grad_()
     risk = _linear_risk(weight, moments)
@@ -202,7 +207,7 @@ def test_the_best_linear_head_is_a_stationary_point_between_start_and_wiener_fil
 )
 def test_wrong_sizes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        digit_tokens.load(**({"digits": (1, 2)} | arguments))
+        tokens.load(**({"digits": (1, 2)} | arguments))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gmmtf import NoiseSchedule
-from gmmtf.images.drawing import SAMPLERS, draw, generate, guided
+from gmmtf.images.sampler import SAMPLERS, draw, generate, guided
 from gmmtf.images.transformer import DiT, TransformerSettings
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from gmmtf import NoiseSchedule
-from gmmtf.images.experiment import Training, TrainingSettings, update_average
 from gmmtf.images.settings import averaging_decay, learning_rate
+from gmmtf.images.trainer import Training, TrainingSettings, update_average
 from gmmtf.images.transformer import DiT, TransformerSettings
 
 SETTINGS = TrainingSettings(

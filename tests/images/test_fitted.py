@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, mmse
-from gmmtf.images.digit_tokens import TokenLaw
-from gmmtf.images.fitted import EmpiricalDenoiser, FullBayesDenoiser, FullMixture
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.empirical import EmpiricalDenoiser
+from gmmtf.denoisers.full import FullBayesDenoiser
+from gmmtf.denoisers.optimal import BayesDenoiser
+from gmmtf.laws.full import FullMixture
+from gmmtf.laws.pool import TokenLaw
 
 SCHEDULE = NoiseSchedule.linear(100, 1e-3, 0.1)
 DIM, TOKENS = 5, 7
@@ -75,7 +78,7 @@ def test_isotropic_components_give_the_bayes_denoiser_of_the_theory():
     theory = MultiTokenGMM.from_patterns(
         mixture.means, n_tokens=TOKENS, sigma=0.7, weights=mixture.weights
     )
-    expected = mmse.BayesDenoiser(theory, SCHEDULE)(x, t)
+    expected = BayesDenoiser(theory, SCHEDULE)(x, t)
     torch.testing.assert_close(FullBayesDenoiser(isotropic, SCHEDULE)(x, t), expected)
 
 
@@ -105,7 +108,8 @@ def test_results_do_not_depend_on_the_chunks(monkeypatch):
         EmpiricalDenoiser(normal(50, DIM), weights, SCHEDULE),
     )
     whole = [law(x, t) for law in laws]
-    monkeypatch.setattr("gmmtf.images.fitted._CHUNK_ELEMENTS", 130)
+    for module in ("full", "empirical"):
+        monkeypatch.setattr(f"gmmtf.denoisers.{module}._CHUNK_ELEMENTS", 130)
     for law, expected in zip(laws, whole, strict=True):
         torch.testing.assert_close(law(x, t), expected)
 

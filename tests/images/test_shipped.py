@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from gmmtf import results
-from gmmtf.images.drawing import generate
 from gmmtf.images.features import load_classifier
 from gmmtf.images.files import DataError, data_root
+from gmmtf.images.sampler import generate
 from gmmtf.images.weights import SHIPPED, Pinned, load_shipped
-from gmmtf.studies.generation.plan import Plan
-from gmmtf.studies.generation.runs import Condition, measure_digits, prepare
+from gmmtf.results import load
+from gmmtf_book.c10_mnist_generation.plan import Plan
+from gmmtf_book.c10_mnist_generation.runs import Condition, measure_digits, prepare
 
 RECORDED = data_root() / "results" / "10_mnist_generation.json"
 
 
 @pytest.mark.parametrize("guidance", [None, 1.25])
 def test_the_shipped_weights_give_the_recorded_quality(guidance: float | None) -> None:
-    document = results.load(RECORDED)
+    document = load(RECORDED)
     plan = Plan.from_settings(document["settings"])
     trained = load_shipped()
     guide = None if guidance is None else load_shipped("guide").model

@@ -7,7 +7,7 @@ import torch
 
 from gmmtf import NoiseSchedule
 from gmmtf.images.times import TimeLaw
-from gmmtf.objective import stratified_times
+from gmmtf.schedule import stratified_times
 
 
 def test_a_flat_law_is_the_uniform_one() -> None:

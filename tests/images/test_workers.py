@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from gmmtf import NoiseSchedule
-from gmmtf.images.experiment import Training
 from gmmtf.images.settings import TrainingSettings
+from gmmtf.images.trainer import Training
 from gmmtf.images.transformer import DiT, TransformerSettings
 from gmmtf.images.workers import Accelerated, Alone
 from kernel_environment import ROOT

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from gmmtf import MultiTokenGMM, NoiseSchedule
-from gmmtf.reduced import ReducedWeight
+from gmmtf.denoisers.reduced import ReducedWeight
 
 SCHEDULE = NoiseSchedule.linear(1000)
 

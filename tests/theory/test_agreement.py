@@ -7,7 +7,11 @@ import warnings
 import pytest
 import torch
 
-from gmmtf import AttentionDenoiser, effective, mmse, objective, population
+from gmmtf import AttentionDenoiser
+from gmmtf.risks import simulation
+from gmmtf.risks.effective import EffectiveRisk, ValidityWarning, risk
+from gmmtf.risks.evaluate import evaluate
+from gmmtf.risks.optimum import bayes_risk
 from theory.grid import SCHEDULE, Setting, settings
 
 GRID = settings()
@@ -17,10 +21,10 @@ def seeded() -> torch.Generator:
     return torch.Generator().manual_seed(7)
 
 
-def effective_risk(setting: Setting, method: str, n_points: int) -> effective.EffectiveRisk:
+def effective_risk(setting: Setting, method: str, n_points: int) -> EffectiveRisk:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", effective.ValidityWarning)
-        return effective.risk(
+        warnings.simplefilter("ignore", ValidityWarning)
+        return risk(
             setting.weight,
             setting.mixture,
             SCHEDULE,
@@ -42,10 +46,10 @@ def test_reduced_simulation_agrees_with_the_full_one(setting):
     head = AttentionDenoiser(mixture, SCHEDULE, dtype=torch.float64)
     with torch.no_grad():
         head.weight.copy_(setting.weight.to_full(mixture))
-    full = objective.evaluate(
+    full = evaluate(
         head, mixture, SCHEDULE, t=t, n_samples=96, generator=seeded(), dtype=torch.float64
     ).excess_risk
-    reduced = population.evaluate(
+    reduced = simulation.evaluate(
         setting.weight, mixture, SCHEDULE, t=t, n_samples=192, generator=seeded()
     ).excess_risk
     error = (full.standard_error**2 + reduced.standard_error**2) ** 0.5
@@ -56,7 +60,7 @@ def test_reduced_simulation_agrees_with_the_full_one(setting):
 @pytest.mark.parametrize("setting", GRID, ids=str)
 def test_integral_agrees_with_the_reduced_simulation(setting):
     mixture, t = setting.mixture, setting.t
-    reduced = population.evaluate(
+    reduced = simulation.evaluate(
         setting.weight, mixture, SCHEDULE, t=t, n_samples=192, generator=seeded()
     ).excess_risk
     exact = effective_risk(setting, "integral", n_points=64)
@@ -64,7 +68,7 @@ def test_integral_agrees_with_the_reduced_simulation(setting):
     excess, extra = exact.excess_risk, 0.0
     if setting.n_active is not None:
         # There the reference knows the active set; the loss is comparable in any case.
-        bayes = mmse.bayes_risk(mixture, SCHEDULE, t)
+        bayes = bayes_risk(mixture, SCHEDULE, t)
         excess, extra = exact.loss, bayes.value
     error = (reduced.standard_error**2 + excess.standard_error**2) ** 0.5
     assert abs(reduced.value + extra - excess.value) < 4 * error + 1e-12

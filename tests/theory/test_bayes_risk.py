@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, mmse
-from gmmtf.noise import standard_normal
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.optimal import BayesDenoiser
+from gmmtf.randomness import standard_normal
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
 
 SCHEDULE = NoiseSchedule.linear(1000)
 DRAWS = 1_000_000
@@ -40,9 +42,9 @@ def test_against_a_million_draws(seed):
     noise = standard_normal(x_0.shape, generator, torch.float64)
     times = torch.full((len(x_0),), t)
     x_t = SCHEDULE.add_noise(x_0, times, noise)
-    squares = (mmse.BayesDenoiser(mixture, SCHEDULE)(x_t, times) - noise).square().mean(2).flatten()
+    squares = (BayesDenoiser(mixture, SCHEDULE)(x_t, times) - noise).square().mean(2).flatten()
     error = float(squares.std()) / math.sqrt(DRAWS)
-    found = mmse.bayes_risk(mixture, SCHEDULE, t)
+    found = bayes_risk(mixture, SCHEDULE, t)
     assert abs(found.value - float(squares.mean())) < 4 * math.hypot(error, found.standard_error)
     assert found.standard_error < error
     # Brute force can tell the Bayes risk from the oracle's in most settings, if not in all.
@@ -53,7 +55,7 @@ def test_nothing_of_the_size_of_the_dimension_is_made():
     gaps = []
     for dim in (10, 10**6):
         mixture = MultiTokenGMM(n_patterns=4, dim=dim, n_tokens=5, radius=3.0, sigma=0.4)
-        risk = mmse.bayes_risk(mixture, SCHEDULE, 300).value
-        gaps.append(dim * (risk - mmse.oracle_risk(mixture, SCHEDULE, 300)))
+        risk = bayes_risk(mixture, SCHEDULE, 300).value
+        gaps.append(dim * (risk - oracle_risk(mixture, SCHEDULE, 300)))
         assert "means" not in vars(mixture)  # [M, d], made on demand only
     assert gaps[1] == pytest.approx(gaps[0], rel=1e-6)

@@ -10,13 +10,16 @@ import pytest
 import torch
 from scipy import integrate as quadrature
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, effective, objective
-from gmmtf.effective.expansion import expand
-from gmmtf.effective.head import HeadScalars, output, scores
-from gmmtf.effective.integral import integrate
-from gmmtf.effective.queries import draw_queries
-from gmmtf.first_step import exact_descent_direction
-from gmmtf.reduced import ReducedWeight
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.effective_descent import gradient, train
+from gmmtf.risks.effective import risk
+from gmmtf.risks.evaluate import evaluate
+from gmmtf.risks.expansion import expand
+from gmmtf.risks.first_step import exact_descent_direction
+from gmmtf.risks.head import HeadScalars, output, scores
+from gmmtf.risks.integral import integrate
+from gmmtf.risks.queries import draw_queries
 
 SCHEDULE = NoiseSchedule.linear(1000)
 TIME = 250
@@ -108,7 +111,7 @@ def test_the_options_of_the_head_against_full_simulation(tilt_correction):
         head.weight.copy_(weight.to_full(mixture))
         head.value.copy_(torch.diag(scales))
         head.skip.fill_(skip)
-    full = objective.evaluate(
+    full = evaluate(
         head,
         mixture,
         SCHEDULE,
@@ -119,7 +122,7 @@ def test_the_options_of_the_head_against_full_simulation(tilt_correction):
     ).excess_risk
     scalars = HeadScalars(value_span, value_rest, skip, skip, float(tilt_correction))
     for method, slack in (("integral", 0.0), ("expansion", 0.03)):
-        found = effective.risk(
+        found = risk(
             weight, mixture, SCHEDULE, TIME, head=scalars, method=method, n_points=256
         ).excess_risk
         error = math.hypot(full.standard_error, found.standard_error)
@@ -134,7 +137,7 @@ def test_gradient_of_the_integral_at_zero_is_the_exact_first_step(n, n_active):
     )
     expected = exact_descent_direction(mixture, SCHEDULE)
     nets = [
-        effective.gradient(
+        gradient(
             ReducedWeight.zero(mixture),
             mixture,
             SCHEDULE,
@@ -156,7 +159,7 @@ def test_gradient_of_the_integral_at_zero_is_the_exact_first_step(n, n_active):
 def test_gradients_are_the_slopes_of_the_risk(method):
     mixture = MultiTokenGMM(n_patterns=2, dim=10, n_tokens=60, radius=5.0, sigma=0.3)
     at = weight_of(torch.tensor([[0.2, -0.02], [0.03, 0.15]], dtype=torch.float64), 0.05)
-    slope = effective.gradient(at, mixture, SCHEDULE, method=method, n_points=64)
+    slope = gradient(at, mixture, SCHEDULE, method=method, n_points=64)
     queries = draw_queries(mixture, SCHEDULE, n_points=64)
 
     def value(pattern: torch.Tensor, complement: torch.Tensor) -> float:
@@ -184,7 +187,7 @@ def test_a_thousand_million_tokens_in_a_thousand_million_dimensions():
     mixture = MultiTokenGMM(
         n_patterns=16, dim=size, n_tokens=size, radius=math.sqrt(size), sigma=0.3, n_active=4
     )
-    records = list(effective.train(mixture, SCHEDULE, 40, n_points=256, record_every=20))
+    records = list(train(mixture, SCHEDULE, 40, n_points=256, record_every=20))
     values = [record.excess_risk.value for record in records]
     assert all(math.isfinite(value) for value in values)
     assert values[-1] < 0.2 * values[0]

@@ -11,10 +11,15 @@ import torch
 from scipy.special import gammaln
 from torch import Tensor
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, mmse, population
-from gmmtf.first_step import descent_direction, exact_descent_direction
-from gmmtf.objective import stratified_times
-from gmmtf.reduced import ReducedWeight
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.optimal import BayesDenoiser
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.laws import posterior
+from gmmtf.laws.level import noise_level
+from gmmtf.risks.first_step import descent_direction, exact_descent_direction
+from gmmtf.risks.reduced_tokens import draw_tokens
+from gmmtf.risks.simulation import squared_error
+from gmmtf.schedule import stratified_times
 
 SCHEDULE = NoiseSchedule.linear(n_steps=40, beta_start=2e-3, beta_end=0.3)
 
@@ -70,7 +75,7 @@ def exact_direction(mixture: MultiTokenGMM, t: Tensor) -> tuple[Tensor, float]:
         (2c²/d) ( E[Σ²] + τ²(N-1)/N E[Σ] + τ²/N (E tr Σ - τ²(N-1)/N) I ).
     """
     mean, square = label_covariance_moments(mixture)
-    level = mmse.noise_level(mixture, SCHEDULE, t)
+    level = noise_level(mixture, SCHEDULE, t)
     n, power = mixture.n_tokens, level.signal**2 * mixture.radius**2
     inner = level.variance * (n - 1) / n
     front = 2 * level.gain**2 / mixture.dim
@@ -90,15 +95,15 @@ def test_gradient_at_zero_is_the_formula_on_every_batch(k):
     t = torch.tensor([2, 10, 20, 35])
     x_t = noisy_tokens(mixture, t, generator)
     head = AttentionDenoiser(mixture, SCHEDULE, torch.float64)
-    target = mmse.BayesDenoiser(mixture, SCHEDULE)(x_t, t)
+    target = BayesDenoiser(mixture, SCHEDULE)(x_t, t)
     (gradient,) = torch.autograd.grad((head(x_t, t) - target).square().mean(), [head.weight])
 
-    level = mmse.noise_level(mixture, SCHEDULE, t).for_tokens(x_t)
-    posterior = mmse.posterior(mixture, SCHEDULE, x_t, t)
+    level = noise_level(mixture, SCHEDULE, t).for_tokens(x_t)
+    given = posterior.posterior(mixture, SCHEDULE, x_t, t)
     mean = x_t.mean(1, keepdim=True)
     centred = x_t - mean
     covariance = centred.mT @ centred / mixture.n_tokens
-    gap = level.signal * (posterior @ mixture.means) - mean
+    gap = level.signal * (given @ mixture.means) - mean
     each = 2 * level.gain**2 * (x_t.mT @ gap @ covariance) / (mixture.n_tokens * mixture.dim)
     torch.testing.assert_close(-gradient, each.mean(0), rtol=1e-10, atol=1e-14)
 
@@ -107,7 +112,7 @@ def full_directions(mixture: MultiTokenGMM, batches: int, seed: int) -> Tensor:
     """-gradient at W = 0 in coordinates (G, κ), a row a batch, by the full head."""
     generator = seeded(seed)
     head = AttentionDenoiser(mixture, SCHEDULE, torch.float64)
-    bayes = mmse.BayesDenoiser(mixture, SCHEDULE)
+    bayes = BayesDenoiser(mixture, SCHEDULE)
     rows = []
     for _ in range(batches):
         t = stratified_times(SCHEDULE, SCHEDULE.n_steps, generator)
@@ -125,10 +130,10 @@ def reduced_directions(mixture: MultiTokenGMM, batches: int, seed: int) -> Tenso
     rows = []
     for _ in range(batches):
         t = stratified_times(SCHEDULE, SCHEDULE.n_steps, generator)
-        drawn = population.draw_tokens(mixture, SCHEDULE, t, generator)
+        drawn = draw_tokens(mixture, SCHEDULE, t, generator)
         zero = ReducedWeight.zero(mixture)
         at = [zero.pattern.requires_grad_(), zero.complement.requires_grad_()]
-        errors = population.squared_error(ReducedWeight(*at), mixture, drawn)
+        errors = squared_error(ReducedWeight(*at), mixture, drawn)
         excess = (drawn.level.gain.flatten() ** 2 * errors).mean()
         pattern, complement = torch.autograd.grad(excess, at)
         rows.append(-torch.cat([pattern.flatten(), complement.view(1)]))

@@ -8,9 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, effective, laws, mmse
-from gmmtf.noise import standard_normal
-from gmmtf.reduced import ReducedWeight
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.optimal import OracleDenoiser
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.laws.level import noise_level
+from gmmtf.randomness import standard_normal
+from gmmtf.risks import formulas
+from gmmtf.risks.effective import risk
+from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.optimum import oracle_risk
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SKEWED = (0.1, 0.2, 0.3, 0.4)
@@ -24,11 +30,11 @@ def mixture_of(**changes: object) -> MultiTokenGMM:
 @pytest.mark.parametrize("t", [None, 30, 600])
 def test_start_risk_is_the_exact_risk_at_zero(t):
     mixture = mixture_of()
-    exact = effective.risk(
+    exact = risk(
         ReducedWeight.zero(mixture), mixture, SCHEDULE, t, method="integral", n_points=1024
     )
-    oracle = mmse.oracle_risk(mixture, SCHEDULE, t)
-    expected = laws.start_risk(mixture, SCHEDULE, t)
+    oracle = oracle_risk(mixture, SCHEDULE, t)
+    expected = formulas.start_risk(mixture, SCHEDULE, t)
     assert exact.loss.value - oracle == pytest.approx(
         expected, rel=1e-3, abs=5 * exact.loss.standard_error
     )
@@ -40,7 +46,7 @@ def test_expected_distinct_against_draws(changes):
     labels, _ = mixture.sample_labels(20_000, torch.Generator().manual_seed(0))
     counts = torch.nn.functional.one_hot(labels, 4).sum(1).gt(0).sum(1).double()
     error = float(counts.std()) / math.sqrt(len(counts))
-    assert abs(laws.expected_distinct(mixture) - float(counts.mean())) < 4 * error + 1e-4
+    assert abs(formulas.expected_distinct(mixture) - float(counts.mean())) < 4 * error + 1e-4
 
 
 def test_mean_denoising_is_the_excess_of_perfect_selection():
@@ -52,12 +58,15 @@ def test_mean_denoising_is_the_excess_of_perfect_selection():
     x_t = SCHEDULE.add_noise(x_0, times, noise)
     same = (labels[:, :, None] == labels[:, None, :]).double()
     attention = same / same.sum(-1, keepdim=True)
-    level = mmse.noise_level(mixture, SCHEDULE, times).for_tokens(x_t)
+    level = noise_level(mixture, SCHEDULE, times).for_tokens(x_t)
     estimate = level.gain * (x_t - attention @ x_t)
-    oracle = mmse.OracleDenoiser(mixture, SCHEDULE)(x_t, times, labels)
+    oracle = OracleDenoiser(mixture, SCHEDULE)(x_t, times, labels)
     squares = (estimate - oracle).square().flatten(1).mean(1)
     error = float(squares.std()) / math.sqrt(len(squares))
-    assert abs(laws.mean_denoising_excess(mixture, SCHEDULE, t) - float(squares.mean())) < 4 * error
+    assert (
+        abs(formulas.mean_denoising_excess(mixture, SCHEDULE, t) - float(squares.mean()))
+        < 4 * error
+    )
 
 
 @pytest.mark.parametrize(("n_active", "weights"), [(None, SKEWED), (2, None)])
@@ -74,11 +83,11 @@ def test_tilt_floor_is_what_is_left_with_many_tokens_and_large_patterns(n_active
     pattern = torch.diag(torch.tensor([30.0, 40.0, 35.0, 45.0], dtype=torch.float64)) / 40.0**2
     weight = ReducedWeight(pattern, torch.tensor(0.02, dtype=torch.float64))
     t = 300
-    plain = effective.risk(weight, mixture, SCHEDULE, t).excess_risk.value
-    floor = laws.tilt_floor(weight, mixture, SCHEDULE, t)
+    plain = risk(weight, mixture, SCHEDULE, t).excess_risk.value
+    floor = formulas.tilt_floor(weight, mixture, SCHEDULE, t)
     assert plain == pytest.approx(floor, rel=0.01)
-    corrected = effective.risk(
-        weight, mixture, SCHEDULE, t, head=effective.HeadScalars(tilt_correction=1.0)
+    corrected = risk(
+        weight, mixture, SCHEDULE, t, head=HeadScalars(tilt_correction=1.0)
     ).excess_risk.value
     assert corrected < 1e-3 * floor
 
@@ -90,12 +99,12 @@ def test_a_value_matrix_on_the_span_cuts_mean_denoising_by_the_dimension_ratio()
     corrected = {"tilt_correction": 1.0}
     t = 100
     plain, projected = (
-        effective.risk(
+        risk(
             weight,
             mixture,
             SCHEDULE,
             t,
-            head=effective.HeadScalars(value_complement=value, **corrected),
+            head=HeadScalars(value_complement=value, **corrected),
         ).excess_risk.value
         for value in (1.0, 0.0)
     )
@@ -104,9 +113,9 @@ def test_a_value_matrix_on_the_span_cuts_mean_denoising_by_the_dimension_ratio()
 
 def test_laws_refuse_what_they_do_not_cover():
     with pytest.raises(ValueError, match="n_active"):
-        laws.start_risk(mixture_of(n_active=2), SCHEDULE)
-    for law in (laws.expected_distinct, lambda m: laws.mean_denoising_excess(m, SCHEDULE)):
+        formulas.start_risk(mixture_of(n_active=2), SCHEDULE)
+    for law in (formulas.expected_distinct, lambda m: formulas.mean_denoising_excess(m, SCHEDULE)):
         with pytest.raises(ValueError, match="weights"):
             law(mixture_of(n_active=2))
     with pytest.raises(ValueError, match="t:"):
-        laws.mean_denoising_excess(mixture_of(), SCHEDULE, 1000)
+        formulas.mean_denoising_excess(mixture_of(), SCHEDULE, 1000)

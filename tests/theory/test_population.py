@@ -9,19 +9,20 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from gmmtf import (
-    AttentionDenoiser,
-    Estimate,
-    MultiTokenGMM,
-    NoiseSchedule,
-    mmse,
-    objective,
-    population,
-    training,
-)
-from gmmtf.population import descent, tokens
-from gmmtf.population.wishart import bartlett_factor, standard_gamma
-from gmmtf.reduced import ReducedWeight, descend
+from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, NoiseSchedule, population_descent
+from gmmtf.denoisers.optimal import BayesDenoiser
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.descent import descend
+from gmmtf.laws.level import noise_level
+from gmmtf.risks import reduced_tokens, simulation
+from gmmtf.risks.evaluate import evaluate
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.optimum import bayes_risk
+from gmmtf.risks.reduced_tokens import draw_tokens
+from gmmtf.risks.simulation import squared_error
+from gmmtf.risks.wishart import bartlett_factor, standard_gamma
+from gmmtf.schedule import stratified_times
+from gmmtf.training.run import train
 
 SCHEDULE = NoiseSchedule.linear()
 SKEWED = [0.5, 0.3, 0.2]
@@ -153,11 +154,11 @@ def test_risks_agree_with_the_full_head(
     )
     weight = trained_like(mixture, strength, complement)
     head = full_head(weight, mixture)
-    full = objective.evaluate(
+    full = evaluate(
         head, mixture, SCHEDULE, t=t, n_samples=400, generator=seeded(6), dtype=torch.float64
     )
-    bayes = mmse.bayes_risk(mixture, SCHEDULE, t, n_points=2**11)
-    reduced = population.evaluate(
+    bayes = bayes_risk(mixture, SCHEDULE, t, n_points=2**11)
+    reduced = simulation.evaluate(
         weight, mixture, SCHEDULE, t=t, n_samples=400, generator=seeded(7), bayes=bayes
     )
     assert z_score(full.excess_risk, reduced.excess_risk) < 4
@@ -167,7 +168,7 @@ def test_risks_agree_with_the_full_head(
     assert full.excess_risk.standard_error < 0.025 * full.excess_risk.value or t is None
 
 
-def lifted(mixture: MultiTokenGMM, drawn: tokens.ReducedTokens) -> Tensor:
+def lifted(mixture: MultiTokenGMM, drawn: reduced_tokens.ReducedTokens) -> Tensor:
     """Full tokens ``[batch, N, d]`` with the pattern coordinates and the Gram matrix of ``drawn``.
 
     The patterns of these mixtures lie along the first axes.
@@ -184,17 +185,17 @@ def test_same_tokens_same_excess_gradient_and_step(dim, k):
     mixture = small_mixture(dim=dim, n_active=k)
     weight = trained_like(mixture, 6.0, 0.7 if dim > 3 else 0.0)
     t = torch.tensor([20, 300, 500, 800])
-    drawn = population.draw_tokens(mixture, SCHEDULE, t, seeded(8))
+    drawn = draw_tokens(mixture, SCHEDULE, t, seeded(8))
     x_t = lifted(mixture, drawn)
     head = full_head(weight, mixture)
-    bayes = mmse.BayesDenoiser(mixture, SCHEDULE)(x_t, t)
+    bayes = BayesDenoiser(mixture, SCHEDULE)(x_t, t)
     full_each = (head(x_t, t) - bayes).square().mean((1, 2))
 
     def loss(at: ReducedWeight) -> Tensor:
-        errors = population.squared_error(at, mixture, drawn)
+        errors = squared_error(at, mixture, drawn)
         return (drawn.level.gain.flatten() ** 2 * errors).mean()
 
-    each = drawn.level.gain.flatten() ** 2 * population.squared_error(weight, mixture, drawn)
+    each = drawn.level.gain.flatten() ** 2 * squared_error(weight, mixture, drawn)
     torch.testing.assert_close(each, full_each, rtol=1e-10, atol=0)
 
     lr = mixture.dim / mixture.radius**4
@@ -209,9 +210,9 @@ def test_same_tokens_same_excess_gradient_and_step(dim, k):
 
 def test_chunks_change_neither_value_nor_gradient(monkeypatch):
     mixture = small_mixture()
-    monkeypatch.setattr(tokens, "_CHUNK_ELEMENTS", 2 * mixture.n_tokens**2 + 1)
+    monkeypatch.setattr(reduced_tokens, "_CHUNK_ELEMENTS", 2 * mixture.n_tokens**2 + 1)
     t = torch.tensor([100, 200, 300, 400, 500])
-    chunks = list(tokens.draw_in_chunks(mixture, SCHEDULE, t, seeded(9)))
+    chunks = list(reduced_tokens.draw_in_chunks(mixture, SCHEDULE, t, seeded(9)))
     assert [len(chunk.span) for chunk in chunks] == [2, 2, 1]
 
     def slopes(loss):
@@ -222,13 +223,13 @@ def test_chunks_change_neither_value_nor_gradient(monkeypatch):
 
     def whole(at):
         sums = [
-            (chunk.level.gain.flatten() ** 2 * population.squared_error(at, mixture, chunk)).sum()
+            (chunk.level.gain.flatten() ** 2 * squared_error(at, mixture, chunk)).sum()
             for chunk in chunks
         ]
         return torch.stack(sums).sum() / len(t)
 
     def chunked(at):
-        return descent.excess_on_fresh_data(at, mixture, SCHEDULE, t, seeded(9))
+        return simulation.excess_on_fresh_data(at, mixture, SCHEDULE, t, seeded(9))
 
     for found, expected in zip(slopes(chunked), slopes(whole), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
@@ -237,11 +238,11 @@ def test_chunks_change_neither_value_nor_gradient(monkeypatch):
 def test_cost_does_not_depend_on_the_dimension():
     """In 10⁹ dimensions a single token would take 8 GB."""
     mixture = small_mixture(dim=10**9, radius=3e4, n_tokens=16)
-    found = population.evaluate(
+    found = simulation.evaluate(
         ReducedWeight.zero(mixture), mixture, SCHEDULE, t=500, n_samples=64, generator=seeded(10)
     )
     # With uniform attention nearly all of the error is τ²d/N, by the averaged noise.
-    level = mmse.noise_level(mixture, SCHEDULE, torch.tensor([500]))
+    level = noise_level(mixture, SCHEDULE, torch.tensor([500]))
     noise = float(level.gain**2 * level.variance / mixture.n_tokens)
     between = float(level.gain**2 * level.signal**2) * mixture.radius**2 / mixture.dim
     assert noise < found.excess_risk.value < noise + between
@@ -254,10 +255,10 @@ def outside_ratio(head: AttentionDenoiser, mixture: MultiTokenGMM, seed: int) ->
     """‖part of the mean gradient outside the family‖² over its expectation if that were noise."""
     batch, batches = 40, 150
     generator = seeded(seed)
-    bayes = mmse.BayesDenoiser(mixture, SCHEDULE)
+    bayes = BayesDenoiser(mixture, SCHEDULE)
     outside = []
     for _ in range(batches):
-        t = objective.stratified_times(SCHEDULE, batch, generator)
+        t = stratified_times(SCHEDULE, batch, generator)
         x_0 = mixture.sample(batch, generator, torch.float64).x_0
         noise = torch.randn(x_0.shape, generator=generator, dtype=torch.float64)
         x_t = SCHEDULE.add_noise(x_0, t, noise)
@@ -290,11 +291,11 @@ def test_full_training_follows_the_reduced_trajectory():
     full, reduced = [], []
     for seed in range(8):
         head = full_head(start, mixture)
-        run = training.train(head, mixture, SCHEDULE, 30, seed=seed, target="bayes", **settings)
+        run = train(head, mixture, SCHEDULE, 30, seed=seed, target="bayes", **settings)
         full.append(
             [state(r.excess_risk, *ReducedWeight.from_full(head.weight, mixture)) for r in run]
         )
-        run = population.train(mixture, SCHEDULE, 30, seed=seed, start=start, **settings)
+        run = population_descent.train(mixture, SCHEDULE, 30, seed=seed, start=start, **settings)
         reduced.append([state(r.excess_risk, r.weight, 0.0) for r in run])
     one = torch.stack([torch.stack(run) for run in full])
     other = torch.stack([torch.stack(run) for run in reduced])
@@ -322,7 +323,7 @@ def test_part_outside_the_family_is_sampling_noise():
 
     def outside(batch_size: int, steps: int, seed: int) -> float:
         head = AttentionDenoiser(mixture, SCHEDULE, torch.float64)
-        run = training.train(
+        run = train(
             head,
             mixture,
             SCHEDULE,
@@ -349,9 +350,9 @@ def test_part_outside_the_family_is_sampling_noise():
 def variance_outside_at_zero(mixture: MultiTokenGMM) -> float:
     """Trace of the covariance of one data point's gradient at W = 0, outside the family."""
     head = AttentionDenoiser(mixture, SCHEDULE, torch.float64)
-    bayes = mmse.BayesDenoiser(mixture, SCHEDULE)
+    bayes = BayesDenoiser(mixture, SCHEDULE)
     generator = seeded(12)
-    t = objective.stratified_times(SCHEDULE, 1000, generator)
+    t = stratified_times(SCHEDULE, 1000, generator)
     x_0 = mixture.sample(len(t), generator, torch.float64).x_0
     noise = torch.randn(x_0.shape, generator=generator, dtype=torch.float64)
     x_t = SCHEDULE.add_noise(x_0, t, noise)
@@ -370,24 +371,24 @@ def variance_outside_at_zero(mixture: MultiTokenGMM) -> float:
 def test_records_of_a_run():
     mixture = small_mixture(n_active=2)
     settings = {"seed": 3, "lr": 0.05, "batch_size": 8, "eval_samples": 64}
-    records = list(population.train(mixture, SCHEDULE, 25, record_every=10, **settings))
+    records = list(population_descent.train(mixture, SCHEDULE, 25, record_every=10, **settings))
     assert [record.step for record in records] == [0, 10, 20, 25]
     assert bool((records[0].weight.pattern == 0).all())
     assert records[-1].excess_risk.value < 0.8 * records[0].excess_risk.value
     # The loss is the excess above the Bayes risk; the same data at every record.
     floors = [record.loss.value - record.excess_risk.value for record in records]
-    assert floors == pytest.approx([mmse.bayes_risk(mixture, SCHEDULE).value] * 4, rel=1e-12)
-    again = list(population.train(mixture, SCHEDULE, 25, record_every=5, **settings))
+    assert floors == pytest.approx([bayes_risk(mixture, SCHEDULE).value] * 4, rel=1e-12)
+    again = list(population_descent.train(mixture, SCHEDULE, 25, record_every=5, **settings))
     assert [r.excess_risk for r in again if r.step in (0, 10, 20, 25)] == [
         r.excess_risk for r in records
     ]
-    other = list(population.train(mixture, SCHEDULE, 25, **{**settings, "seed": 4}))
+    other = list(population_descent.train(mixture, SCHEDULE, 25, **{**settings, "seed": 4}))
     assert other[-1].excess_risk != records[-1].excess_risk
 
 
 def test_records_share_their_random_numbers():
     """A weight that hardly moves is found hardly changed, far within the standard error."""
-    run = population.train(
+    run = population_descent.train(
         small_mixture(), SCHEDULE, 3, lr=1e-10, batch_size=4, record_every=1, eval_samples=32
     )
     values = [record.excess_risk.value for record in run]
@@ -397,7 +398,7 @@ def test_records_share_their_random_numbers():
 def test_start_and_adam():
     mixture = small_mixture()
     start = trained_like(mixture, 2.0, 0.3)
-    run = population.train(
+    run = population_descent.train(
         mixture, SCHEDULE, 20, start=start, optimizer="adam", batch_size=16, record_every=20
     )
     first, last = run
@@ -408,9 +409,11 @@ def test_start_and_adam():
 
 def test_default_step_size_is_that_of_full_training():
     mixture = small_mixture()
-    lr = training.natural_step_size(mixture)
+    lr = natural_step_size(mixture)
     one, other = (
-        list(population.train(mixture, SCHEDULE, 2, batch_size=4, eval_samples=2, lr=value))[-1]
+        list(
+            population_descent.train(mixture, SCHEDULE, 2, batch_size=4, eval_samples=2, lr=value)
+        )[-1]
         for value in (None, lr)
     )
     torch.testing.assert_close(one.weight.pattern, other.weight.pattern, rtol=1e-12, atol=0)
@@ -422,11 +425,11 @@ def test_cuda_gives_the_same_law():
     mixture = small_mixture(n_active=2)
     weight = trained_like(mixture, 6.0, 0.5)
     on_cpu, on_gpu = (
-        population.evaluate(weight, mixture, SCHEDULE, generator=generator)
+        simulation.evaluate(weight, mixture, SCHEDULE, generator=generator)
         for generator in (seeded(13), torch.Generator("cuda").manual_seed(13))
     )
     assert z_score(on_cpu.excess_risk, on_gpu.excess_risk) < 4
-    run = population.train(mixture, SCHEDULE, 20, lr=0.05, record_every=20, device="cuda")
+    run = population_descent.train(mixture, SCHEDULE, 20, lr=0.05, record_every=20, device="cuda")
     first, last = run
     assert last.excess_risk.value < 0.8 * first.excess_risk.value
 
@@ -449,11 +452,11 @@ def test_other_geometries_are_refused(make):
     mixture = make()
     weight = ReducedWeight.zero(mixture)
     with pytest.raises(ValueError, match=r"patterns: .*orthogonal patterns of equal norm"):
-        population.evaluate(weight, mixture, SCHEDULE)
+        simulation.evaluate(weight, mixture, SCHEDULE)
     with pytest.raises(ValueError, match=r"patterns: .*orthogonal patterns of equal norm"):
-        population.train(mixture, SCHEDULE, 5)
+        population_descent.train(mixture, SCHEDULE, 5)
     with pytest.raises(ValueError, match=r"patterns: .*orthogonal patterns of equal norm"):
-        population.draw_tokens(mixture, SCHEDULE, torch.tensor([3]))
+        draw_tokens(mixture, SCHEDULE, torch.tensor([3]))
 
 
 @pytest.mark.parametrize(
@@ -468,29 +471,29 @@ def test_other_geometries_are_refused(make):
 def test_evaluate_refuses(changes, message):
     mixture = small_mixture()
     with pytest.raises(ValueError, match=message):
-        population.evaluate(ReducedWeight.zero(mixture), mixture, SCHEDULE, **changes)
+        simulation.evaluate(ReducedWeight.zero(mixture), mixture, SCHEDULE, **changes)
 
 
 def test_weight_that_does_not_fit_is_refused():
     mixture = small_mixture()
     wrong = ReducedWeight(torch.zeros(2, 2), torch.tensor(0.0))
     with pytest.raises(ValueError, match=r"pattern: expected shape \(3, 3\), got \(2, 2\)"):
-        population.evaluate(wrong, mixture, SCHEDULE)
+        simulation.evaluate(wrong, mixture, SCHEDULE)
     with pytest.raises(ValueError, match=r"pattern: expected shape \(3, 3\), got \(2, 2\)"):
-        population.train(mixture, SCHEDULE, 5, start=wrong)
+        population_descent.train(mixture, SCHEDULE, 5, start=wrong)
     with pytest.raises(ValueError, match="expected finite"):
         ReducedWeight(torch.full((3, 3), math.nan), torch.tensor(0.0))
     huge = ReducedWeight(1e308 * torch.ones(3, 3, dtype=torch.float64), torch.tensor(0.0))
     with pytest.raises(ValueError, match=r"weight: expected attention scores .* overflow"):
-        population.evaluate(huge, mixture, SCHEDULE, n_samples=4)
+        simulation.evaluate(huge, mixture, SCHEDULE, n_samples=4)
 
 
 def test_too_many_active_sets_are_refused():
     mixture = MultiTokenGMM(n_patterns=40, dim=60, n_tokens=4, radius=5.0, sigma=0.3, n_active=20)
     with pytest.raises(ValueError, match=r"n_active: .*137846528820 active sets"):
-        population.evaluate(ReducedWeight.zero(mixture), mixture, SCHEDULE, t=10)
+        simulation.evaluate(ReducedWeight.zero(mixture), mixture, SCHEDULE, t=10)
     with pytest.raises(ValueError, match=r"n_active: .*137846528820 active sets"):
-        population.train(mixture, SCHEDULE, 5)
+        population_descent.train(mixture, SCHEDULE, 5)
 
 
 @pytest.mark.parametrize(
@@ -508,9 +511,9 @@ def test_too_many_active_sets_are_refused():
 def test_train_refuses_at_the_call(name, value):
     settings = {"steps": 5, name: value}
     with pytest.raises(ValueError, match=f"{name}: expected .*got {value!r}"):
-        population.train(small_mixture(), SCHEDULE, **settings)
+        population_descent.train(small_mixture(), SCHEDULE, **settings)
 
 
 def test_times_outside_the_schedule_are_refused():
     with pytest.raises(ValueError, match="t: expected indices from 0 to 999"):
-        population.draw_tokens(small_mixture(), SCHEDULE, torch.tensor([1000]))
+        draw_tokens(small_mixture(), SCHEDULE, torch.tensor([1000]))

@@ -11,9 +11,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, effective, laws, mmse
-from gmmtf.first_step import exact_descent_direction
-from gmmtf.reduced import ReducedWeight
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.risks import formulas
+from gmmtf.risks.effective import ValidityWarning, risk
+from gmmtf.risks.first_step import exact_descent_direction
+from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
 
 SCHEDULE = NoiseSchedule.linear(50)
 WILD = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, 1e-9, 1.0, 1e9])
@@ -66,7 +70,7 @@ def test_mixtures_are_made_or_refused(arguments):
         mixture = MultiTokenGMM(**arguments)
     except ValueError:
         return
-    assert finite(mmse.oracle_risk(mixture, SCHEDULE), float(mixture.probabilities.sum()))
+    assert finite(oracle_risk(mixture, SCHEDULE), float(mixture.probabilities.sum()))
 
 
 @given(good_arguments(), st.integers(-3, 60) | st.none())
@@ -75,11 +79,11 @@ def test_bayes_risks_are_finite(arguments, t):
     mixture = MultiTokenGMM(**{**arguments, "n_tokens": min(arguments["n_tokens"], 4)})
     if t is not None and not 0 <= t < SCHEDULE.n_steps:
         with pytest.raises(ValueError, match=r"^t:"):
-            mmse.bayes_risk(mixture, SCHEDULE, t, n_points=32)
+            bayes_risk(mixture, SCHEDULE, t, n_points=32)
         return
-    found = mmse.bayes_risk(mixture, SCHEDULE, t, n_points=32)
+    found = bayes_risk(mixture, SCHEDULE, t, n_points=32)
     assert finite(found.value, found.standard_error)
-    assert found.value >= mmse.oracle_risk(mixture, SCHEDULE, t) - 1e-12
+    assert found.value >= oracle_risk(mixture, SCHEDULE, t) - 1e-12
 
 
 @given(
@@ -99,10 +103,10 @@ def test_effective_risks_are_finite_or_say_that_they_do_not_hold(
         product / mixture.radius**2 * torch.eye(size, dtype=torch.float64),
         torch.tensor(kappa, dtype=torch.float64),
     )
-    head = effective.HeadScalars(value_span=value, value_complement=value / 2)
+    head = HeadScalars(value_span=value, value_complement=value / 2)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", effective.ValidityWarning)
-        found = effective.risk(
+        warnings.simplefilter("ignore", ValidityWarning)
+        found = risk(
             weight, mixture, SCHEDULE, head=head, method=method, n_points=4, n_replicates=2
         )
     if found.holds:
@@ -117,8 +121,8 @@ def test_first_steps_and_laws_are_finite(arguments):
     step = exact_descent_direction(mixture, SCHEDULE)
     assert finite(float(step.pattern.norm()), float(step.complement))
     if mixture.k == mixture.n_patterns:
-        assert finite(laws.start_risk(mixture, SCHEDULE), laws.expected_distinct(mixture))
-        assert finite(laws.tilt_floor(step, mixture, SCHEDULE))
+        assert finite(formulas.start_risk(mixture, SCHEDULE), formulas.expected_distinct(mixture))
+        assert finite(formulas.tilt_floor(step, mixture, SCHEDULE))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +137,7 @@ def test_first_steps_and_laws_are_finite(arguments):
 def test_bad_arguments_are_named(name, bad):
     mixture = MultiTokenGMM(n_patterns=2, dim=4, n_tokens=5, radius=2.0, sigma=0.5)
     with pytest.raises(ValueError, match=f"^{name}:"):
-        effective.risk(ReducedWeight.zero(mixture), mixture, SCHEDULE, **bad)
+        risk(ReducedWeight.zero(mixture), mixture, SCHEDULE, **bad)
 
 
 def test_other_geometries_are_refused_by_name():
@@ -141,7 +145,7 @@ def test_other_geometries_are_refused_by_name():
         torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]), n_tokens=4, sigma=0.3
     )
     with pytest.raises(ValueError, match=r"^patterns:"):
-        effective.risk(ReducedWeight.zero(slanted), slanted, SCHEDULE)
+        risk(ReducedWeight.zero(slanted), slanted, SCHEDULE)
     with pytest.raises(ValueError, match=r"^patterns:"):
         exact_descent_direction(slanted, SCHEDULE)
 
@@ -150,18 +154,18 @@ def test_weights_of_another_size_or_not_finite_are_refused():
     mixture = MultiTokenGMM(n_patterns=2, dim=4, n_tokens=5, radius=2.0, sigma=0.5)
     three = ReducedWeight(torch.eye(3), torch.tensor(0.0))
     with pytest.raises(ValueError, match=r"^pattern:"):
-        effective.risk(three, mixture, SCHEDULE)
+        risk(three, mixture, SCHEDULE)
     with pytest.raises(ValueError, match="finite"):
         ReducedWeight(torch.full((2, 2), math.nan), torch.tensor(0.0))
     with pytest.raises(ValueError, match=r"^value_span:"):
-        effective.HeadScalars(value_span=math.inf)
+        HeadScalars(value_span=math.inf)
 
 
 def test_the_expansion_warns_where_it_does_not_hold():
     mixture = MultiTokenGMM(n_patterns=4, dim=32, n_tokens=64, radius=3.0, sigma=0.3)
     weight = ReducedWeight(20 / 9 * torch.eye(4, dtype=torch.float64), torch.tensor(0.0))
-    with pytest.warns(effective.ValidityWarning, match="does not hold"):
-        found = effective.risk(weight, mixture, NoiseSchedule.linear(1000), 400)
+    with pytest.warns(ValidityWarning, match="does not hold"):
+        found = risk(weight, mixture, NoiseSchedule.linear(1000), 400)
     assert not found.holds
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, effective
-from gmmtf.effective.queries import draw_queries
-from gmmtf.mmse import bayes_risk, oracle_risk
-from gmmtf.reduced import ReducedWeight
+from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.effective_descent import gradient
+from gmmtf.risks.effective import risk
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf.risks.queries import draw_queries
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -55,7 +57,7 @@ def test_the_gradient_of_a_rare_pattern_is_as_precise_as_its_neighbours():
     weight = ReducedWeight(6 / 64 * torch.eye(4, dtype=torch.float64), torch.tensor(0.0))
     found = torch.stack(
         [
-            effective.gradient(weight, mixture, SCHEDULE, n_points=1024, seed=seed).pattern[0, 0]
+            gradient(weight, mixture, SCHEDULE, n_points=1024, seed=seed).pattern[0, 0]
             for seed in range(6)
         ]
     )
@@ -65,7 +67,7 @@ def test_the_gradient_of_a_rare_pattern_is_as_precise_as_its_neighbours():
 def test_the_loss_uses_the_weights_too():
     """At W = 0 with N → ∞ the loss minus the excess is the Bayes risk, by another computation."""
     mixture = rare_mixture(0.01)
-    found = effective.risk(ReducedWeight.zero(mixture), mixture, SCHEDULE, n_points=2048)
+    found = risk(ReducedWeight.zero(mixture), mixture, SCHEDULE, n_points=2048)
     bayes = bayes_risk(mixture, SCHEDULE)
     gap = found.loss.value - found.excess_risk.value
     assert gap > oracle_risk(mixture, SCHEDULE)

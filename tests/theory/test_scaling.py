@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, effective, population, scaling
-from gmmtf.effective.queries import draw_queries
-from gmmtf.reduced import ReducedWeight
-from gmmtf.studies.complexity.runs import pattern_excess
-from gmmtf.training import natural_step_size
+from gmmtf import MultiTokenGMM, NoiseSchedule, scaling
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.effective_descent import gradient, train
+from gmmtf.risks.effective import risk
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.simulation import evaluate
+from gmmtf_book.c05_tokens_and_patterns.runs import pattern_excess
 
 SCHEDULE = NoiseSchedule.linear(1000)
 MIXTURE = MultiTokenGMM(n_patterns=4, dim=64, n_tokens=256, radius=10.0, sigma=0.3)
@@ -45,11 +48,11 @@ def test_fit_refuses_bad_points(y):
 
 def test_no_neighbour_beats_the_best_weight():
     best, value = scaling.best_weight(MIXTURE, SCHEDULE, n_points=512)
-    slope = effective.gradient(best, MIXTURE, SCHEDULE, n_points=512)
+    slope = gradient(best, MIXTURE, SCHEDULE, n_points=512)
     # In the units of the search, products of tokens.
     assert float(slope.pattern.abs().max()) / 100 < 2e-3 * value
     started = ReducedWeight(torch.eye(4, dtype=torch.float64) * 0.08, torch.tensor(0.0))
-    assert value < effective.risk(started, MIXTURE, SCHEDULE).excess_risk.value
+    assert value < risk(started, MIXTURE, SCHEDULE).excess_risk.value
 
 
 def test_best_weight_respects_the_symmetry_of_uniform_patterns():
@@ -93,9 +96,7 @@ def test_steps_needed_counts_steps():
 def test_steps_to_risk_lie_between_the_records_of_a_descent():
     target, lr = 0.1, natural_step_size(MIXTURE) / 4
     steps = scaling.steps_to_risk(target, MIXTURE, SCHEDULE, lr=lr, n_points=4096)
-    records = list(
-        effective.train(MIXTURE, SCHEDULE, 60, lr=lr, n_points=4096, record_every=1, seed=0)
-    )
+    records = list(train(MIXTURE, SCHEDULE, 60, lr=lr, n_points=4096, record_every=1, seed=0))
     excess = [record.excess_risk.value for record in records]
     first = next(step for step, value in enumerate(excess) if value <= target)
     assert first > 5
@@ -149,7 +150,7 @@ def test_the_excess_of_a_pattern_is_that_of_a_simulation():
         allowed = 4 * simulated.standard_error + 0.02 * predicted
         assert abs(simulated.value - predicted) < allowed
         total += probability * predicted
-    whole = population.evaluate(weight, rare, SCHEDULE, n_samples=256, generator=generator)
+    whole = evaluate(weight, rare, SCHEDULE, n_samples=256, generator=generator)
     assert total == pytest.approx(whole.excess_risk.value, rel=0.05)
 
 
@@ -185,5 +186,5 @@ def test_the_best_weight_is_one_where_the_expansion_holds_or_none(n_tokens):
     except ValueError as error:
         assert "does not hold" in str(error)  # noqa: PT017 - either outcome is right
         return
-    exact = effective.risk(best, mixture, SCHEDULE, method="integral", n_points=64)
+    exact = risk(best, mixture, SCHEDULE, method="integral", n_points=64)
     assert value == pytest.approx(exact.excess_risk.value, rel=0.2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, effective, training
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, effective_descent
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.training.run import train
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -10,10 +12,10 @@ SCHEDULE = NoiseSchedule.linear(1000)
 def test_the_curves_agree_at_paper_like_size():
     """d = 256, N = 512, M = 8, r = 16, σ = 0.3, the same step size from W = 0."""
     mixture = MultiTokenGMM(n_patterns=8, dim=256, n_tokens=512, radius=16.0, sigma=0.3)
-    rate, steps, every = 2 * training.natural_step_size(mixture), 24, 2
+    rate, steps, every = 2 * natural_step_size(mixture), 24, 2
     head = AttentionDenoiser(mixture, SCHEDULE)
     full = list(
-        training.train(
+        train(
             head,
             mixture,
             SCHEDULE,
@@ -26,7 +28,9 @@ def test_the_curves_agree_at_paper_like_size():
         )
     )
     predicted = list(
-        effective.train(mixture, SCHEDULE, steps, lr=rate, record_every=every, n_points=4096)
+        effective_descent.train(
+            mixture, SCHEDULE, steps, lr=rate, record_every=every, n_points=4096
+        )
     )
     assert [record.step for record in full] == [record.step for record in predicted]
     late = [pair for pair in zip(full, predicted, strict=True) if pair[0].step > 5]

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from gmmtf.effective.queries import Queries, draw_queries
-from gmmtf.effective.risk import ValidityWarning, risk, squared_error
-from gmmtf.mixture import MultiTokenGMM
-from gmmtf.reduced import ReducedWeight, descend
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.descent import descend
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.risks.effective import ValidityWarning, risk, squared_error
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.queries import Queries, draw_queries
 from gmmtf.schedule import NoiseSchedule
-from gmmtf.training import natural_step_size
 
 
 def steps_needed(
@@ -68,7 +69,7 @@ def steps_to_risk(
     pattern
         Count only the tokens of this pattern, see :func:`pattern_excess`; None for all tokens.
     lr
-        Step size; None for :func:`gmmtf.training.natural_step_size`.
+        Step size; None for :func:`gmmtf.risks.first_step.natural_step_size`.
     n_points, seed
         The net of query tokens.
 
@@ -113,7 +114,7 @@ def pattern_excess(weight: ReducedWeight, queries: Queries, pattern: int) -> flo
     The error of a token depends on its data point X but not on its label z, so that
     E[error | z = u] = E[P(z = u | X) error] / P(z = u), and no labels are needed. Averaged with the
     probabilities of the patterns it is the excess risk. The posterior is the one that
-    :class:`~gmmtf.effective.queries.Queries` holds.
+    :class:`~gmmtf.risks.queries.Queries` holds.
     """
     posterior = queries.target[pattern] / queries.reach
     error = queries.factor * squared_error(weight, queries)

@@ -10,11 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gmmtf.effective.head import PLAIN, HeadScalars
-from gmmtf.effective.queries import draw_queries
-from gmmtf.effective.risk import ValidityWarning, risk, squared_error
-from gmmtf.mixture import MultiTokenGMM
-from gmmtf.reduced import ReducedWeight
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.risks.effective import ValidityWarning, risk, squared_error
+from gmmtf.risks.head import PLAIN, HeadScalars
+from gmmtf.risks.queries import draw_queries
 from gmmtf.schedule import NoiseSchedule
 
 MAX_TOKENS = 2**60

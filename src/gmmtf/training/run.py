@@ -14,19 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from gmmtf import checkpoint
+from gmmtf.denoisers.optimal import BayesDenoiser
 from gmmtf.estimate import Estimate
-from gmmtf.mixture import MultiTokenGMM
-from gmmtf.mmse import BayesDenoiser
-from gmmtf.noise import derived_seed, standard_normal
-from gmmtf.objective import Evaluation, evaluate, stratified_times
+from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.progress import progress
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.randomness import derived_seed, standard_normal
+from gmmtf.risks.evaluate import Evaluation, evaluate
+from gmmtf.schedule import NoiseSchedule, stratified_times
 from gmmtf.training.settings import OPTIMIZERS, Settings, resolve
 
 
 @dataclass(frozen=True)
 class Record(Evaluation):
-    """State of a training run: the risks of :class:`~gmmtf.objective.Evaluation` at ``step``.
+    """State of a training run: the risks of :class:`~gmmtf.risks.evaluate.Evaluation` at ``step``.
 
     Every record of a run is evaluated on the same held-out data, so differences between records
     are far more precise than the standard errors say.

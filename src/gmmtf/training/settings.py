@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from gmmtf.mixture import MultiTokenGMM
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.risks.first_step import natural_step_size
 
 OPTIMIZERS = {"gd": torch.optim.SGD, "adam": torch.optim.Adam}
 TARGETS = ("noise", "bayes")
@@ -29,18 +30,6 @@ class Settings:
     target: str = "noise"
     record_every: int | None = None
     eval_samples: int = 256
-
-
-def natural_step_size(mixture: MultiTokenGMM) -> float:
-    """Return K M d/r⁶, a step size whose first step changes query-key products by about one.
-
-    By the first-step formula (theory result 1) the entry of W along a pattern of a uniform mixture
-    grows at a rate ∝ r⁴/(K M d), and a product of two patterns is r² times as large. So with this
-    unit a run looks alike for any d, r and number of patterns. For unequal norms r² is their mean
-    square.
-    """
-    square = float(mixture.gram.diagonal().mean())
-    return mixture.k * mixture.n_patterns * mixture.dim / square**3
 
 
 def resolve(settings: dict[str, Any], mixture: MultiTokenGMM, steps: int) -> Settings:

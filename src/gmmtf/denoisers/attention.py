@@ -1,0 +1,112 @@
+"""The one-layer, one-head softmax-attention denoiser (C2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gmmtf.laws.level import Level, check_tokens, noise_level
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.schedule import NoiseSchedule
+
+
+class AttentionDenoiser(nn.Module):
+    """One softmax-attention head that estimates the noise in every token.
+
+    ``f_n = c (x_n - Σ_m A_nm x_m)`` with ``A = softmax_m(x_nᵀ W x_m)``: the head estimates the
+    token's scaled pattern by a weighted mean of all tokens, itself included, and the time enters
+    through c alone. ``W`` starts at zero, where attention is uniform (C2). The paper's exact
+    parameterisation is not known to us; this one is our reading of C2 and C6. With all options the
+    estimate of the scaled pattern is ``V Σ_m A_nm x_m + s x_n - τ² Wᵀx_n``.
+
+    Parameters
+    ----------
+    mixture
+        The data law; only d and σ are used.
+    schedule
+        The noise schedule.
+    dtype
+        Type of the parameters.
+    value
+        Whether to learn a value matrix V, which starts at the identity (theory result 7).
+    skip
+        Whether to learn the scalar s, which starts at 0.
+    tilt_correction
+        Whether to subtract τ² Wᵀx_n, by which softmax weights displace the average of normal tokens
+        (theory result 6); nothing is learned for it.
+    """
+
+    def __init__(
+        self,
+        mixture: MultiTokenGMM,
+        schedule: NoiseSchedule,
+        dtype: torch.dtype = torch.float32,
+        *,
+        value: bool = False,
+        skip: bool = False,
+        tilt_correction: bool = False,
+    ) -> None:
+        super().__init__()
+        self.mixture = mixture
+        self.schedule = schedule
+        self.tilt_correction = tilt_correction
+        self.weight = nn.Parameter(torch.zeros(mixture.dim, mixture.dim, dtype=dtype))
+        self.value = nn.Parameter(torch.eye(mixture.dim, dtype=dtype)) if value else None
+        self.skip = nn.Parameter(torch.zeros((), dtype=dtype)) if skip else None
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
+
+        Raises
+        ------
+        ValueError
+            If a shape or a time is wrong.
+        """
+        self.check(x_t, t)
+        level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
+        return level.gain * (x_t - self.estimate(x_t, level))
+
+    def estimate(self, x_t: Tensor, level: Level, context: Tensor | None = None) -> Tensor:
+        """Estimate of every token's scaled pattern √ᾱ m_n, of the shape of ``x_t``.
+
+        Shapes are not checked.
+
+        Parameters
+        ----------
+        level
+            The noise level of each data point, shaped to multiply its tokens.
+        context
+            The tokens attended to, ``[batch, tokens, d]``; the noisy tokens themselves when None.
+        """
+        queries = x_t @ self.weight
+        keys = x_t if context is None else context
+        estimate = F.scaled_dot_product_attention(queries, keys, keys, scale=1.0)
+        if self.value is not None:
+            estimate = estimate @ self.value.T
+        if self.skip is not None:
+            estimate = estimate + self.skip * x_t
+        if self.tilt_correction:
+            estimate = estimate - level.variance * queries
+        return estimate
+
+    def attention(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Attention matrices A ``[batch, tokens, tokens]``; each row sums to one.
+
+        Takes and raises what :meth:`forward` does. The scores do not depend on ``t`` other than
+        through ``x_t``.
+        """
+        self.check(x_t, t)
+        self.schedule.check_times(t)
+        return torch.softmax((x_t @ self.weight) @ x_t.transpose(1, 2), dim=-1)
+
+    def check(self, x_t: Tensor, t: Tensor) -> None:
+        """Raise ``ValueError`` unless tokens and times have the shapes and types of this head."""
+        check_tokens(self.mixture, x_t, t)
+        if x_t.dtype != self.weight.dtype:
+            raise ValueError(f"x_t: expected {self.weight.dtype} as the weight, got {x_t.dtype}")
+
+    def pattern_products(self) -> Tensor:
+        """Query-key inner products μ_uᵀ W μ_v of the patterns, ``[M, M]`` (F4)."""
+        means = self.mixture.means.to(self.weight)
+        return (means @ self.weight @ means.T).detach()

@@ -1,0 +1,116 @@
+"""The reduced coordinates of the attention weight (theory result 2).
+
+The data law is invariant under rotations of the complement of the patterns' span, and so is the
+population objective. Gradient descent from W = 0 therefore never leaves the family
+``W = Σ_uv G_uv μ̂_u μ̂_vᵀ + γ P_⊥``: M² + 1 numbers whatever d is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gmmtf.laws.mixture import MultiTokenGMM
+
+
+@dataclass(frozen=True, eq=False)
+class ReducedWeight:
+    """An attention weight in reduced coordinates.
+
+    Parameters
+    ----------
+    pattern
+        G, the weight between unit vectors along the patterns, float64 ``[M, M]``.
+    complement
+        κ = γ √(d - M), a float64 scalar. With this scaling ‖W‖² = ‖G‖² + κ², so that a gradient
+        step on (G, κ) is the gradient step on W, and κ is of order one for any d.
+    """
+
+    pattern: Tensor
+    complement: Tensor
+
+    def __post_init__(self) -> None:
+        pattern = torch.as_tensor(self.pattern, dtype=torch.float64)
+        complement = torch.as_tensor(self.complement, dtype=torch.float64)
+        if pattern.ndim != 2 or pattern.shape[0] != pattern.shape[1]:
+            raise ValueError(f"pattern: expected shape [M, M], got {tuple(pattern.shape)}")
+        if complement.ndim != 0:
+            raise ValueError(f"complement: expected a scalar, got {tuple(complement.shape)}")
+        if not (bool(torch.isfinite(pattern).all()) and bool(torch.isfinite(complement))):
+            raise ValueError("pattern, complement: expected finite numbers")
+        object.__setattr__(self, "pattern", pattern)
+        object.__setattr__(self, "complement", complement)
+
+    @classmethod
+    def zero(cls, mixture: MultiTokenGMM) -> ReducedWeight:
+        """Return the start of training, W = 0."""
+        size = mixture.n_patterns
+        zero = torch.zeros((), dtype=torch.float64)
+        return cls(torch.zeros(size, size, dtype=torch.float64), zero)
+
+    @classmethod
+    def from_full(cls, weight: Tensor, mixture: MultiTokenGMM) -> tuple[ReducedWeight, float]:
+        """Project a full weight ``[d, d]`` on the family.
+
+        Returns the projection and the Frobenius norm of what is left over.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, or the patterns are not orthogonal with equal norms.
+        """
+        if tuple(weight.shape) != (mixture.dim, mixture.dim):
+            raise ValueError(
+                f"weight: expected shape {(mixture.dim, mixture.dim)}, got {tuple(weight.shape)}"
+            )
+        full = weight.detach().to("cpu", torch.float64)
+        unit = mixture.means / mixture.require_equal_orthogonal("the reduced family")
+        pattern = unit @ full @ unit.T
+        free = mixture.dim - mixture.n_patterns
+        outside = float(full.diagonal().sum() - pattern.diagonal().sum())
+        complement = outside / math.sqrt(free) if free else 0.0
+        reduced = cls(pattern, torch.tensor(complement, dtype=torch.float64))
+        return reduced, float((full - reduced.to_full(mixture)).norm())
+
+    def to_full(self, mixture: MultiTokenGMM) -> Tensor:
+        """Return the full weight, float64 ``[d, d]``."""
+        unit = mixture.means / mixture.require_equal_orthogonal("the reduced family")
+        span = unit.T @ unit
+        complement = torch.eye(mixture.dim, dtype=torch.float64) - span
+        return unit.T @ self.pattern @ unit + self.gamma(mixture) * complement
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> ReducedWeight:
+        """Read what :meth:`as_json` gave; other entries are ignored.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing or is not as said.
+        """
+        if not {"pattern", "complement"} <= set(stored):
+            raise ValueError(f"stored: expected 'pattern' and 'complement', got {sorted(stored)}")
+        pattern = torch.tensor(stored["pattern"], dtype=torch.float64)
+        return cls(pattern, torch.tensor(stored["complement"], dtype=torch.float64))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the coordinates as lists and numbers, for recorded results."""
+        return {"pattern": self.pattern.tolist(), "complement": float(self.complement)}
+
+    def gamma(self, mixture: MultiTokenGMM) -> Tensor:
+        """Return γ, the factor on the complement; 0 where there is no complement."""
+        free = mixture.dim - mixture.n_patterns
+        return self.complement / math.sqrt(free) if free else torch.zeros_like(self.complement)
+
+    def check_fits(self, mixture: MultiTokenGMM) -> None:
+        """Raise ``ValueError`` unless the weight has the number of patterns of the mixture."""
+        if self.pattern.shape[0] != mixture.n_patterns:
+            raise ValueError(
+                f"pattern: expected shape {(mixture.n_patterns, mixture.n_patterns)}, "
+                f"got {tuple(self.pattern.shape)}"
+            )

@@ -1,0 +1,242 @@
+"""Training the image transformer on real digits, one of them rare (in the manner of F3 and F5)."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gmmtf import checkpoint
+from gmmtf.images.muon import Muon
+from gmmtf.images.settings import TrainingSettings, averaging_decay, learning_rate
+from gmmtf.images.times import TimeLaw
+from gmmtf.images.transformer import DiT
+from gmmtf.images.workers import Alone, Workers
+from gmmtf.progress import progress
+from gmmtf.randomness import standard_normal
+
+__all__ = ["Record", "Training", "TrainingSettings", "update_average"]
+
+EXPLODED = 10.0
+"""Loss at which a run stops: ten times that of estimating the noise by zero."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """State of a run at ``step``.
+
+    ``loss`` is DDPM's loss per coordinate, uniform over the schedule and without weights, averaged
+    over the steps since the record before.
+    """
+
+    step: int
+    loss: float
+
+
+class Training:
+    """One run of the image experiment.
+
+    Parameters
+    ----------
+    model
+        Trained in place, on its device, with the schedule that it holds.
+    x_0
+        Clean tokens ``[n, tokens, dim]`` on the CPU.
+    labels
+        Class indices ``[n]``, or None for a model without classes.
+    settings
+        The run.
+    checkpoint_path
+        Where to keep a checkpoint, written at every record. If the file exists the run is resumed
+        from it: its records are yielded again first, and on a CPU what follows is bit-identical to
+        the uninterrupted run.
+    workers
+        The processes that share the run; this one alone by default. The first of them writes the
+        checkpoints.
+    compile_network
+        Whether to compile the network with ``torch.compile``; worth its minute on GPUs.
+
+    Raises
+    ------
+    ValueError
+        Before any work, if shapes do not fit, the checkpoint belongs to another run, or the batch
+        cannot be divided among the processes.
+
+    Notes
+    -----
+    Random numbers are drawn on the CPU, so a run sees the same data and noise on every device.
+    ``averaged`` is the model with averaged weights, the one to sample from.
+    """
+
+    def __init__(
+        self,
+        model: DiT,
+        x_0: Tensor,
+        labels: Tensor | None,
+        settings: TrainingSettings,
+        checkpoint_path: str | os.PathLike[str] | None = None,
+        *,
+        workers: Workers | None = None,
+        compile_network: bool = False,
+    ) -> None:
+        if x_0.ndim != 3 or len(x_0) == 0:
+            raise ValueError(f"x_0: expected shape [n, tokens, dim], got {list(x_0.shape)}")
+        if labels is not None and labels.shape != x_0.shape[:1]:
+            raise ValueError(f"labels: expected shape [{len(x_0)}], got {list(labels.shape)}")
+        self._workers: Workers = Alone() if workers is None else workers
+        if settings.batch_size % self._workers.count != 0:
+            raise ValueError(
+                f"batch_size: expected a multiple of the {self._workers.count} processes, "
+                f"got {settings.batch_size}"
+            )
+        self.model = model
+        self.averaged = copy.deepcopy(model).requires_grad_(False)
+        self.settings = settings
+        self.step = 0
+        self._x_0 = x_0
+        self._labels = labels
+        self._device = next(model.parameters()).device
+        matrices = [w for name, w in model.blocks.named_parameters() if _is_hidden_matrix(name, w)]
+        taken = {id(weight) for weight in matrices}
+        others = [weight for weight in model.parameters() if id(weight) not in taken]
+        self._optimizers: dict[str, torch.optim.Optimizer] = {
+            "muon": Muon(matrices, settings.lr),
+            "adamw": torch.optim.AdamW(others, settings.lr, betas=(0.9, 0.99)),
+        }
+        self._times = TimeLaw(model.schedule.n_steps, settings.time_shape)
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._path = None if checkpoint_path is None else Path(checkpoint_path)
+        self._records: list[Record] = []
+        if self._path is not None and self._path.exists():
+            self._resume(self._path)
+        network: nn.Module = torch.compile(model) if compile_network else model  # type: ignore[assignment]
+        self._network = self._workers.wrap(network)
+
+    def records(self) -> Iterator[Record]:
+        """Train to the last step, yielding a record every ``record_every`` steps and at the end.
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss has exploded, or it or its gradient is no longer finite; the last
+            checkpoint is kept.
+        """
+        yield from list(self._records)
+        losses: list[float] = []
+        steps = range(self.step, self.settings.steps)
+        bar = progress(
+            steps, "training", self.settings.steps, self.step, images=self.settings.batch_size
+        )
+        for step in bar:
+            losses.append(self._update())
+            bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
+            self.step = step + 1
+            if self.step % self.settings.record_every == 0 or self.step == self.settings.steps:
+                self._records.append(Record(self.step, sum(losses) / len(losses)))
+                losses = []
+                self._save()
+                yield self._records[-1]
+
+    def _update(self) -> float:
+        """Take one step on a random batch, and return its unweighted loss."""
+        x_0, labels, t, noise = self._batch()
+        x_t = self.model.schedule.add_noise(x_0, t, noise)
+        low = self.settings.precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=low):
+            predicted = self._network(x_t, t, labels)
+        errors = (predicted.to(noise) - noise).square().flatten(1).mean(1)
+        floor = self.settings.weight_floor
+        loss = (errors / self.model.schedule.alpha_bar(t).clamp(min=floor).to(errors)).mean()
+        self.model.zero_grad()
+        self._workers.backward(loss)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        plain = (self._times.importance(t) * errors.detach()).mean()
+        value = float(self._workers.mean(plain))
+        if not value < EXPLODED or not bool(torch.isfinite(norm)):
+            raise FloatingPointError(
+                f"the loss is {value} and its gradient's norm {float(norm)} at step {self.step}; "
+                "the last checkpoint is kept. "
+                f"A smaller rate than lr={self.settings.lr:.3g} may help"
+            )
+        for optimizer in self._optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.step, self.settings)
+            optimizer.step()
+        update_average(self.averaged, self.model, averaging_decay(self.step + 1, self.settings))
+        return value
+
+    def _batch(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """Draw a batch; return this process's share: clean tokens, labels, times, noise."""
+        size = self.settings.batch_size
+        share = slice(self._workers.rank, None, self._workers.count)
+        chosen = torch.randint(len(self._x_0), (size,), generator=self._generator)
+        t = self._times.draw(size, self._generator)
+        noise = standard_normal((size, *self._x_0.shape[1:]), self._generator, self._x_0.dtype)
+        x_0 = self._x_0[chosen[share]].to(self._device)
+        labels = None if self._labels is None else self._labels[chosen[share]].to(self._device)
+        return x_0, labels, t[share].to(self._device), noise[share].to(self._device)
+
+    def _save(self) -> None:
+        if self._path is None or self._workers.rank != 0:
+            return
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors |= {f"averaged.{k}": value for k, value in self.averaged.state_dict().items()}
+        for name, optimizer in self._optimizers.items():
+            packed = checkpoint.pack_optimizer(optimizer)
+            tensors |= {f"{name}.{key}": value for key, value in packed.items()}
+        tensors["generator"] = self._generator.get_state()
+        state = {
+            "run": self._identity(),
+            "step": self.step,
+            "records": [asdict(record) for record in self._records],
+        }
+        checkpoint.save(self._path, tensors=tensors, state=state)
+
+    def _resume(self, path: Path) -> None:
+        tensors, state = checkpoint.load(path)
+        for name, wanted in self._identity().items():
+            found = state.get("run", {}).get(name)
+            if found != wanted:
+                raise ValueError(
+                    f"checkpoint_path: {path} belongs to a run with {name} = {found}, "
+                    f"this run has {wanted}"
+                )
+        for prefix, module in (("model.", self.model), ("averaged.", self.averaged)):
+            module.load_state_dict(checkpoint.without_prefix(tensors, prefix))
+        for name, optimizer in self._optimizers.items():
+            checkpoint.unpack_optimizer(optimizer, checkpoint.without_prefix(tensors, f"{name}."))
+        self._generator.set_state(tensors["generator"])
+        self._records = [Record(**stored) for stored in state["records"]]
+        self.step = state["step"]
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what must agree between a checkpoint and the run that resumes from it."""
+        data = hashlib.sha256(self._x_0.contiguous().numpy().tobytes())
+        if self._labels is not None:
+            data.update(self._labels.contiguous().numpy().tobytes())
+        return {
+            **asdict(self.settings),
+            "time_shape": list(self.settings.time_shape),
+            "network": asdict(self.model.settings),
+            "schedule": [self.model.schedule.n_steps, float(self.model.schedule.betas.sum())],
+            "data": data.hexdigest(),
+        }
+
+
+def _is_hidden_matrix(name: str, weight: Tensor) -> bool:
+    """Whether a parameter of a block maps tokens to tokens; the modulation sees conditions."""
+    return weight.ndim == 2 and "modulation" not in name
+
+
+@torch.no_grad()
+def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the averaged weights towards the model's: a ← decay · a + (1 - decay) · w."""
+    for average, weight in zip(averaged.parameters(), model.parameters(), strict=True):
+        average.lerp_(weight, 1 - decay)

@@ -1,0 +1,143 @@
+"""Exact denoisers of a general Gaussian mixture and of a finite set of points, token by token.
+
+Real data have no known optimum. Two stand-ins have one: a Gaussian mixture with full covariances
+that is fitted to the training set, and the training set itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from gmmtf.laws.law import Tokens
+from gmmtf.laws.pool import TokenLaw
+from gmmtf.randomness import generator_device, standard_normal
+
+
+@dataclass(frozen=True, eq=False)
+class FullMixture:
+    """Law of data points of N independent tokens from a mixture with full covariances.
+
+    Parameters
+    ----------
+    weights
+        Probabilities of the C components, positive with sum 1, ``[C]``.
+    means, covariances
+        ``[C, d]`` and ``[C, d, d]``, the latter symmetric and positive definite.
+    classes
+        Class of each component, integers ``[C]``.
+    n_tokens
+        N.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or weights or covariances are not what they must be.
+    """
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+    classes: Tensor
+    n_tokens: int
+
+    def __post_init__(self) -> None:
+        for name in ("weights", "means", "covariances"):
+            object.__setattr__(self, name, getattr(self, name).to("cpu", torch.float64))
+        if self.means.ndim != 2:
+            raise ValueError(f"means: expected shape [C, d], got {list(self.means.shape)}")
+        count, dim = self.means.shape
+        wanted = {"weights": (count,), "covariances": (count, dim, dim), "classes": (count,)}
+        for name, shape in wanted.items():
+            found = tuple(getattr(self, name).shape)
+            if found != shape:
+                raise ValueError(f"{name}: expected shape {shape}, got {found}")
+        if not bool((self.weights > 0).all()) or abs(float(self.weights.sum()) - 1) > 1e-6:
+            raise ValueError(f"weights: expected positive numbers with sum 1, got {self.weights}")
+        object.__setattr__(self, "weights", self.weights / self.weights.sum())
+        asymmetry = (self.covariances - self.covariances.mT).abs().amax()
+        if float(asymmetry) > 1e-9 * float(self.covariances.abs().amax()):
+            raise ValueError(f"covariances: expected symmetric matrices, off by {asymmetry:.2g}")
+        if not bool((self.eigen[0] > 0).all()):
+            raise ValueError(
+                "covariances: expected positive definite matrices, "
+                f"the smallest eigenvalue is {float(self.eigen[0].min()):.2g}"
+            )
+
+    @classmethod
+    def fit(
+        cls, law: TokenLaw, components_per_class: int, *, ridge: float = 1e-3, seed: int = 0
+    ) -> FullMixture:
+        """Fit each class of a law by expectation maximisation (scikit-learn).
+
+        The components of a class share its probability, so the mixture fits the law whatever the
+        probabilities of the classes are. ``ridge`` is added to the variances.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer tokens of a class than components.
+        """
+        pools = [law.tokens[law.labels == u].cpu() for u in range(len(law.probabilities))]
+        fits = [
+            GaussianMixture(
+                components_per_class,
+                reg_covar=ridge,
+                random_state=seed,
+                tol=1e-2,
+                max_iter=200,
+            ).fit(pool.numpy())
+            for pool in pools
+        ]
+        shares = [
+            pi * torch.from_numpy(f.weights_) for pi, f in zip(law.probabilities, fits, strict=True)
+        ]
+        weights = torch.cat(shares)
+        covariances = torch.cat([torch.from_numpy(fit.covariances_) for fit in fits])
+        return cls(
+            weights=weights,
+            means=torch.cat([torch.from_numpy(fit.means_) for fit in fits]),
+            covariances=(covariances + covariances.mT) / 2,
+            classes=torch.arange(len(fits)).repeat_interleave(components_per_class),
+            n_tokens=law.n_tokens,
+        )
+
+    @cached_property
+    def eigen(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues ``[C, d]`` and eigenvectors, as columns, ``[C, d, d]`` of the covariances."""
+        values, vectors = torch.linalg.eigh(self.covariances)
+        return values, vectors
+
+    def isotropic(self, variance: float) -> FullMixture:
+        """Return the mixture with all covariances replaced by ``variance`` times the identity."""
+        eye = torch.eye(self.means.shape[1], dtype=torch.float64)
+        covariances = (variance * eye).expand_as(self.covariances).clone()
+        return FullMixture(self.weights, self.means, covariances, self.classes, self.n_tokens)
+
+    def sample(
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tokens:
+        """Draw data points on the generator's device; labels are classes, not components."""
+        device = generator_device(generator)
+        shape = (batch_size, self.n_tokens)
+        weights = self.weights.to(device)
+        drawn = torch.multinomial(
+            weights, batch_size * self.n_tokens, replacement=True, generator=generator
+        )
+        normals = standard_normal((len(drawn), self.means.shape[1]), generator, torch.float64)
+        values, vectors = (value.to(device) for value in self.eigen)
+        x_0 = torch.empty_like(normals)
+        for component in range(len(weights)):
+            which = drawn == component
+            scaled = normals[which] * values[component].sqrt()
+            x_0[which] = self.means[component].to(device) + scaled @ vectors[component].T
+        labels = self.classes.to(device)[drawn].view(shape)
+        active = torch.ones(batch_size, int(self.classes.max()) + 1, dtype=torch.bool)
+        return Tokens(x_0.view(*shape, -1).to(dtype), labels, active.to(device))

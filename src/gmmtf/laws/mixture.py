@@ -1,0 +1,223 @@
+"""The multi-token Gaussian mixture: the law of the data (C1).
+
+A data point is a sequence of N tokens in R^d. An active set S of K of the M patterns is drawn,
+uniformly among the sets of that size (K = M: all patterns). Given S, the tokens' labels are
+independent, with the pattern probabilities π restricted to S and renormalised, and a token with
+label u is ``μ_u + σ ξ`` with standard normal ξ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gmmtf.laws.law import Tokens
+from gmmtf.randomness import generator_device, standard_normal
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MultiTokenGMM:
+    """The multi-token Gaussian mixture model (C1).
+
+    Parameters
+    ----------
+    n_patterns
+        M, the number of component means ("patterns").
+    dim
+        d, the dimension of a token; at least M.
+    n_tokens
+        N, the number of tokens of a data point; at least 2.
+    radius
+        r > 0, the norm of every pattern. The patterns are then r times the first M unit vectors,
+        which loses no generality: every result is invariant under rotations of R^d.
+    sigma
+        σ > 0, the standard deviation of a token's coordinates within its component.
+    weights
+        Pattern probabilities π, M positive numbers that sum to one; uniform when None.
+    n_active
+        K, the number of patterns among which a data point draws its labels; M when None.
+    patterns
+        Means of shape ``[M, d]`` in place of ``radius``, for other geometries; see
+        :meth:`from_patterns`.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of the ranges above.
+    """
+
+    n_patterns: int
+    dim: int
+    n_tokens: int
+    sigma: float
+    radius: float | None = None
+    weights: Sequence[float] | Tensor | None = None
+    n_active: int | None = None
+    patterns: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_integer("n_patterns", self.n_patterns, 1)
+        _check_integer("dim", self.dim, 1)
+        _check_integer("n_tokens", self.n_tokens, 2)
+        _check_positive("sigma", self.sigma)
+        if self.dim < self.n_patterns:
+            raise ValueError(
+                f"dim: {self.n_patterns} orthogonal patterns need a dimension of at least "
+                f"{self.n_patterns}, got {self.dim}"
+            )
+        if self.n_active is not None:
+            _check_integer("n_active", self.n_active, 1)
+            if self.n_active > self.n_patterns:
+                raise ValueError(
+                    f"n_active: expected at most n_patterns = {self.n_patterns}, "
+                    f"got {self.n_active}"
+                )
+        if (self.radius is None) == (self.patterns is None):
+            raise ValueError("radius: give either radius or patterns, and not both")
+        if self.radius is not None:
+            _check_positive("radius", self.radius)
+        if self.patterns is not None:
+            self._check_patterns(self.patterns)
+        self._check_weights()
+
+    @classmethod
+    def from_patterns(
+        cls,
+        patterns: Tensor,
+        *,
+        n_tokens: int,
+        sigma: float,
+        weights: Sequence[float] | Tensor | None = None,
+        n_active: int | None = None,
+    ) -> MultiTokenGMM:
+        """Mixture with given means ``patterns`` of shape ``[M, d]``, orthogonal or not."""
+        patterns = torch.as_tensor(patterns, dtype=torch.float64, device="cpu")
+        if patterns.ndim != 2:
+            raise ValueError(f"patterns: expected shape [M, d], got {tuple(patterns.shape)}")
+        return cls(
+            n_patterns=patterns.shape[0],
+            dim=patterns.shape[1],
+            n_tokens=n_tokens,
+            sigma=sigma,
+            weights=weights,
+            n_active=n_active,
+            patterns=patterns,
+        )
+
+    @property
+    def k(self) -> int:
+        """K, the number of active patterns of a data point."""
+        return self.n_patterns if self.n_active is None else self.n_active
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """π, float64 ``[M]``."""
+        if self.weights is None:
+            return torch.full((self.n_patterns,), 1 / self.n_patterns, dtype=torch.float64)
+        weights = torch.as_tensor(self.weights, dtype=torch.float64, device="cpu")
+        return weights / weights.sum()  # removes the rounding of float32 weights
+
+    @cached_property
+    def means(self) -> Tensor:
+        """The patterns μ_u as rows, float64 ``[M, d]``."""
+        if self.patterns is not None:
+            return torch.as_tensor(self.patterns, dtype=torch.float64, device="cpu").clone()
+        assert self.radius is not None  # __post_init__ demands one of the two
+        means = torch.zeros(self.n_patterns, self.dim, dtype=torch.float64)
+        means.fill_diagonal_(self.radius)
+        return means
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """Inner products ⟨μ_u, μ_v⟩ of the patterns, float64 ``[M, M]``."""
+        if self.patterns is not None:
+            return self.means @ self.means.T
+        assert self.radius is not None
+        return self.radius**2 * torch.eye(self.n_patterns, dtype=torch.float64)
+
+    def sample(
+        self,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Tokens:
+        """Draw ``batch_size`` data points on the generator's device."""
+        _check_integer("batch_size", batch_size, 1)
+        labels, active = self.sample_labels(batch_size, generator)
+        shape = (batch_size, self.n_tokens, self.dim)
+        x_0 = standard_normal(shape, generator, torch.float64)
+        x_0 = x_0.mul_(self.sigma).add_(self.means.to(x_0.device)[labels])
+        return Tokens(x_0.to(dtype), labels, active)
+
+    def sample_labels(
+        self, batch_size: int, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw labels ``[batch, N]`` and active sets ``[batch, M]`` without the tokens."""
+        device = generator_device(generator)
+        scores = torch.rand(
+            (batch_size, self.n_patterns), generator=generator, dtype=torch.float64, device=device
+        )
+        ranks = scores.argsort(dim=1).argsort(dim=1)
+        active = ranks < self.k
+        weights = self.probabilities.to(device) * active
+        labels = torch.multinomial(weights, self.n_tokens, replacement=True, generator=generator)
+        return labels, active
+
+    def require_equal_orthogonal(self, needed_by: str) -> float:
+        """The common norm r of the patterns.
+
+        Raises
+        ------
+        ValueError
+            If the patterns are not orthogonal with equal norms, which ``needed_by`` needs.
+        """
+        if self.radius is not None:
+            return self.radius
+        squares = self.gram.diagonal()
+        target = squares.mean() * torch.eye(self.n_patterns, dtype=torch.float64)
+        deviation = float((self.gram - target).abs().max() / squares.mean())
+        if deviation > 1e-9:
+            raise ValueError(
+                f"patterns: {needed_by} needs orthogonal patterns of equal norm; "
+                f"their inner products deviate from that by {deviation:.2g} of a squared norm"
+            )
+        return math.sqrt(float(squares.mean()))
+
+    def _check_patterns(self, patterns: Tensor) -> None:
+        if tuple(patterns.shape) != (self.n_patterns, self.dim):
+            raise ValueError(
+                f"patterns: expected shape {(self.n_patterns, self.dim)}, "
+                f"got {tuple(patterns.shape)}"
+            )
+        if not bool(torch.isfinite(patterns).all()):
+            raise ValueError("patterns: expected finite numbers")
+
+    def _check_weights(self) -> None:
+        if self.weights is None:
+            return
+        weights = torch.as_tensor(self.weights, dtype=torch.float64, device="cpu")
+        if tuple(weights.shape) != (self.n_patterns,):
+            raise ValueError(
+                f"weights: expected {self.n_patterns} numbers, got shape {tuple(weights.shape)}"
+            )
+        if not bool((weights > 0).all()):
+            raise ValueError(f"weights: expected positive numbers, got {weights.tolist()}")
+        if abs(float(weights.sum()) - 1) > 1e-6:
+            raise ValueError(f"weights: expected a sum of 1, got {float(weights.sum())!r}")
+
+
+def _check_integer(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
+
+
+def _check_positive(name: str, value: float) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Within these bounds no power that a formula takes over- or underflows.
+    if not (number and 1e-40 < value < 1e40):
+        raise ValueError(f"{name}: expected a number between 1e-40 and 1e40, got {value!r}")

@@ -1,0 +1,98 @@
+"""Closed-form laws of the risk: what perfect attention leaves, what the plain head cannot mend."""
+
+from __future__ import annotations
+
+import torch
+
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.laws.level import noise_level
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.schedule import NoiseSchedule
+
+
+def start_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = None) -> float:
+    """Excess over the oracle's risk at W = 0, where the head subtracts the mean of all tokens.
+
+    It is (1-ᾱ)/(τ²N) + (c²ᾱ/d)(1 - 1/N) E‖μ_z - μ̄‖², for orthogonal patterns of norm r with
+    E‖μ_z - μ̄‖² = (1 - Σπ²) r².
+
+    Raises
+    ------
+    ValueError
+        If K < M, or ``t`` is outside the schedule.
+    """
+    if mixture.k < mixture.n_patterns:
+        raise ValueError(f"n_active: expected all {mixture.n_patterns} patterns, got {mixture.k}")
+    level = noise_level(mixture, schedule, schedule.times(t))
+    pi, gram = mixture.probabilities, mixture.gram
+    spread = float(pi @ gram.diagonal() - pi @ gram @ pi) / mixture.dim
+    noise = level.gain**2 * level.variance / mixture.n_tokens
+    labels = (level.gain * level.signal) ** 2 * spread * (1 - 1 / mixture.n_tokens)
+    return float((noise + labels).mean())
+
+
+def expected_distinct(mixture: MultiTokenGMM) -> float:
+    """Expected number of distinct patterns among the N tokens of a data point.
+
+    Raises
+    ------
+    ValueError
+        If K < M and the weights are not uniform, so that active sets differ.
+    """
+    _require_alike_sets(mixture)
+    pi = mixture.probabilities
+    if mixture.k < mixture.n_patterns:
+        pi = torch.full((mixture.k,), 1 / mixture.k, dtype=torch.float64)
+    return float(-torch.expm1(mixture.n_tokens * torch.log1p(-pi)).sum())
+
+
+def mean_denoising_excess(
+    mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = None
+) -> float:
+    """Excess over the oracle's risk of perfectly selective attention (C6, theory result 4).
+
+    (1-ᾱ)/τ² times the expected number of distinct patterns divided by N: about K/N.
+
+    Raises
+    ------
+    ValueError
+        As :func:`expected_distinct`, or if ``t`` is outside the schedule.
+    """
+    level = noise_level(mixture, schedule, schedule.times(t))
+    factor = float((level.gain**2 * level.variance).mean())
+    return factor * expected_distinct(mixture) / mixture.n_tokens
+
+
+def tilt_floor(
+    weight: ReducedWeight,
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: int | None = None,
+) -> float:
+    """Excess over the oracle's risk that the tilt leaves as N → ∞ (theory result 6).
+
+    Softmax weights prefer tokens whose noise points along Wᵀx_n, which moves the average by τ²Wᵀx_n
+    however many tokens there are. If attention selects the right pattern, this alone costs
+    (1-ᾱ) E‖Wᵀx_n‖²/d. The tilt-corrected head does not pay it.
+
+    Raises
+    ------
+    ValueError
+        If the patterns are not orthogonal with equal norms, ``t`` is outside the schedule, or K < M
+        and the weights are not uniform.
+    """
+    weight.check_fits(mixture)
+    _require_alike_sets(mixture)
+    radius = mixture.require_equal_orthogonal("the tilt floor")
+    level = noise_level(mixture, schedule, schedule.times(t))
+    rows = weight.pattern.square().sum(1)
+    along = level.signal**2 * radius**2 * (mixture.probabilities @ rows)
+    noise = level.variance * (rows.sum() + weight.complement**2)
+    remaining = (level.gain * level.variance) ** 2
+    return float((remaining * (along + noise)).mean()) / mixture.dim
+
+
+def _require_alike_sets(mixture: MultiTokenGMM) -> None:
+    pi = mixture.probabilities
+    if mixture.k < mixture.n_patterns and float(pi.max() - pi.min()) > 1e-9:
+        raise ValueError("weights: expected uniform weights for K < M, where active sets differ")

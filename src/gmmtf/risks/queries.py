@@ -1,0 +1,164 @@
+"""Query tokens: the points at which the risk of the effective picture is evaluated.
+
+Given its own token, a head sees the other tokens as independent draws. The risk is then an
+expectation over one query token, of which only M + 1 numbers matter: its pattern coordinates and
+the length of the rest. Nothing here depends on the attention weight, so the points are drawn once
+and serve a whole training run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy.special import gammaincinv, ndtri
+from scipy.stats import qmc
+from torch import Tensor
+
+from gmmtf.laws.level import Level, noise_level
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.schedule import NoiseSchedule
+
+_EVEN_SHARE = 0.5  # of the query labels: drawn evenly over the patterns, the rest as in the law
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Q weighted query tokens of a mixture, float64.
+
+    Vectors of R^d are held in M + 1 coordinates: along the patterns, and along the query's own
+    complement part. Every mean that occurs lies in their span. Coordinates come first and queries
+    last, which is the fast order for arithmetic on many queries.
+
+    Attributes
+    ----------
+    mixture
+        The data law.
+    level
+        Noise level of each query, entries of shape ``[Q]``.
+    alpha_bar
+        ᾱ of each query, ``[Q]``.
+    token
+        The query x_n in M + 1 coordinates, ``[M + 1, Q]``.
+    target
+        √ᾱ times the posterior mean of its pattern, ``[M + 1, Q]``. For K < M the posterior is given
+        the active set, which many tokens reveal.
+    log_weights
+        Log probabilities of the other tokens' labels, ``[M, Q]``; -inf outside the active set.
+    gap
+        Posterior variance of the pattern times ᾱ, ``[Q]``: what the target itself misses.
+    importance
+        Weight of each query in means, about 1 on average, ``[Q]``: rare patterns are drawn more
+        often than the law says, and count for less.
+    """
+
+    mixture: MultiTokenGMM
+    level: Level
+    alpha_bar: Tensor
+    token: Tensor
+    target: Tensor
+    log_weights: Tensor
+    gap: Tensor
+    importance: Tensor
+
+    @cached_property
+    def reach(self) -> Tensor:
+        """√ᾱ r, the length of a scaled pattern, ``[Q]``."""
+        return self.level.signal * self.mixture.require_equal_orthogonal("the effective picture")
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """Weight times c²/d, from the squared error of √ᾱ m_n to the risk, ``[Q]``."""
+        return self.importance * self.level.gain**2 / self.mixture.dim
+
+    def parts(self, size: int) -> Iterator[Queries]:
+        """Yield the queries ``size`` at a time."""
+        for start in range(0, len(self.alpha_bar), size):
+            which = slice(start, start + size)
+            yield Queries(
+                mixture=self.mixture,
+                level=Level(*(value[which] for value in self.level)),
+                alpha_bar=self.alpha_bar[which],
+                token=self.token[:, which],
+                target=self.target[:, which],
+                log_weights=self.log_weights[:, which],
+                gap=self.gap[which],
+                importance=self.importance[which],
+            )
+
+
+def draw_queries(
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: int | None = None,
+    *,
+    n_points: int = 2048,
+    seed: int = 0,
+) -> Queries:
+    """Draw query tokens from a scrambled Sobol net.
+
+    Half of the labels are drawn evenly over the (active) patterns, so that rare patterns are not
+    starved; the importance weights, at most 2, correct for it.
+
+    Parameters
+    ----------
+    t
+        A time, or None for times uniform on the schedule.
+    n_points
+        Q, rounded up to a power of two.
+    seed
+        Seed of the scrambling.
+
+    Raises
+    ------
+    ValueError
+        If the patterns are not orthogonal with equal norms, a time is outside the schedule, or
+        ``n_points`` is not positive.
+    """
+    radius = mixture.require_equal_orthogonal("the effective picture")
+    if n_points < 1:
+        raise ValueError(f"n_points: expected at least 1, got {n_points}")
+    size = mixture.n_patterns
+    coupled = mixture.k < size
+    sobol = qmc.Sobol(
+        size + 3 + (size if coupled else 0),
+        scramble=True,
+        rng=np.random.default_rng(seed),
+    )
+    net = sobol.random_base2((n_points - 1).bit_length()).clip(1e-15, 1 - 1e-15)
+    uniform = torch.from_numpy(net)
+    times = schedule.times_at(uniform[:, 0], t)
+    log_weights = mixture.probabilities.log()[:, None].expand(size, len(net))
+    if coupled:
+        inactive = uniform[:, size + 3 :].T.argsort(0).argsort(0) >= mixture.k
+        log_weights = log_weights.masked_fill(inactive, -torch.inf).log_softmax(0)
+    given = log_weights.exp()
+    drawn = (1 - _EVEN_SHARE) * given + _EVEN_SHARE * (given > 0) / mixture.k
+    labels = (uniform[:, 1] >= drawn.cumsum(0)[:-1]).sum(0)
+    level = noise_level(mixture, schedule, times)
+    span = level.variance.sqrt() * torch.from_numpy(ndtri(net[:, 3 : size + 3])).T
+    span = span + level.signal * radius * torch.nn.functional.one_hot(labels, size).T
+    rest = level.variance.sqrt() * _chi(mixture.dim - size, net[:, 2])
+    probabilities = torch.softmax(log_weights + level.signal * radius * span / level.variance, 0)
+    scaled = level.signal * radius * probabilities
+    alpha_bar = schedule.alpha_bar(times)
+    return Queries(
+        mixture=mixture,
+        level=level,
+        alpha_bar=alpha_bar,
+        token=torch.cat([span, rest[None]]).contiguous(),
+        target=torch.cat([scaled, torch.zeros_like(rest)[None]]).contiguous(),
+        log_weights=log_weights.contiguous(),
+        gap=alpha_bar * radius**2 * (1 - probabilities.square().sum(0)),
+        importance=(given / drawn).gather(0, labels[None])[0],
+    )
+
+
+def _chi(degrees: int, uniform: np.ndarray) -> Tensor:
+    """Quantiles of the length of a standard normal vector with ``degrees`` entries."""
+    if degrees == 0:
+        return torch.zeros(uniform.shape, dtype=torch.float64)
+    return torch.from_numpy(np.sqrt(2 * gammaincinv(degrees / 2, uniform)))

@@ -1,0 +1,144 @@
+"""Risks of an attention weight in the invariant family, without d-vectors (theory result 3)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.estimate import Estimate
+from gmmtf.laws.level import noise_level
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.posterior import posterior_from_projections
+from gmmtf.randomness import generator_device
+from gmmtf.risks.evaluate import Evaluation
+from gmmtf.risks.optimum import bayes_risk
+from gmmtf.risks.reduced_tokens import ReducedTokens, draw_in_chunks
+from gmmtf.schedule import NoiseSchedule, stratified_times
+
+
+def squared_error(weight: ReducedWeight, mixture: MultiTokenGMM, tokens: ReducedTokens) -> Tensor:
+    """Squared distance of the attention averages from the Bayes means, per coordinate.
+
+    It is (1/Nd) Σ_n ( ‖Σ_m A_nm a_m - √ᾱ r p_n‖² + A_n h A_nᵀ ) for each data point, float64
+    ``[batch]``, where p_n is the posterior over patterns and A the attention matrix of the scores
+    a_nᵀ G a_m + γ h_nm. Times c² it is the excess risk, divided by τ⁴ the score-matching error.
+    Differentiable in the weight.
+
+    Raises
+    ------
+    ValueError
+        If the weight or the patterns do not fit, or C(M, K) active sets are too many.
+    """
+    weight.check_fits(mixture)
+    radius = mixture.require_equal_orthogonal("the reduced simulation")
+    span, factor, level = tokens
+    gram = factor @ factor.mT
+    keys = span @ weight.pattern.to(span.device).T
+    scores = span @ keys.mT + weight.gamma(mixture).to(span.device) * gram
+    attention = torch.softmax(scores, dim=-1)
+    posterior = posterior_from_projections(mixture, radius * span, level)
+    in_span = attention @ span - level.signal * radius * posterior
+    in_complement = _complement_square(attention, factor, gram)
+    total = in_span.square().sum((1, 2)) + in_complement
+    return total / (mixture.n_tokens * mixture.dim)
+
+
+def _complement_square(attention: Tensor, factor: Tensor, gram: Tensor) -> Tensor:
+    """Σ_n A_n h A_nᵀ, ``[batch]``."""
+    if 2 * factor.shape[2] < factor.shape[1]:
+        return (attention @ factor).square().sum((1, 2))
+    # The gradient in A is 2 A h. Holding A h fixed and counting A twice gives it without the
+    # second product of two N x N matrices that automatic differentiation would need.
+    fixed = attention.detach()
+    return ((2 * attention - fixed) * (fixed @ gram)).sum((1, 2))
+
+
+@torch.no_grad()
+def evaluate(
+    weight: ReducedWeight,
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    *,
+    t: int | None = None,
+    n_samples: int = 256,
+    generator: torch.Generator | None = None,
+    bayes: Estimate | None = None,
+) -> Evaluation:
+    """Loss, excess risk and score-matching error by the exact reduced simulation (F2A, C5).
+
+    Estimates the same three numbers as :func:`gmmtf.risks.evaluate.evaluate` does for the attention
+    head with the full weight, at a cost that does not depend on d.
+
+    Parameters
+    ----------
+    t
+        A time, or None for times stratified over the schedule.
+    n_samples
+        Number of data points.
+    generator
+        Source of the randomness; its device is where the work is done.
+    bayes
+        The Bayes risk at ``t``, which the loss needs; computed when None.
+
+    Raises
+    ------
+    ValueError
+        If the weight has another number of patterns than the mixture, the patterns are not
+        orthogonal with equal norms, ``t`` is outside the schedule, ``n_samples`` is below 2, there
+        are too many active sets, or the numbers overflow.
+    """
+    weight.check_fits(mixture)
+    radius = mixture.require_equal_orthogonal("the reduced simulation")
+    if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 2:
+        raise ValueError(f"n_samples: expected an integer of at least 2, got {n_samples!r}")
+    if t is None:
+        times = stratified_times(schedule, n_samples, generator)
+    else:
+        times = schedule.times_at(torch.zeros(n_samples, device=generator_device(generator)), t)
+    chunks = draw_in_chunks(mixture, schedule, times, generator)
+    errors = torch.cat([squared_error(weight, mixture, tokens) for tokens in chunks])
+    level = noise_level(mixture, schedule, times)
+    estimate = Estimate.from_strata if t is None else Estimate.from_samples
+    excess = estimate(level.gain**2 * errors)
+    floor = bayes if bayes is not None else bayes_risk(mixture, schedule, t)
+    loss = Estimate(
+        floor.value + excess.value, math.hypot(floor.standard_error, excess.standard_error)
+    )
+    score_error = estimate(errors / level.variance**2)
+    found = [x for e in (loss, excess, score_error) for x in (e.value, e.standard_error)]
+    if not all(math.isfinite(number) for number in found):
+        raise ValueError(
+            "weight: expected attention scores and risks within the range of float64, got an "
+            f"overflow with weights up to {float(weight.pattern.abs().max()):.3g} and "
+            f"{float(weight.complement.abs()):.3g} for patterns of norm {radius:.3g}"
+        )
+    return Evaluation(loss=loss, excess_risk=excess, score_error=score_error)
+
+
+def excess_on_fresh_data(
+    weight: ReducedWeight,
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    t: Tensor,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Mean excess risk on fresh data points with times ``t``, differentiable in the weight.
+
+    Each chunk of data points is differentiated as soon as it is drawn, and what is returned is
+    linear in the weight with that value and gradient: the memory is that of one chunk, and second
+    derivatives are not available.
+    """
+    value = torch.zeros((), dtype=torch.float64)
+    coordinates = (weight.pattern, weight.complement)
+    for tokens in draw_in_chunks(mixture, schedule, t, generator):
+        here = [x.detach().requires_grad_() for x in coordinates]
+        errors = squared_error(ReducedWeight(*here), mixture, tokens)
+        chunk = (tokens.level.gain.flatten() ** 2 * errors).sum().cpu() / len(t)
+        slopes = torch.autograd.grad(chunk, here, materialize_grads=True)
+        value = value + chunk.detach()
+        for x, slope in zip(coordinates, slopes, strict=True):
+            value = value + (slope * (x - x.detach())).sum()
+    return value

@@ -1,0 +1,239 @@
+"""Gradient descent from W = 0: simulated, with the full weight, and predicted (C3, F2A, F4).
+
+A *curve* is a dictionary of JSON values that holds, at chosen steps, the risks and the weight in
+units that do not depend on the size of the law: ``step``; ``excess`` and ``score``, the excess risk
+and the score-matching error as [value, standard error]; ``products``, r²G, the query-key products
+of the patterns ``[M][M]``; ``complement``, r²γ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.descent import descend
+from gmmtf.effective_descent import train
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.randomness import derived_seed
+from gmmtf.risks.evaluate import Evaluation
+from gmmtf.risks.optimum import bayes_risk
+from gmmtf.risks.simulation import evaluate, excess_on_fresh_data
+from gmmtf.schedule import NoiseSchedule, stratified_times
+
+Curve = dict[str, Any]
+
+
+def spread_steps(last: int, count: int = 16) -> list[int]:
+    """Return 0, ``last``, and about ``count`` steps between, evenly spaced on a logarithmic axis.
+
+    Raises
+    ------
+    ValueError
+        If ``last`` or ``count`` is below 1.
+    """
+    for name, value in {"last": last, "count": count}.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
+    return sorted({0, *(round(last ** (k / count)) for k in range(count + 1))})
+
+
+def simulated_curve(
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    at: Sequence[int],
+    *,
+    lr: float,
+    seed: int,
+    batch_size: int,
+    first_steps: int = 0,
+    first_batch_size: int = 1,
+    eval_samples: int = 64,
+    device: torch.device | str = "cpu",
+) -> Curve:
+    """Descend with fresh data at every step, in the exact reduced simulation (F2A, F4).
+
+    Parameters
+    ----------
+    at
+        Steps at which the curve is evaluated, increasing; the last one ends the run.
+    lr
+        Step size.
+    seed
+        Seed of the data, and of the held-out data on which the curve is evaluated.
+    batch_size
+        Data points a step.
+    first_steps, first_batch_size
+        The first steps, where the excess risk falls by an order of magnitude and its noise is
+        largest, may have batches of their own size.
+    eval_samples
+        Held-out data points.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or the patterns are not orthogonal with equal norms.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
+    bayes = bayes_risk(mixture, schedule)
+    taken = 0
+
+    def loss(weight: ReducedWeight) -> Tensor:
+        nonlocal taken
+        size = first_batch_size if taken < first_steps else batch_size
+        taken += 1
+        times = stratified_times(schedule, size, generator)
+        return excess_on_fresh_data(weight, mixture, schedule, times, generator)
+
+    def risks(weight: ReducedWeight) -> Evaluation:
+        held_out = torch.Generator(device).manual_seed(derived_seed(seed, 1))
+        return evaluate(
+            weight, mixture, schedule, n_samples=eval_samples, generator=held_out, bayes=bayes
+        )
+
+    path = descend(ReducedWeight.zero(mixture), loss, at[-1], lr=lr)
+    visited = [(step, weight) for step, weight in path if step in at]
+    return curve(mixture, [(step, weight, risks(weight)) for step, weight in visited])
+
+
+def predicted_curve(
+    mixture: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    at: Sequence[int],
+    *,
+    lr: float,
+    n_points: int = 2048,
+    seed: int = 0,
+) -> Curve:
+    """Descend on the expansion in 1/N: the parameter-free prediction of a run from W = 0 (F2A).
+
+    Parameters and errors as in :func:`gmmtf.effective_descent.train`; ``at`` as above.
+    """
+    every = math.gcd(*at)  # evaluating a record costs as much as a step
+    records = train(
+        mixture, schedule, at[-1], lr=lr, n_points=n_points, record_every=every, seed=seed
+    )
+    return curve(mixture, [(r.step, r.weight, r) for r in records if r.step in at])
+
+
+def curve(
+    mixture: MultiTokenGMM, visited: Sequence[tuple[int, ReducedWeight, Evaluation]]
+) -> Curve:
+    """Write steps, weights and risks of a run as a curve."""
+    unit = mixture.require_equal_orthogonal("a curve of products") ** 2
+    return {
+        "step": [step for step, _, _ in visited],
+        "excess": [[r.excess_risk.value, r.excess_risk.standard_error] for _, _, r in visited],
+        "score": [[r.score_error.value, r.score_error.standard_error] for _, _, r in visited],
+        "products": [(unit * weight.pattern).tolist() for _, weight, _ in visited],
+        "complement": [unit * float(weight.gamma(mixture)) for _, weight, _ in visited],
+    }
+
+
+def outside_family(
+    weights: Sequence[Tensor], mixture: MultiTokenGMM
+) -> tuple[list[float], list[float]]:
+    """Norm of the part of a full weight outside the invariant family, and what noise explains.
+
+    Population gradient descent never leaves the family (theory result 2), so what is outside comes
+    from the noise of the batches. If that noise were not pulled back, the part outside would be a
+    random walk, whose mean squared norm is the sum of the squared norms of its increments.
+
+    Parameters
+    ----------
+    weights
+        W ``[d, d]`` along one run, from W = 0.
+
+    Returns
+    -------
+    tuple[list[float], list[float]]
+        The norms, and the square roots of the sums of squared increments up to each weight. Norms
+        well above those would mean a drift out of the family.
+
+    Raises
+    ------
+    ValueError
+        As :meth:`gmmtf.denoisers.reduced.ReducedWeight.from_full`.
+    """
+    norms = [ReducedWeight.from_full(weight, mixture)[1] for weight in weights]
+    squares = [0.0]
+    for before, after in pairwise(weights):
+        step = ReducedWeight.from_full(after - before, mixture)[1]
+        squares.append(squares[-1] + step**2)
+    return norms, [square**0.5 for square in squares]
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """Mean of runs that differ in their seeds alone; standard errors from the runs' own.
+
+    Raises
+    ------
+    ValueError
+        If there is no curve, or their steps differ.
+    """
+    if not curves:
+        raise ValueError("curves: expected at least one, got none")
+    steps = curves[0]["step"]
+    for other in curves:
+        if other["step"] != steps:
+            raise ValueError(f"curves: expected the same steps, got {steps} and {other['step']}")
+    count = len(curves)
+    merged: Curve = {"step": steps}
+    for name in ("excess", "score"):
+        points = zip(*(each[name] for each in curves), strict=True)
+        merged[name] = [
+            [fmean(v for v, _ in point), sum(e**2 for _, e in point) ** 0.5 / count]
+            for point in points
+        ]
+    for name in ("products", "complement"):
+        values = torch.tensor([each[name] for each in curves], dtype=torch.float64)
+        merged[name] = values.mean(0).tolist()
+    return merged
+
+
+def runs(values: Mapping[str, Any], prefix: str) -> list[Any]:
+    """Return the points whose keys are ``prefix`` followed by a seed, in the order recorded."""
+    found = [value for key, value in values.items() if key.startswith(prefix)]
+    if not found:
+        raise ValueError(f"values: expected points named {prefix!r} and a seed, got none")
+    return found
+
+
+def deviation(simulated: Curve, predicted: Curve) -> float:
+    """Largest |simulated/predicted - 1| of the excess risk, over all steps (F2A)."""
+    found, expected = (
+        torch.tensor(run["excess"], dtype=torch.float64)[:, 0] for run in (simulated, predicted)
+    )
+    return float((found / expected - 1).abs().max())
+
+
+def kept(run: Curve, risk: str = "excess") -> float:
+    """Excess risk (or ``"score"``) at the end of a run over that at its start."""
+    return float(run[risk][-1][0] / run[risk][0][0])
+
+
+def descent_summary(values: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers of F2A from the points ``predicted`` and ``simulated/<seed>``.
+
+    Returns
+    -------
+    dict
+        ``kept``, ``kept_score``: end over start of the excess risk and of the score-matching error,
+        mean over seeds; ``deviation``: see :func:`deviation`, of the mean over seeds;
+        ``deviation_one_seed``: the largest of a single run; ``complement``: largest |r²γ|.
+    """
+    predicted, each = values["predicted"], runs(values, "simulated/")
+    mean = mean_curve(each)
+    return {
+        "kept": kept(mean),
+        "kept_score": kept(mean, "score"),
+        "deviation": deviation(mean, predicted),
+        "deviation_one_seed": max(deviation(run, predicted) for run in each),
+        "complement": max(abs(value) for value in mean["complement"]),
+    }
