@@ -68,14 +68,16 @@ def write(value: Any) -> str:
 
 def _lines(value: Any, depth: int) -> str:
     short = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    flat = isinstance(value, list) and not any(isinstance(v, (dict, list)) for v in value)
-    if flat or not isinstance(value, (dict, list)) or len(short) + depth <= 100:
+    if not isinstance(value, (dict, list)) or len(short) + depth <= 100:
+        return short
+    entries = value.values() if isinstance(value, dict) else value
+    if not any(isinstance(entry, (dict, list)) for entry in entries):
         return short
     margin = "\n" + " " * (depth + 1)
     if isinstance(value, list):
         body = f",{margin}".join(_lines(entry, depth + 1) for entry in value)
         return f"[{margin}{body}\n{' ' * depth}]"
-    entries = (
+    named = (
         f"{json.dumps(key, ensure_ascii=False)}: {_lines(entry, depth + 1)}"
         for key, entry in value.items()
     )
