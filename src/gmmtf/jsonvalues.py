@@ -81,4 +81,5 @@ def _lines(value: Any, depth: int) -> str:
         f"{json.dumps(key, ensure_ascii=False)}: {_lines(entry, depth + 1)}"
         for key, entry in value.items()
     )
-    return f"{{{margin}{f',{margin}'.join(entries)}\n{' ' * depth}}}"
+    body = f",{margin}".join(named)
+    return f"{{{margin}{body}\n{' ' * depth}}}"
