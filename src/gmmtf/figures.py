@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import matplotlib
 import seaborn as sns
+from matplotlib.axes import Axes
+
+from gmmtf.estimate import Estimate
 
 _OKABE_ITO = sns.color_palette("colorblind").as_hex()
 
@@ -50,3 +56,9 @@ def use_style() -> None:
     except ImportError:  # outside a notebook there is nothing to set
         return
     set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
+
+
+def error_bars(ax: Axes, x: Iterable[float], estimates: Iterable[Estimate], **style: Any) -> None:
+    """Draw estimates at ``x`` with two standard errors; ``style`` as of ``Axes.errorbar``."""
+    each = list(estimates)
+    ax.errorbar(list(x), [e.value for e in each], [2 * e.standard_error for e in each], **style)

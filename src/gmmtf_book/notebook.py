@@ -1,10 +1,25 @@
-"""What every chapter's notebook does with its numbers."""
+"""What every chapter's notebook does: it begins, and it hands its numbers to the prose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from myst_nb import glue
+
+from gmmtf.device import resolve_device
+from gmmtf.figures import use_style
+
+
+def begin(seed: int, device: str) -> tuple[torch.Generator, torch.Generator]:
+    """Set the style of the figures, and return generators on the CPU and on the device.
+
+    One thread is fastest for small tensors, and results repeat.
+    """
+    torch.set_num_threads(1)
+    use_style()
+    place = resolve_device(device)
+    return torch.Generator().manual_seed(seed), torch.Generator(place).manual_seed(seed)
 
 
 def glue_all(prefix: str, numbers: Mapping[str, object]) -> None:

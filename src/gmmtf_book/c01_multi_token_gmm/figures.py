@@ -1,38 +1,35 @@
-"""Figures of the data law (chapter 1)."""
+"""Figures of the data law."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gmmtf.estimate import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf_book.c01_multi_token_gmm.run import nearest_error
 
 
 def tokens_in_plane(clouds: Mapping[str, tuple[Tensor, Tensor]], radius: float) -> Figure:
-    """Scatter tokens in the plane of the first two patterns.
+    """Scatter tokens in the plane of the first two patterns, a panel for each title.
 
-    Parameters
-    ----------
-    clouds
-        For each panel's title, projections ``[n, 2]`` on the two unit patterns and labels ``[n]``.
-    radius
-        r; the patterns are marked at (r, 0) and (0, r).
+    ``clouds`` holds projections ``[n, M]`` on the unit patterns and labels ``[n]``.
     """
     figure, axes = plt.subplots(
         1, len(clouds), figsize=(WIDTH, 4.0), sharex=True, sharey=True, squeeze=False
     )
-    for ax, (title, (plane, labels)) in zip(axes[0], clouds.items(), strict=True):
-        others = labels >= 2
-        groups = [("other patterns", others, "0.6")]
+    for ax, (title, (projections, labels)) in zip(axes[0], clouds.items(), strict=True):
+        groups = [("other patterns", labels >= 2, "0.6")]
         groups += [(f"pattern {u + 1}", labels == u, PATTERN_COLOURS[u]) for u in range(2)]
         for name, chosen, colour in groups:
-            ax.scatter(*plane[chosen].T, s=14, color=colour, label=name, rasterized=True)
+            plane = projections[chosen, :2]
+            ax.scatter(*plane.T, s=14, color=colour, label=name, rasterized=True)
         ax.plot([radius, 0], [0, radius], "k+", markersize=13, markeredgewidth=2)
         ax.set(title=title, aspect="equal", xlabel=r"$\langle\hat\mu_1, x\rangle$")
     axes[0, 0].set_ylabel(r"$\langle\hat\mu_2, x\rangle$")
@@ -42,13 +39,7 @@ def tokens_in_plane(clouds: Mapping[str, tuple[Tensor, Tensor]], radius: float) 
 
 
 def token_pattern_maps(maps: Mapping[str, Tensor]) -> Figure:
-    """Draw maps of how much of each pattern each token holds.
-
-    Parameters
-    ----------
-    maps
-        For each title, projections ``[N, M]`` of a data point's tokens on the unit patterns.
-    """
+    """Map how much of each pattern each token holds; projections ``[N, M]`` for each title."""
     figure, axes = plt.subplots(len(maps), 1, figsize=(WIDTH, 2.3 * len(maps)), squeeze=False)
     bound = max(float(values.abs().max()) for values in maps.values())
     for ax, (title, values) in zip(axes[:, 0], maps.items(), strict=True):
@@ -63,112 +54,54 @@ def token_pattern_maps(maps: Mapping[str, Tensor]) -> Figure:
     return figure
 
 
-class DistinctCurve(NamedTuple):
-    """Numbers of distinct patterns: closed form and draws at the same numbers of tokens."""
-
-    expected: Sequence[float]
-    drawn: Sequence[Estimate]
-
-
-def distinct_patterns(n_tokens: Sequence[int], curves: Mapping[str, DistinctCurve]) -> Figure:
+def distinct_patterns(counts: pd.DataFrame) -> Figure:
     """Draw the expected number of distinct patterns of a data point against its tokens."""
     figure, ax = plt.subplots(figsize=(WIDTH, 4.0))
-    for (name, curve), colour in zip(curves.items(), PATTERN_COLOURS, strict=False):
-        ax.plot(n_tokens, curve.expected, color=colour, label=name)
-        ax.errorbar(
-            n_tokens,
-            [float(estimate) for estimate in curve.drawn],
-            [2 * estimate.standard_error for estimate in curve.drawn],
-            fmt="o",
-            markersize=5,
-            color=colour,
-        )
+    laws = counts.groupby("law", sort=False)
+    for (name, rows), colour in zip(laws, PATTERN_COLOURS, strict=False):
+        ax.plot(rows.n_tokens, rows.expected, color=colour, label=name)
+        error_bars(ax, rows.n_tokens, rows.drawn, fmt="o", markersize=5, color=colour)
     ax.set_xscale("log", base=2)
     ax.set(xlabel="number of tokens $N$", ylabel="distinct patterns", ylim=(0, None))
     figure.legend(loc="outside lower center", ncols=1)
     return figure
 
 
-def inner_products(
-    samples: Mapping[int, Tensor],
-    densities: Mapping[int, tuple[Tensor, Tensor]],
-    coherence: Mapping[int, float],
-    bound: Mapping[int, float],
-) -> Figure:
-    """Show how inner products of random directions shrink as the dimension grows.
-
-    Parameters
-    ----------
-    samples
-        For each dimension, inner products of pairs of random unit vectors.
-    densities
-        For each dimension, a grid and the exact density on it.
-    coherence, bound
-        For each dimension, the largest inner product found among M random directions, and the bound
-        that holds with high probability.
-    """
+def inner_products(pairs: Mapping[int, Tensor], coherence: pd.DataFrame) -> Figure:
+    """Show how inner products of random directions shrink as the dimension grows."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
-    for (dim, values), colour in zip(samples.items(), PATTERN_COLOURS, strict=False):
-        left.hist(
-            values,
-            bins=60,
-            range=(-1, 1),
-            density=True,
-            color=colour,
-            alpha=0.45,
-            linewidth=0,
-            label=f"$d={dim}$",
-        )
-        left.plot(*densities[dim], color=colour)
+    bars = {"bins": 60, "range": (-1, 1), "density": True, "alpha": 0.45, "linewidth": 0}
+    grid = torch.linspace(-1, 1, 801, dtype=torch.float64)
+    for (dim, values), colour in zip(pairs.items(), PATTERN_COLOURS, strict=False):
+        left.hist(values, color=colour, label=f"$d={dim}$", **bars)
+        density = (1 - grid**2) ** ((dim - 3) / 2)
+        left.plot(grid, density / torch.trapezoid(density, grid), color=colour)
     left.set(xlabel="inner product", ylabel="density", xlim=(-1, 1))
     left.legend(loc="upper left", fontsize="small", handlelength=1)
-    dims = list(coherence)
-    black = COLOURS["theory"]
-    right.loglog(dims, list(bound.values()), "--", color=black, label="bound for the largest")
-    right.loglog(
-        dims, list(coherence.values()), "o", color=COLOURS["bayes"], label="largest of all pairs"
-    )
-    right.loglog(dims, [dim**-0.5 for dim in dims], ":", color=black, label=r"$1/\sqrt{d}$")
+    dims, black, blue = coherence.dim, COLOURS["theory"], COLOURS["bayes"]
+    right.loglog(dims, coherence.bound, "--", color=black, label="bound for the largest")
+    right.loglog(dims, coherence.largest, "o", color=blue, label="largest of all pairs")
+    right.loglog(dims, dims**-0.5, ":", color=black, label=r"$1/\sqrt{d}$")
     right.set(xlabel="dimension $d$", ylabel="inner product")
     handles, names = right.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
 
-def label_errors(
-    ratios: Tensor,
-    pairwise: Tensor,
-    exact: Tensor,
-    union: Tensor,
-    drawn: Mapping[int, tuple[Tensor, Tensor]],
-) -> Figure:
-    """Draw the probability that the nearest pattern is the wrong one, against r/σ.
-
-    Parameters
-    ----------
-    ratios
-        r/σ, ``[n]``; ``pairwise``, ``exact`` and ``union`` hold the error for two patterns, for all
-        M, and the union bound.
-    drawn
-        For each dimension, ratios and the fractions of drawn tokens that were labelled wrongly.
-    """
+def label_errors(errors: pd.DataFrame, n_patterns: int) -> Figure:
+    """Draw the probability that the nearest pattern is the wrong one, against r/σ."""
     figure, ax = plt.subplots(figsize=(WIDTH, 4.2))
-    ax.semilogy(ratios, exact, color=COLOURS["theory"], label="all $M$ patterns, exact")
-    ax.semilogy(ratios, union, "--", color=COLOURS["theory"], label="union bound")
-    ax.semilogy(ratios, pairwise, ":", color=COLOURS["theory"], label="two patterns, exact")
-    markers = "os^D"
-    for (dim, (at, errors)), colour, marker in zip(
-        drawn.items(), PATTERN_COLOURS, markers, strict=False
-    ):
-        ax.semilogy(
-            at,
-            errors,
-            marker,
-            color=colour,
-            fillstyle="none",
-            markersize=9,
-            label=f"draws, $d={dim}$",
-        )
+    ratios, black = torch.linspace(0.2, 6, 100, dtype=torch.float64), COLOURS["theory"]
+    pairwise = torch.special.ndtr(-ratios / math.sqrt(2))
+    union = ((n_patterns - 1) * pairwise).clamp(max=1)
+    exact = nearest_error(ratios, n_patterns)
+    ax.semilogy(ratios, exact, color=black, label="all $M$ patterns, exact")
+    ax.semilogy(ratios, union, "--", color=black, label="union bound")
+    ax.semilogy(ratios, pairwise, ":", color=black, label="two patterns, exact")
+    dims = errors.groupby("dim")
+    for (dim, rows), colour, marker in zip(dims, PATTERN_COLOURS, "os^D", strict=False):
+        style = {"fillstyle": "none", "markersize": 9, "label": f"draws, $d={dim}$"}
+        ax.semilogy(rows.ratio, rows.drawn.astype(float), marker, color=colour, **style)
     ax.set(xlabel=r"$r/\sigma$", ylabel="probability of a wrong label", ylim=(1e-4, 1.5))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
