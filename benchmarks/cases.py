@@ -12,12 +12,12 @@ from benchmarks.timing import Spread, Work, seconds, speedup
 from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.optimal import score
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.effective_descent import train
+from gmmtf.descent import descend
 from gmmtf.laws.level import noise_level
 from gmmtf.randomness import standard_normal
-from gmmtf.risks.effective import squared_error
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import squared_error
 from gmmtf.risks.simulation import excess_on_fresh_data
 from gmmtf.schedule import stratified_times
 
@@ -106,7 +106,7 @@ def effective_curve() -> tuple[str, Spread]:
     )
 
     def curve() -> None:
-        list(train(mixture, SCHEDULE, 400, n_points=1024))
+        list(descend(mixture, SCHEDULE, 400, n_points=1024))
 
     curve()
     taken = [seconds(curve) for _ in range(5)]

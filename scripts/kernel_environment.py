@@ -26,8 +26,8 @@ def prepare(root: Path = ROOT) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join([source, *others])
     # The kernel of this environment, not one that the user's home directory may hold.
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
-    # Set in live JupyterLab sessions only; progress bars show when they see it.
-    os.environ.pop("JPY_SESSION_NAME", None)
+    # No progress bars in stored outputs and built pages: tqdm reads its defaults from TQDM_*.
+    os.environ["TQDM_DISABLE"] = "1"
     # A backend chosen outside would take the figures out of the notebook.
     os.environ.pop("MPLBACKEND", None)
     # The debugger's note about frozen modules would be an error output in a built page.

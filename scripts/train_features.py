@@ -19,12 +19,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from gmmtf import results
 from gmmtf.images import mnist
 from gmmtf.images.features import WEIGHTS_NAME, DigitClassifier, recognise
 from gmmtf.images.files import data_root, write_atomically
-from gmmtf.progress import progress
 
 BATCH_SIZE = 128
 PEAK_RATE = 3e-3
@@ -57,7 +57,7 @@ def main() -> None:
     for _ in range(options.epochs):
         order = torch.randperm(len(x), generator=generator)
         batches = torch.split(order[: len(x) // BATCH_SIZE * BATCH_SIZE], BATCH_SIZE)
-        for chosen in progress(batches, "training the classifier", len(batches)):
+        for chosen in tqdm(batches, desc="training the classifier", leave=False):
             loss = F.cross_entropy(classifier(shifted(x[chosen], generator)), labels[chosen])
             optimizer.zero_grad()
             torch.autograd.backward(loss)

@@ -1,4 +1,4 @@
-"""What all tests share: one thread per test process, and the long tests first."""
+"""What all tests share: one thread a process, no progress bars, and the long tests first."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # down. Kernels that a test starts inherit this.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# tqdm reads its defaults from TQDM_* when it is imported: no test prints a progress bar.
+os.environ["TQDM_DISABLE"] = "1"
 
 # The build takes longest and cannot be split, so a process has to start on it at once; then the
 # chapters, the longest of them first.

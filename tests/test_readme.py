@@ -26,7 +26,7 @@ def example() -> str:
 def printed() -> list[str]:
     """What the example prints in a fresh interpreter in which a warning is an error."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8"}
-    environment.pop("JPY_SESSION_NAME", None)
+    environment["TQDM_DISABLE"] = "1"  # nothing else may print to the error stream
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example()],
         capture_output=True, env=environment, encoding="utf-8", check=False,

@@ -8,17 +8,57 @@ Implements and tests "Transformers Learn the Optimal DDPM Denoiser for Multi-Tok
 __version__ = "0.1.0"
 
 from gmmtf.denoisers.attention import AttentionDenoiser
+from gmmtf.denoisers.empirical import EmpiricalDenoiser
+from gmmtf.denoisers.optimal import BayesDenoiser, OracleDenoiser, optimal_denoiser, score
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.descent import descend
 from gmmtf.device import resolve_device
 from gmmtf.estimate import Estimate
-from gmmtf.laws.law import Tokens
+from gmmtf.laws.full import FullMixture
+from gmmtf.laws.law import Law, Tokens
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.laws.noisy import draw_noisy
+from gmmtf.laws.pool import TokenLaw
+from gmmtf.laws.posterior import posterior
+from gmmtf.risks.evaluate import Evaluation, ddpm_loss, evaluate
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf.risks.risk import risk
+from gmmtf.scaling.steps import steps_to_risk
+from gmmtf.scaling.tokens import best_weight, tokens_needed
+from gmmtf.schedule import NoiseSchedule, stratified_times
+from gmmtf.training import TrainingRecord, train
 
 __all__ = [
     "AttentionDenoiser",
+    "BayesDenoiser",
+    "EmpiricalDenoiser",
     "Estimate",
+    "Evaluation",
+    "FullMixture",
+    "Law",
     "MultiTokenGMM",
     "NoiseSchedule",
+    "OracleDenoiser",
+    "ReducedWeight",
+    "TokenLaw",
     "Tokens",
+    "TrainingRecord",
+    "bayes_risk",
+    "best_weight",
+    "ddpm_loss",
+    "descend",
+    "draw_noisy",
+    "evaluate",
+    "natural_step_size",
+    "optimal_denoiser",
+    "oracle_risk",
+    "posterior",
     "resolve_device",
+    "risk",
+    "score",
+    "steps_to_risk",
+    "stratified_times",
+    "tokens_needed",
+    "train",
 ]

@@ -1,33 +1,165 @@
-"""Gradient descent in the reduced coordinates."""
+"""Gradient descent in the reduced coordinates: training curves at a cost free of d."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.training.settings import OPTIMIZERS
+from gmmtf.estimate import Estimate
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.optimizer import Optimizer, make_optimizer, resolve_lr
+from gmmtf.randomness import derived_seed
+from gmmtf.risks.head import PLAIN, HeadScalars
+from gmmtf.risks.head_risk import HeadRisk
+from gmmtf.risks.optimum import bayes_risk
+from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import check_method, risk, squared_error
+from gmmtf.risks.simulation import excess_on_fresh_data
+from gmmtf.schedule import NoiseSchedule, stratified_times
+
+Loss = Callable[[ReducedWeight], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescentRecord(HeadRisk):
+    """Risks at a step of a descent, and the weight there.
+
+    Every record of a run is evaluated on the same random numbers, so differences between records
+    are far more precise than the standard errors say.
+    """
+
+    step: int
+    weight: ReducedWeight
 
 
 def descend(
-    start: ReducedWeight,
-    loss: Callable[[ReducedWeight], Tensor],
+    law: MultiTokenGMM,
+    schedule: NoiseSchedule,
     steps: int,
     *,
-    lr: float,
-    optimizer: str = "gd",
+    method: str = "expansion",
+    head: HeadScalars = PLAIN,
+    lr: float | None = None,
+    optimizer: Optimizer = "gd",
+    start: ReducedWeight | None = None,
+    record_every: int | None = None,
+    record_at: Sequence[int] | None = None,
+    seed: int = 0,
+    n_points: int = 2048,
+    batch_size: int | Callable[[int], int] = 32,
+    eval_samples: int = 256,
+    bayes: Estimate | None = None,
+    device: torch.device | str = "cpu",
+) -> Iterator[DescentRecord]:
+    """Descend on the risk of the head from W = 0, at a cost that does not depend on d (C3, F2A).
+
+    A step of ``"gd"`` is the step of gradient descent on the full weight W with the same step size:
+    in the limit of infinite batches for expansion and integral, which are deterministic (theory
+    result 5); in expectation for the simulation, which draws fresh data points at every step, with
+    times stratified over the schedule, and regresses on the Bayes estimate (theory result 3). A
+    step of another optimizer is not: it depends on the coordinates, and here the whole complement
+    is one of them.
+
+    Parameters
+    ----------
+    steps
+        Number of the last step.
+    method, head
+        As in :func:`gmmtf.risks.risk.risk`.
+    lr, optimizer
+        Step size, and ``"gd"``, ``"adam"``, a class of ``torch.optim`` or a callable; see
+        :mod:`gmmtf.optimizer`, also for the step size None.
+    start
+        Weight at step 0; W = 0 when None.
+    record_every, record_at
+        Steps from one record to the next, with one at ``steps`` too (about 30 records when None);
+        or the steps of all records. A record may cost as much as a step.
+    seed
+        Seed of the nets, or of the data; the same seed gives the same run.
+    n_points
+        For expansion and integral: query tokens of the net on which the descent runs; records are
+        evaluated on other nets.
+    batch_size, eval_samples
+        For the simulation: data points of a step, a number or a function of the step (from 0 on),
+        and data points on which a record is evaluated.
+    bayes
+        For the simulation: the Bayes risk, which the recorded losses need; computed when None.
+    device
+        For the simulation: where the work is done. Another device draws other data.
+
+    Yields
+    ------
+    DescentRecord
+
+    Raises
+    ------
+    ValueError
+        Before any work, if an argument is out of range, or the patterns are not orthogonal with
+        equal norms.
+    FloatingPointError
+        If the loss is no longer finite.
+
+    Warns
+    -----
+    ValidityWarning
+        At a record where the expansion does not hold.
+    """
+    check_method(method, head)
+    first_batch = batch_size(0) if callable(batch_size) else batch_size
+    for name, value, least in (
+        ("steps", steps, 1),
+        ("record_every", 1 if record_every is None else record_every, 1),
+        ("batch_size", first_batch, 1),
+        ("eval_samples", eval_samples, 2),
+    ):
+        if value < least:
+            raise ValueError(f"{name}: expected at least {least}, got {value}")
+    recorded = _recorded_steps(steps, record_every, record_at)
+    begin = ReducedWeight.zero(law) if start is None else start
+    begin.check_fits(law)
+    rate = resolve_lr(optimizer, lr, law)
+    if method == "simulation":
+        loss = _fresh_excess(law, schedule, batch_size, torch.Generator(device).manual_seed(seed))
+        floor = bayes_risk(law, schedule) if bayes is None else bayes
+    else:
+        loss, floor = _net_excess(law, schedule, head, method, n_points, seed), None
+    path = weights(begin, loss, steps, lr=rate, optimizer=optimizer)
+
+    def record(step: int, weight: ReducedWeight) -> DescentRecord:
+        # A generator of its own, seeded alike each time, gives every record the same data.
+        held_out = torch.Generator(device).manual_seed(derived_seed(seed, 1))
+        found = risk(
+            weight, law, schedule, method=method, head=head,
+            n_points=max(1, n_points // 8), seed=seed + 1,
+            n_samples=eval_samples, generator=held_out, bayes=floor,
+        )  # fmt: skip
+        return DescentRecord(**vars(found), step=step, weight=weight)
+
+    visited = tqdm(path, desc="descent", total=steps + 1, leave=False)
+    return (record(step, weight) for step, weight in visited if step in recorded)
+
+
+def weights(
+    start: ReducedWeight,
+    loss: Loss,
+    steps: int,
+    *,
+    lr: float | None,
+    optimizer: Optimizer = "gd",
 ) -> Iterator[tuple[int, ReducedWeight]]:
-    """Gradient descent in the reduced coordinates.
+    """Gradient descent on any loss of a weight, in the reduced coordinates.
 
     Parameters
     ----------
     loss
         Differentiable loss of a weight; it may draw fresh randomness at every call.
-    lr
-        Step size of ``optimizer``, ``"gd"`` or ``"adam"``.
+    lr, optimizer
+        As in :func:`descend`.
 
     Yields
     ------
@@ -43,23 +175,82 @@ def descend(
     """
     if steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}")
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer: expected {sorted(OPTIMIZERS)}, got {optimizer!r}")
-    if not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr: expected a finite positive number, got {lr}")
-    return _descend(start, loss, steps, lr, optimizer)
+    return _weights(start, loss, steps, resolve_lr(optimizer, lr), optimizer)
 
 
-def _descend(
-    start: ReducedWeight,
-    loss: Callable[[ReducedWeight], Tensor],
-    steps: int,
-    lr: float,
-    optimizer: str,
+def gradient(
+    weight: ReducedWeight,
+    law: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    *,
+    head: HeadScalars = PLAIN,
+    method: str = "expansion",
+    n_points: int = 4096,
+    seed: int = 0,
+) -> ReducedWeight:
+    """Gradient of the excess with respect to (G, κ), which is that with respect to W.
+
+    ``method`` is ``"expansion"`` or ``"integral"``; the other parameters and errors are those of
+    :func:`gmmtf.risks.risk.risk`, on one net of query tokens.
+    """
+    if method not in ("expansion", "integral"):
+        raise ValueError(f"method: expected 'expansion' or 'integral', got {method!r}")
+    loss = _net_excess(law, schedule, head, method, n_points, seed)
+    pattern = weight.pattern.detach().clone().requires_grad_()
+    complement = weight.complement.detach().clone().requires_grad_()
+    value = loss(ReducedWeight(pattern, complement))
+    return ReducedWeight(*torch.autograd.grad(value, [pattern, complement]))
+
+
+def _recorded_steps(steps: int, every: int | None, at: Sequence[int] | None) -> set[int]:
+    if at is None:
+        return {*range(0, steps + 1, max(1, steps // 30) if every is None else every), steps}
+    if every is not None:
+        raise ValueError("record_at: expected None beside record_every")
+    if not at or min(at) < 0 or max(at) > steps:
+        raise ValueError(f"record_at: expected steps from 0 to {steps}, got {list(at)}")
+    return {int(step) for step in at}
+
+
+def _net_excess(
+    law: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    head: HeadScalars,
+    method: str,
+    n_points: int,
+    seed: int,
+) -> Loss:
+    """Excess of a weight on one net of queries."""
+    queries = draw_queries(law, schedule, n_points=n_points, seed=seed)
+    return lambda weight: (queries.factor * squared_error(weight, queries, head, method)).mean()
+
+
+def _fresh_excess(
+    law: MultiTokenGMM,
+    schedule: NoiseSchedule,
+    batch_size: int | Callable[[int], int],
+    generator: torch.Generator,
+) -> Loss:
+    """Excess of a weight on data points that are drawn afresh at every call."""
+    law.require_equal_orthogonal("the reduced simulation")
+    taken = 0
+
+    def loss(weight: ReducedWeight) -> Tensor:
+        nonlocal taken
+        size = batch_size(taken) if callable(batch_size) else batch_size
+        taken += 1
+        times = stratified_times(schedule, size, generator)
+        return excess_on_fresh_data(weight, law, schedule, times, generator)
+
+    return loss
+
+
+def _weights(
+    start: ReducedWeight, loss: Loss, steps: int, lr: float | None, optimizer: Optimizer
 ) -> Iterator[tuple[int, ReducedWeight]]:
     pattern = start.pattern.detach().clone().requires_grad_()
     complement = start.complement.detach().clone().requires_grad_()
-    stepper = OPTIMIZERS[optimizer]([pattern, complement], lr=lr)
+    stepper = make_optimizer(optimizer, [pattern, complement], lr)
     yield 0, start
     for step in range(steps):
         stepper.zero_grad()
@@ -67,11 +258,8 @@ def _descend(
         if not bool(torch.isfinite(value)):
             raise FloatingPointError(
                 f"the loss is {float(value.detach())} at step {step}; "
-                f"a smaller step size than lr={lr:.3g} may help"
+                f"a smaller step size than lr={stepper.param_groups[0]['lr']:.3g} may help"
             )
         value.backward()
         stepper.step()
-        yield (
-            step + 1,
-            ReducedWeight(pattern.detach().clone(), complement.detach().clone()),
-        )
+        yield step + 1, ReducedWeight(pattern.detach().clone(), complement.detach().clone())

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from gmmtf.denoisers import Denoiser
-from gmmtf.progress import progress
 from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
 
@@ -58,7 +58,7 @@ def ancestral(
     check_clip(clip)
     alpha_bars = schedule.alpha_bars.tolist()
     x = standard_normal(shape, generator, dtype)
-    for t in progress(reversed(range(schedule.n_steps)), "sampling", schedule.n_steps):
+    for t in tqdm(range(schedule.n_steps - 1, -1, -1), desc="sampling", leave=False):
         if on_step is not None:
             on_step(t, x)
         _, x_0 = predict(denoise, schedule, x, t, clip)
@@ -107,7 +107,8 @@ def ddim(
     times = torch.linspace(last, 0, n_steps, dtype=torch.float64).round().long().tolist()
     alpha_bars = schedule.alpha_bars.tolist()
     x = standard_normal(shape, generator, dtype)
-    for t, following in progress(zip(times, [*times[1:], None], strict=True), "sampling", n_steps):
+    pairs = zip(times, [*times[1:], None], strict=True)
+    for t, following in tqdm(pairs, desc="sampling", total=n_steps, leave=False):
         if on_step is not None:
             on_step(t, x)
         noise, x_0 = predict(denoise, schedule, x, t, clip)

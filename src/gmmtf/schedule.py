@@ -7,13 +7,18 @@ normal ``ε``. Times are array indices ``t = 0, ..., T-1``: DDPM's time is ours 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gmmtf.randomness import generator_device
+
+Times = int | Sequence[int] | None
+"""An integer time, several, or None for all times of a schedule."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,7 @@ class NoiseSchedule:
     betas: Tensor
 
     def __post_init__(self) -> None:
-        betas = torch.as_tensor(self.betas, dtype=torch.float64, device="cpu")
+        betas = torch.as_tensor(self.betas).detach().to("cpu", torch.float64, copy=True)
         if betas.ndim != 1 or betas.numel() == 0:
             raise ValueError(f"betas: expected a non-empty vector, got shape {tuple(betas.shape)}")
         if not bool(((betas > 0) & (betas < 1)).all()):
@@ -74,6 +79,11 @@ class NoiseSchedule:
         """ᾱ_t = α_0 α_1 ... α_t, shape ``[T]``."""
         return torch.cumprod(self.alphas, dim=0)
 
+    @cached_property
+    def snr(self) -> Tensor:
+        """Signal-to-noise ratio ᾱ_t / (1-ᾱ_t), shape ``[T]``."""
+        return self.alpha_bars / (1 - self.alpha_bars)
+
     def check_times(self, t: Tensor) -> None:
         """Raise ``ValueError`` unless ``t`` is an integer tensor with entries in [0, T)."""
         if not isinstance(t, Tensor) or t.is_floating_point() or t.dtype in (torch.bool,):
@@ -85,31 +95,32 @@ class NoiseSchedule:
                 f"got values from {int(t.min())} to {int(t.max())}"
             )
 
-    def times(self, t: int | None = None) -> Tensor:
-        """All times 0 to T-1 when ``t`` is None, or ``t`` alone, as a tensor.
+    def times(self, t: Times = None) -> Tensor:
+        """The times that ``t`` stands for, a vector: itself, several, or None for 0 to T-1.
 
         Raises
         ------
         ValueError
-            If ``t`` is not an integer in [0, T).
+            If a time is not an integer in [0, T), or there is none.
         """
         if t is None:
             return torch.arange(self.n_steps)
-        return self.times_at(torch.zeros(1, dtype=torch.float64), t)
+        each = np.atleast_1d(np.asarray(t))
+        integers = each.ndim == 1 and each.size > 0 and np.issubdtype(each.dtype, np.integer)
+        if not (integers and each.min() >= 0 and each.max() < self.n_steps):
+            raise ValueError(f"t: expected an integer from 0 to {self.n_steps - 1}, got {t!r}")
+        return torch.from_numpy(each.astype(np.int64))
 
-    def times_at(self, uniform: Tensor, t: int | None = None) -> Tensor:
-        """Times at the quantiles ``uniform`` in [0, 1) of the schedule, or all equal to ``t``.
+    def times_at(self, uniform: Tensor, t: Times = None) -> Tensor:
+        """Times at the quantiles ``uniform`` in [0, 1) of :meth:`times`; of ``t`` if it is one.
 
         Raises
         ------
         ValueError
-            If ``t`` is not an integer in [0, T).
+            As :meth:`times`.
         """
-        if t is None:
-            return (uniform * self.n_steps).long().clamp(max=self.n_steps - 1)
-        if isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < self.n_steps:
-            raise ValueError(f"t: expected an integer from 0 to {self.n_steps - 1}, got {t!r}")
-        return torch.full(uniform.shape, t, device=uniform.device)
+        times = self.times(t).to(uniform.device)
+        return times[(uniform * len(times)).long().clamp(max=len(times) - 1)]
 
     def alpha_bar(self, t: Tensor) -> Tensor:
         """ᾱ at the times ``t`` (integers, any shape), in float64 on the device of ``t``.
@@ -178,14 +189,18 @@ def _check_same_shape(name: str, value: Tensor, reference_name: str, reference: 
 
 
 def stratified_times(
-    schedule: NoiseSchedule, n: int, generator: torch.Generator | None = None
+    schedule: NoiseSchedule,
+    n: int,
+    generator: torch.Generator | None = None,
+    *,
+    t: Times = None,
 ) -> Tensor:
     """Draw ``n`` times, one in each of ``n`` equal parts of the schedule, in increasing order.
 
-    Taken together they are uniform on the schedule, and means over them vary far less than means
-    over independent times. They live on the generator's device.
+    Taken together they are uniform on the schedule, or on the times ``t``, and means over them vary
+    far less than means over independent times. They live on the generator's device.
     """
     device = generator_device(generator)
     offsets = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
     uniform = (torch.arange(n, device=device) + offsets) / n
-    return schedule.times_at(uniform)
+    return schedule.times_at(uniform, t)

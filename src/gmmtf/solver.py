@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import TqdmWarning
+from tqdm import TqdmWarning, tqdm
 
 from gmmtf.denoisers import Denoiser
-from gmmtf.progress import progress
 from gmmtf.randomness import standard_normal
 from gmmtf.sampling import OnStep, check_clip, predict
 from gmmtf.schedule import NoiseSchedule
@@ -80,7 +79,7 @@ def dpm_solver(
         # diffusers hands a tensor to numpy in a way that numpy 2 deprecates.
         warnings.simplefilter("ignore", DeprecationWarning)
         solver.set_timesteps(n_steps, device=x.device)
-    for t in progress(solver.timesteps.tolist(), "sampling", n_steps):
+    for t in tqdm(solver.timesteps.tolist(), desc="sampling", leave=False):
         if on_step is not None:
             on_step(t, x)
         noise, _ = predict(denoise, schedule, x, t, clip)

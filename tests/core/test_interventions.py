@@ -93,10 +93,10 @@ def test_numbers_of_simple_maps():
 def test_blind_excess_covers_the_known_laws(mixture, t):
     share = 1 / mixture.n_tokens
     uniform = blind_excess(share, foreign_mismatch(share, share, mixture), mixture, SCHEDULE, t)
-    assert uniform == pytest.approx(formulas.start_risk(mixture, SCHEDULE, t))
+    assert uniform == pytest.approx(formulas.start_risk(mixture, SCHEDULE, t=t))
     rho = formulas.expected_distinct(mixture) / mixture.n_tokens
     same = blind_excess(rho, 0.0, mixture, SCHEDULE, t)
-    assert same == pytest.approx(formulas.mean_denoising_excess(mixture, SCHEDULE, t))
+    assert same == pytest.approx(formulas.mean_denoising_excess(mixture, SCHEDULE, t=t))
 
 
 def test_a_foreign_map_costs_what_the_law_says():
@@ -122,9 +122,9 @@ def test_distance_of_same_pattern_attention_from_bayes(t):
     distance = (estimate - bayes).square().mean((1, 2))
     predicted = same_pattern_distance(LAW, SCHEDULE, t)
     assert close(distance, predicted)
-    gap = float(bayes_risk(LAW, SCHEDULE, t)) - oracle_risk(LAW, SCHEDULE, t)
+    gap = float(bayes_risk(LAW, SCHEDULE, t=t)) - oracle_risk(LAW, SCHEDULE, t=t)
     # The cross term matters: without it the law would be rejected.
-    wrong = formulas.mean_denoising_excess(LAW, SCHEDULE, t) + gap
+    wrong = formulas.mean_denoising_excess(LAW, SCHEDULE, t=t) + gap
     assert not close(distance, wrong)
 
 
@@ -134,8 +134,8 @@ def test_uniform_and_same_pattern_attention_cross_where_the_law_says(mixture):
     t = int((SCHEDULE.alpha_bars > alpha_bar).sum()) - 1  # the last time above the crossing
 
     def difference(time: int) -> float:
-        uniform = formulas.start_risk(mixture, SCHEDULE, time)
-        return uniform - formulas.mean_denoising_excess(mixture, SCHEDULE, time)
+        uniform = formulas.start_risk(mixture, SCHEDULE, t=time)
+        return uniform - formulas.mean_denoising_excess(mixture, SCHEDULE, t=time)
 
     assert difference(t) > 0 > difference(t + 1)
 

@@ -1,86 +1,69 @@
-"""Progress bars: seen by a person, absent from recorded outputs."""
+"""Progress bars: seen by a person, absent where chapters are built, stored or tested."""
 
 from __future__ import annotations
 
-import io
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, sampling
-from gmmtf.denoisers.optimal import BayesDenoiser
-from gmmtf.progress import is_watched, progress
-from gmmtf.training.run import train
+from kernel_environment import prepare
+
+ROOT = Path(__file__).parents[2]
+
+RUNS = """
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, descend, sampling
+from gmmtf.training import train
+
+mixture = MultiTokenGMM(n_patterns=2, dim=2, n_tokens=2, radius=1.0, sigma=1.0)
+schedule = NoiseSchedule.linear(5)
+head = AttentionDenoiser(mixture, schedule)
+list(train(head, mixture, schedule, 2, eval_samples=2, batch_size=2))
+list(descend(mixture, schedule, 2, method="simulation", eval_samples=2, batch_size=2))
+head.requires_grad_(False)
+sampling.ancestral(head, schedule, (1, 2, 2))
+sampling.ddim(head, schedule, (1, 2, 2), n_steps=2)
+"""
 
 
-class Stream(io.StringIO):
-    """A standard error that may say that it is a terminal, and that remembers."""
-
-    def __init__(self, terminal: bool) -> None:
-        super().__init__()
-        self.terminal = terminal
-
-    def isatty(self) -> bool:
-        return self.terminal
-
-
-def stderr_in(place: str, monkeypatch) -> Stream:
-    """Replace standard error as it is in a build, a terminal or a live Jupyter notebook.
-
-    Called by the tests themselves, since pytest puts its own stream in place after the fixtures.
-    """
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    if place == "jupyter":
-        monkeypatch.setenv("JPY_SESSION_NAME", "book/04_training.ipynb")
-    stream = Stream(terminal=place == "terminal")
-    monkeypatch.setattr(sys, "stderr", stream)
-    return stream
+def run(**variables: str) -> tuple[str, str]:
+    """Output and errors of a fresh process: tqdm reads the variable when it is imported."""
+    surroundings = {k: v for k, v in os.environ.items() if k != "TQDM_DISABLE"}
+    surroundings |= {"PYTHONPATH": str(ROOT / "src"), **variables}
+    done = subprocess.run(
+        [sys.executable, "-c", RUNS], env=surroundings, capture_output=True, check=True
+    )
+    return done.stdout.decode(), done.stderr.decode()
 
 
-watched = pytest.mark.parametrize("place", ["terminal", "jupyter"])
+def test_kernels_of_builds_and_stored_outputs_show_no_bars(monkeypatch):
+    """The build, ``run_chapter.py`` and ``refresh_outputs.py`` all call ``prepare``."""
+    monkeypatch.setattr(os, "environ", {"PYTHONPATH": "", "TQDM_DISABLE": "0"})
+    prepare(ROOT)
+    assert os.environ["TQDM_DISABLE"] == "1"
 
 
-def train_and_sample() -> None:
-    mixture = MultiTokenGMM(n_patterns=2, dim=2, n_tokens=2, radius=1.0, sigma=1.0)
-    schedule = NoiseSchedule.linear(5)
-    denoiser = AttentionDenoiser(mixture, schedule)
-    list(train(denoiser, mixture, schedule, 2, eval_samples=2, batch_size=2))
-    bayes = BayesDenoiser(mixture, schedule)
-    sampling.ancestral(bayes, schedule, (1, 2, 2))
-    sampling.ddim(bayes, schedule, (1, 2, 2), n_steps=2)
+@pytest.mark.parametrize("name", ["sphinx_execution_cache", "run_chapter", "refresh_outputs"])
+def test_whatever_executes_chapters_prepares_the_kernels(name):
+    source = (ROOT / "scripts" / f"{name}.py").read_text(encoding="utf-8")
+    assert "from kernel_environment import" in source
+    assert "prepare(" in source
 
 
-def test_silent_when_nobody_watches(monkeypatch, capsys):
-    stream = stderr_in("build", monkeypatch)
-    assert not is_watched()
-    assert list(progress(range(3), "counting")) == [0, 1, 2]
-    train_and_sample()
-    assert stream.getvalue() == ""
-    assert capsys.readouterr().out == ""
+def test_the_suite_itself_shows_no_bars():
+    assert os.environ["TQDM_DISABLE"] == "1"
 
 
-@watched
-def test_visible_when_somebody_watches(place, monkeypatch, capsys):
-    stream = stderr_in(place, monkeypatch)
-    assert is_watched()
-    assert list(progress(range(3), "counting")) == [0, 1, 2]
-    assert "counting" in stream.getvalue()
-    train_and_sample()
-    assert "training" in stream.getvalue()
-    assert stream.getvalue().count("sampling:   0%") == 2
-    assert capsys.readouterr().out == ""
+def test_silent_where_the_variable_is_set():
+    assert run(TQDM_DISABLE="1") == ("", "")
 
 
-@watched
-def test_total_and_start_of_a_resumed_loop(place, monkeypatch):
-    stream = stderr_in(place, monkeypatch)
-    assert list(progress(iter([7, 8]), "resumed", total=9, initial=7)) == [7, 8]
-    assert "7/9" in stream.getvalue()
-
-
-@watched
-def test_nothing_is_left_behind(place, monkeypatch):
-    stream = stderr_in(place, monkeypatch)
-    list(progress(range(3), "counting"))
-    *_, last, end = stream.getvalue().split("\r")
+def test_a_person_sees_the_bars_and_nothing_is_left_behind():
+    output, errors = run()
+    assert output == ""
+    for name in ("training", "descent", "sampling"):
+        assert f"{name}:   0%" in errors
+    *_, last, end = errors.split("\r")
     assert (last.strip(), end) == ("", "")  # the bar is overwritten with blanks

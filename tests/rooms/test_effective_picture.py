@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from gmmtf import MultiTokenGMM
-from gmmtf.effective_descent import train
+from gmmtf.descent import descend
 from gmmtf.results import Recording, load
-from gmmtf.risks import effective, formulas
-from gmmtf.risks.effective import VALIDITY_LIMIT
+from gmmtf.risks import formulas
+from gmmtf.risks.risk import VALIDITY_LIMIT, risk
 from gmmtf_book.c07_effective_tokens import limits as limits
 from gmmtf_book.c07_effective_tokens import parts as parts
 from gmmtf_book.c07_effective_tokens import run as study
@@ -80,7 +80,7 @@ def test_a_line_has_gaps_where_the_expansion_fails():
 
 
 def test_three_numbers_hold_a_symmetric_weight():
-    run = list(train(SMALL.main, SCHEDULE, 4, n_points=256, record_every=4))
+    run = list(descend(SMALL.main, SCHEDULE, 4, n_points=256, record_every=4))
     numbers = study.three_numbers(run[-1].weight)
     again = study.from_three_numbers(numbers, SMALL.main)
     # The net of queries is not exactly symmetric in the patterns.
@@ -93,7 +93,7 @@ def test_three_numbers_hold_a_symmetric_weight():
 def test_points_agree_with_each_other_and_are_computed_once(tmp_path):
     recording = Recording(tmp_path / "points.json", asdict(SMALL))
     found = study.measure(recording, SMALL)
-    run = list(train(SMALL.main, SCHEDULE, 4, n_points=256, record_every=1))
+    run = list(descend(SMALL.main, SCHEDULE, 4, n_points=256, record_every=1))
     curve = study.measure_curve(recording, SMALL, run)
     assert set(found) == set(SMALL.keys)
     assert set(curve) == {0, 4}
@@ -159,8 +159,8 @@ def test_the_parts_make_the_risk(t):
     found = parts.decompose(weight, SMALL.main, t)
     total = found.pop("total")
     assert sum(found.values()) == pytest.approx(total)
-    risk = effective.risk(weight, SMALL.main, SCHEDULE, t).excess_risk
-    assert total == pytest.approx(risk.value, rel=0.02)
+    excess = risk(weight, SMALL.main, SCHEDULE, t=t).excess_risk
+    assert total == pytest.approx(excess.value, rel=0.02)
     # What is not named is small, so the named parts are computed from the right moments.
     assert abs(found["rest"]) < 0.03 * total
     endless = replace(SMALL.main, n_tokens=limits.ENDLESS)
@@ -171,10 +171,10 @@ def test_the_parts_make_the_risk(t):
 def test_the_variance_is_mean_denoising_where_attention_selects():
     mixture = replace(SMALL.main, radius=64.0, n_tokens=4096)
     found = parts.decompose(on_patterns(mixture, 20.0), mixture, 200)
-    law = formulas.mean_denoising_excess(mixture, SCHEDULE, 200)
+    law = formulas.mean_denoising_excess(mixture, SCHEDULE, t=200)
     assert found["variance"] == pytest.approx(law, rel=0.05)
     assert found["tilt"] == pytest.approx(
-        formulas.tilt_floor(on_patterns(mixture, 20.0), mixture, SCHEDULE, 200), rel=0.01
+        formulas.tilt_floor(on_patterns(mixture, 20.0), mixture, SCHEDULE, t=200), rel=0.01
     )
 
 
@@ -225,7 +225,7 @@ def test_recorded_limits_are_those_computed_anew(recorded):
     last = values[f"curve/{max(plan.curve_steps)}"]["weight"]
     fixed = study.from_three_numbers(last, plan.main)
     endless = replace(plan.main, n_tokens=limits.ENDLESS)
-    found = effective.risk(fixed, endless, SCHEDULE).excess_risk.value
+    found = risk(fixed, endless, SCHEDULE).excess_risk.value
     assert found == pytest.approx(values["floor"]["fixed"][-1][0], rel=0.01)
     best = limits.many_tokens(plan.main, [limits.ENDLESS], fixed)["best"][0][0]
     assert best == pytest.approx(values["floor"]["best"][-1][0], rel=0.01)

@@ -12,8 +12,8 @@ from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.results import Recording, load
 from gmmtf.risks import formulas
-from gmmtf.risks.effective import risk
 from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.risk import risk
 from gmmtf_book.c08_better_heads import best_head, run, tilt
 
 SCHEDULE = NoiseSchedule.linear(1000)

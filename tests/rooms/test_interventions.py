@@ -189,8 +189,8 @@ def test_recorded_error_given_count_can_be_computed_again():
 def test_recorded_closed_forms_hold_at_every_noise_level():
     uniform, same = (curves.series(PAPER, "oracle", name) for name in ("uniform", "same"))
     for k, t in enumerate(uniform.times.tolist()):
-        start = formulas.start_risk(LAW, SCHEDULE, t)
-        perfect = formulas.mean_denoising_excess(LAW, SCHEDULE, t)
+        start = formulas.start_risk(LAW, SCHEDULE, t=t)
+        perfect = formulas.mean_denoising_excess(LAW, SCHEDULE, t=t)
         assert uniform.simulated[k] == pytest.approx(start, rel=0.02)
         assert same.simulated[k] == pytest.approx(perfect, rel=0.02)
     to_bayes = curves.series(PAPER, "bayes", "same")
@@ -240,5 +240,5 @@ def test_recorded_crossings_are_where_theory_puts_them():
 def test_gap_is_what_the_risks_say():
     times = curves.series(PAPER, "oracle", "trained").times.tolist()
     gap = curves.parts(PAPER)["gap"][times.index(600)]
-    bayes = bayes_risk(LAW, SCHEDULE, 600).value
-    assert gap == pytest.approx(bayes - oracle_risk(LAW, SCHEDULE, 600), rel=0.01)
+    bayes = bayes_risk(LAW, SCHEDULE, t=600).value
+    assert gap == pytest.approx(bayes - oracle_risk(LAW, SCHEDULE, t=600), rel=0.01)

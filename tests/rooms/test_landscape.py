@@ -11,12 +11,12 @@ import torch
 
 from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.effective_descent import gradient, train
+from gmmtf.descent import descend, gradient
 from gmmtf.results import load
 from gmmtf.risks import formulas
-from gmmtf.risks.effective import risk
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf.risks.risk import risk
 from gmmtf_book.c04_training import descent, landscape
 
 SCHEDULE = NoiseSchedule.linear(1000)
@@ -94,7 +94,7 @@ def test_a_descent_made_in_pieces_is_the_descent_in_one():
     rate = natural_step_size(SMALL)
     path = landscape.descent_from(start, SMALL, SCHEDULE, [0, 1, 3], lr=rate, n_points=8)
     whole = list(
-        train(
+        descend(
             SMALL,
             SCHEDULE,
             3,

@@ -44,7 +44,7 @@ def test_against_a_million_draws(seed):
     x_t = SCHEDULE.add_noise(x_0, times, noise)
     squares = (BayesDenoiser(mixture, SCHEDULE)(x_t, times) - noise).square().mean(2).flatten()
     error = float(squares.std()) / math.sqrt(DRAWS)
-    found = bayes_risk(mixture, SCHEDULE, t)
+    found = bayes_risk(mixture, SCHEDULE, t=t)
     assert abs(found.value - float(squares.mean())) < 4 * math.hypot(error, found.standard_error)
     assert found.standard_error < error
     # Brute force can tell the Bayes risk from the oracle's in most settings, if not in all.
@@ -55,7 +55,7 @@ def test_nothing_of_the_size_of_the_dimension_is_made():
     gaps = []
     for dim in (10, 10**6):
         mixture = MultiTokenGMM(n_patterns=4, dim=dim, n_tokens=5, radius=3.0, sigma=0.4)
-        risk = bayes_risk(mixture, SCHEDULE, 300).value
-        gaps.append(dim * (risk - oracle_risk(mixture, SCHEDULE, 300)))
+        risk = bayes_risk(mixture, SCHEDULE, t=300).value
+        gaps.append(dim * (risk - oracle_risk(mixture, SCHEDULE, t=300)))
         assert "means" not in vars(mixture)  # [M, d], made on demand only
     assert gaps[1] == pytest.approx(gaps[0], rel=1e-6)

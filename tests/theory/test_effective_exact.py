@@ -12,14 +12,14 @@ from scipy import integrate as quadrature
 
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.effective_descent import gradient, train
-from gmmtf.risks.effective import risk
+from gmmtf.descent import descend, gradient
 from gmmtf.risks.evaluate import evaluate
 from gmmtf.risks.expansion import expand
 from gmmtf.risks.first_step import exact_descent_direction
 from gmmtf.risks.head import HeadScalars, output, scores
 from gmmtf.risks.integral import integrate
 from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import risk
 
 SCHEDULE = NoiseSchedule.linear(1000)
 TIME = 250
@@ -34,7 +34,7 @@ def both(
     weight: ReducedWeight, mixture: MultiTokenGMM, head: HeadScalars, n_points: int, t: int = TIME
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """E‖error‖² of each query by the expansion and by the integral."""
-    queries = draw_queries(mixture, SCHEDULE, t, n_points=n_points)
+    queries = draw_queries(mixture, SCHEDULE, t=t, n_points=n_points)
     seen = scores(weight, queries)
     error = output(head, seen.tilt, queries)
     return expand(seen, error, queries).square, integrate(seen, error, queries).square
@@ -47,7 +47,7 @@ def test_integral_with_one_other_token_is_a_one_dimensional_mean(strength, head)
     mixture = MultiTokenGMM(n_patterns=1, dim=1, n_tokens=2, radius=1.5, sigma=0.4)
     weight = weight_of(torch.tensor([[strength]]))
     _, found = both(weight, mixture, head, n_points=8)
-    queries = draw_queries(mixture, SCHEDULE, TIME, n_points=8)
+    queries = draw_queries(mixture, SCHEDULE, t=TIME, n_points=8)
     for q in range(8):
         own = float(queries.token[0, q])
         deviation = float(queries.level.variance[q]) ** 0.5
@@ -68,7 +68,7 @@ def test_integral_with_two_other_tokens_is_a_two_dimensional_mean():
     mixture = MultiTokenGMM(n_patterns=1, dim=1, n_tokens=3, radius=1.0, sigma=0.5)
     strength = 1.2
     _, found = both(weight_of(torch.tensor([[strength]])), mixture, HeadScalars(), n_points=4)
-    queries = draw_queries(mixture, SCHEDULE, TIME, n_points=4)
+    queries = draw_queries(mixture, SCHEDULE, t=TIME, n_points=4)
     nodes, mass = np.polynomial.hermite_e.hermegauss(120)
     mass = mass / mass.sum()
     for q in range(4):
@@ -123,7 +123,7 @@ def test_the_options_of_the_head_against_full_simulation(tilt_correction):
     scalars = HeadScalars(value_span, value_rest, skip, skip, float(tilt_correction))
     for method, slack in (("integral", 0.0), ("expansion", 0.03)):
         found = risk(
-            weight, mixture, SCHEDULE, TIME, head=scalars, method=method, n_points=256
+            weight, mixture, SCHEDULE, t=TIME, head=scalars, method=method, n_points=256
         ).excess_risk
         error = math.hypot(full.standard_error, found.standard_error)
         assert abs(found.value - full.value) < 4 * error + slack * full.value
@@ -187,8 +187,8 @@ def test_a_thousand_million_tokens_in_a_thousand_million_dimensions():
     mixture = MultiTokenGMM(
         n_patterns=16, dim=size, n_tokens=size, radius=math.sqrt(size), sigma=0.3, n_active=4
     )
-    records = list(train(mixture, SCHEDULE, 40, n_points=256, record_every=20))
-    values = [record.excess_risk.value for record in records]
+    records = list(descend(mixture, SCHEDULE, 40, n_points=256, record_every=20))
+    values = [record.excess_given_set.value for record in records]
     assert all(math.isfinite(value) for value in values)
     assert values[-1] < 0.2 * values[0]
     assert all(record.holds for record in records)

@@ -162,7 +162,7 @@ def test_simulated_first_step_matches_the_finite_n_formula(simulate, n, k):
 
 def test_first_step_tends_to_the_limit_for_many_tokens():
     """The finite-N formula approaches ``descent_direction`` like 1/N; the simulation follows."""
-    limit = descent_direction(mixture_of(2), SCHEDULE) / mixture_of(2).radius ** 2  # G coordinates
+    limit = descent_direction(mixture_of(2), SCHEDULE).pattern
     gaps = []
     for n in (32, 64, 128):
         pattern, on_complement = exact_direction(mixture_of(n), torch.arange(SCHEDULE.n_steps))
@@ -173,7 +173,7 @@ def test_first_step_tends_to_the_limit_for_many_tokens():
     mixture = mixture_of(128, dim=200)
     rows = reduced_directions(mixture, 12, seed=1)[:, :9]
     error = rows.std(0) / math.sqrt(len(rows))
-    limit = (descent_direction(mixture, SCHEDULE) / mixture.radius**2).flatten()
+    limit = descent_direction(mixture, SCHEDULE).pattern.flatten()
     room = gaps[2] * limit.norm()  # what is left of the 1/N
     assert bool(((rows.mean(0) - limit).abs() < 6 * error + room).all())
     assert float(error.max()) < 0.05 * float(limit.max())

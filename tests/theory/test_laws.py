@@ -14,9 +14,9 @@ from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.randomness import standard_normal
 from gmmtf.risks import formulas
-from gmmtf.risks.effective import risk
 from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.optimum import oracle_risk
+from gmmtf.risks.risk import risk
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SKEWED = (0.1, 0.2, 0.3, 0.4)
@@ -31,10 +31,10 @@ def mixture_of(**changes: object) -> MultiTokenGMM:
 def test_start_risk_is_the_exact_risk_at_zero(t):
     mixture = mixture_of()
     exact = risk(
-        ReducedWeight.zero(mixture), mixture, SCHEDULE, t, method="integral", n_points=1024
+        ReducedWeight.zero(mixture), mixture, SCHEDULE, t=t, method="integral", n_points=1024
     )
-    oracle = oracle_risk(mixture, SCHEDULE, t)
-    expected = formulas.start_risk(mixture, SCHEDULE, t)
+    oracle = oracle_risk(mixture, SCHEDULE, t=t)
+    expected = formulas.start_risk(mixture, SCHEDULE, t=t)
     assert exact.loss.value - oracle == pytest.approx(
         expected, rel=1e-3, abs=5 * exact.loss.standard_error
     )
@@ -64,7 +64,7 @@ def test_mean_denoising_is_the_excess_of_perfect_selection():
     squares = (estimate - oracle).square().flatten(1).mean(1)
     error = float(squares.std()) / math.sqrt(len(squares))
     assert (
-        abs(formulas.mean_denoising_excess(mixture, SCHEDULE, t) - float(squares.mean()))
+        abs(formulas.mean_denoising_excess(mixture, SCHEDULE, t=t) - float(squares.mean()))
         < 4 * error
     )
 
@@ -83,12 +83,12 @@ def test_tilt_floor_is_what_is_left_with_many_tokens_and_large_patterns(n_active
     pattern = torch.diag(torch.tensor([30.0, 40.0, 35.0, 45.0], dtype=torch.float64)) / 40.0**2
     weight = ReducedWeight(pattern, torch.tensor(0.02, dtype=torch.float64))
     t = 300
-    plain = risk(weight, mixture, SCHEDULE, t).excess_risk.value
-    floor = formulas.tilt_floor(weight, mixture, SCHEDULE, t)
+    plain = risk(weight, mixture, SCHEDULE, t=t).excess_given_set.value
+    floor = formulas.tilt_floor(weight, mixture, SCHEDULE, t=t)
     assert plain == pytest.approx(floor, rel=0.01)
     corrected = risk(
-        weight, mixture, SCHEDULE, t, head=HeadScalars(tilt_correction=1.0)
-    ).excess_risk.value
+        weight, mixture, SCHEDULE, t=t, head=HeadScalars(tilt_correction=1.0)
+    ).excess_given_set.value
     assert corrected < 1e-3 * floor
 
 
@@ -103,9 +103,9 @@ def test_a_value_matrix_on_the_span_cuts_mean_denoising_by_the_dimension_ratio()
             weight,
             mixture,
             SCHEDULE,
-            t,
+            t=t,
             head=HeadScalars(value_complement=value, **corrected),
-        ).excess_risk.value
+        ).excess_given_set.value
         for value in (1.0, 0.0)
     )
     assert projected / plain == pytest.approx(4 / 64, rel=0.05)
@@ -118,4 +118,4 @@ def test_laws_refuse_what_they_do_not_cover():
         with pytest.raises(ValueError, match="weights"):
             law(mixture_of(n_active=2))
     with pytest.raises(ValueError, match="t:"):
-        formulas.mean_denoising_excess(mixture_of(), SCHEDULE, 1000)
+        formulas.mean_denoising_excess(mixture_of(), SCHEDULE, t=1000)

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
-from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, NoiseSchedule, population_descent
+from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.optimal import BayesDenoiser
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.descent import descend
+from gmmtf.descent import descend, weights
 from gmmtf.laws.level import noise_level
 from gmmtf.risks import reduced_tokens, simulation
 from gmmtf.risks.evaluate import evaluate
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk
 from gmmtf.risks.reduced_tokens import draw_tokens
+from gmmtf.risks.risk import risk
 from gmmtf.risks.simulation import squared_error
 from gmmtf.risks.wishart import bartlett_factor, standard_gamma
 from gmmtf.schedule import stratified_times
-from gmmtf.training.run import train
+from gmmtf.training import train
 
 SCHEDULE = NoiseSchedule.linear()
 SKEWED = [0.5, 0.3, 0.2]
+
+simulated = partial(risk, method="simulation")
+population = partial(descend, method="simulation")
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -157,8 +162,8 @@ def test_risks_agree_with_the_full_head(
     full = evaluate(
         head, mixture, SCHEDULE, t=t, n_samples=400, generator=seeded(6), dtype=torch.float64
     )
-    bayes = bayes_risk(mixture, SCHEDULE, t, n_points=2**11)
-    reduced = simulation.evaluate(
+    bayes = bayes_risk(mixture, SCHEDULE, t=t, n_points=2**11)
+    reduced = simulated(
         weight, mixture, SCHEDULE, t=t, n_samples=400, generator=seeded(7), bayes=bayes
     )
     assert z_score(full.excess_risk, reduced.excess_risk) < 4
@@ -202,7 +207,7 @@ def test_same_tokens_same_excess_gradient_and_step(dim, k):
     full_each.mean().backward()
     stepped = head.weight.detach() - lr * head.weight.grad
     projected, _ = ReducedWeight.from_full(stepped, mixture)
-    *_, (_, reduced) = descend(weight, loss, 1, lr=lr)
+    *_, (_, reduced) = weights(weight, loss, 1, lr=lr)
     assert float((reduced.pattern - weight.pattern).norm()) > 1e-4
     torch.testing.assert_close(reduced.pattern, projected.pattern, rtol=0, atol=1e-12)
     torch.testing.assert_close(reduced.complement, projected.complement, rtol=0, atol=1e-12)
@@ -238,7 +243,7 @@ def test_chunks_change_neither_value_nor_gradient(monkeypatch):
 def test_cost_does_not_depend_on_the_dimension():
     """In 10⁹ dimensions a single token would take 8 GB."""
     mixture = small_mixture(dim=10**9, radius=3e4, n_tokens=16)
-    found = simulation.evaluate(
+    found = simulated(
         ReducedWeight.zero(mixture), mixture, SCHEDULE, t=500, n_samples=64, generator=seeded(10)
     )
     # With uniform attention nearly all of the error is τ²d/N, by the averaged noise.
@@ -295,7 +300,7 @@ def test_full_training_follows_the_reduced_trajectory():
         full.append(
             [state(r.excess_risk, *ReducedWeight.from_full(head.weight, mixture)) for r in run]
         )
-        run = population_descent.train(mixture, SCHEDULE, 30, seed=seed, start=start, **settings)
+        run = population(mixture, SCHEDULE, 30, seed=seed, start=start, **settings)
         reduced.append([state(r.excess_risk, r.weight, 0.0) for r in run])
     one = torch.stack([torch.stack(run) for run in full])
     other = torch.stack([torch.stack(run) for run in reduced])
@@ -371,24 +376,24 @@ def variance_outside_at_zero(mixture: MultiTokenGMM) -> float:
 def test_records_of_a_run():
     mixture = small_mixture(n_active=2)
     settings = {"seed": 3, "lr": 0.05, "batch_size": 8, "eval_samples": 64}
-    records = list(population_descent.train(mixture, SCHEDULE, 25, record_every=10, **settings))
+    records = list(population(mixture, SCHEDULE, 25, record_every=10, **settings))
     assert [record.step for record in records] == [0, 10, 20, 25]
     assert bool((records[0].weight.pattern == 0).all())
     assert records[-1].excess_risk.value < 0.8 * records[0].excess_risk.value
     # The loss is the excess above the Bayes risk; the same data at every record.
     floors = [record.loss.value - record.excess_risk.value for record in records]
     assert floors == pytest.approx([bayes_risk(mixture, SCHEDULE).value] * 4, rel=1e-12)
-    again = list(population_descent.train(mixture, SCHEDULE, 25, record_every=5, **settings))
+    again = list(population(mixture, SCHEDULE, 25, record_every=5, **settings))
     assert [r.excess_risk for r in again if r.step in (0, 10, 20, 25)] == [
         r.excess_risk for r in records
     ]
-    other = list(population_descent.train(mixture, SCHEDULE, 25, **{**settings, "seed": 4}))
+    other = list(population(mixture, SCHEDULE, 25, **{**settings, "seed": 4}))
     assert other[-1].excess_risk != records[-1].excess_risk
 
 
 def test_records_share_their_random_numbers():
     """A weight that hardly moves is found hardly changed, far within the standard error."""
-    run = population_descent.train(
+    run = population(
         small_mixture(), SCHEDULE, 3, lr=1e-10, batch_size=4, record_every=1, eval_samples=32
     )
     values = [record.excess_risk.value for record in run]
@@ -398,7 +403,7 @@ def test_records_share_their_random_numbers():
 def test_start_and_adam():
     mixture = small_mixture()
     start = trained_like(mixture, 2.0, 0.3)
-    run = population_descent.train(
+    run = population(
         mixture, SCHEDULE, 20, start=start, optimizer="adam", batch_size=16, record_every=20
     )
     first, last = run
@@ -411,9 +416,7 @@ def test_default_step_size_is_that_of_full_training():
     mixture = small_mixture()
     lr = natural_step_size(mixture)
     one, other = (
-        list(
-            population_descent.train(mixture, SCHEDULE, 2, batch_size=4, eval_samples=2, lr=value)
-        )[-1]
+        list(population(mixture, SCHEDULE, 2, batch_size=4, eval_samples=2, lr=value))[-1]
         for value in (None, lr)
     )
     torch.testing.assert_close(one.weight.pattern, other.weight.pattern, rtol=1e-12, atol=0)
@@ -425,11 +428,11 @@ def test_cuda_gives_the_same_law():
     mixture = small_mixture(n_active=2)
     weight = trained_like(mixture, 6.0, 0.5)
     on_cpu, on_gpu = (
-        simulation.evaluate(weight, mixture, SCHEDULE, generator=generator)
+        simulated(weight, mixture, SCHEDULE, generator=generator)
         for generator in (seeded(13), torch.Generator("cuda").manual_seed(13))
     )
     assert z_score(on_cpu.excess_risk, on_gpu.excess_risk) < 4
-    run = population_descent.train(mixture, SCHEDULE, 20, lr=0.05, record_every=20, device="cuda")
+    run = population(mixture, SCHEDULE, 20, lr=0.05, record_every=20, device="cuda")
     first, last = run
     assert last.excess_risk.value < 0.8 * first.excess_risk.value
 
@@ -452,9 +455,9 @@ def test_other_geometries_are_refused(make):
     mixture = make()
     weight = ReducedWeight.zero(mixture)
     with pytest.raises(ValueError, match=r"patterns: .*orthogonal patterns of equal norm"):
-        simulation.evaluate(weight, mixture, SCHEDULE)
+        simulated(weight, mixture, SCHEDULE)
     with pytest.raises(ValueError, match=r"patterns: .*orthogonal patterns of equal norm"):
-        population_descent.train(mixture, SCHEDULE, 5)
+        population(mixture, SCHEDULE, 5)
     with pytest.raises(ValueError, match=r"patterns: .*orthogonal patterns of equal norm"):
         draw_tokens(mixture, SCHEDULE, torch.tensor([3]))
 
@@ -471,29 +474,29 @@ def test_other_geometries_are_refused(make):
 def test_evaluate_refuses(changes, message):
     mixture = small_mixture()
     with pytest.raises(ValueError, match=message):
-        simulation.evaluate(ReducedWeight.zero(mixture), mixture, SCHEDULE, **changes)
+        simulated(ReducedWeight.zero(mixture), mixture, SCHEDULE, **changes)
 
 
 def test_weight_that_does_not_fit_is_refused():
     mixture = small_mixture()
     wrong = ReducedWeight(torch.zeros(2, 2), torch.tensor(0.0))
     with pytest.raises(ValueError, match=r"pattern: expected shape \(3, 3\), got \(2, 2\)"):
-        simulation.evaluate(wrong, mixture, SCHEDULE)
+        simulated(wrong, mixture, SCHEDULE)
     with pytest.raises(ValueError, match=r"pattern: expected shape \(3, 3\), got \(2, 2\)"):
-        population_descent.train(mixture, SCHEDULE, 5, start=wrong)
+        population(mixture, SCHEDULE, 5, start=wrong)
     with pytest.raises(ValueError, match="expected finite"):
         ReducedWeight(torch.full((3, 3), math.nan), torch.tensor(0.0))
     huge = ReducedWeight(1e308 * torch.ones(3, 3, dtype=torch.float64), torch.tensor(0.0))
     with pytest.raises(ValueError, match=r"weight: expected attention scores .* overflow"):
-        simulation.evaluate(huge, mixture, SCHEDULE, n_samples=4)
+        simulated(huge, mixture, SCHEDULE, n_samples=4)
 
 
 def test_too_many_active_sets_are_refused():
     mixture = MultiTokenGMM(n_patterns=40, dim=60, n_tokens=4, radius=5.0, sigma=0.3, n_active=20)
     with pytest.raises(ValueError, match=r"n_active: .*137846528820 active sets"):
-        simulation.evaluate(ReducedWeight.zero(mixture), mixture, SCHEDULE, t=10)
+        simulated(ReducedWeight.zero(mixture), mixture, SCHEDULE, t=10)
     with pytest.raises(ValueError, match=r"n_active: .*137846528820 active sets"):
-        population_descent.train(mixture, SCHEDULE, 5)
+        population(mixture, SCHEDULE, 5)
 
 
 @pytest.mark.parametrize(
@@ -511,7 +514,7 @@ def test_too_many_active_sets_are_refused():
 def test_train_refuses_at_the_call(name, value):
     settings = {"steps": 5, name: value}
     with pytest.raises(ValueError, match=f"{name}: expected .*got {value!r}"):
-        population_descent.train(small_mixture(), SCHEDULE, **settings)
+        population(small_mixture(), SCHEDULE, **settings)
 
 
 def test_times_outside_the_schedule_are_refused():

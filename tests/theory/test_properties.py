@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.risks import formulas
-from gmmtf.risks.effective import ValidityWarning, risk
 from gmmtf.risks.first_step import exact_descent_direction
 from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf.risks.risk import risk
 
 SCHEDULE = NoiseSchedule.linear(50)
 WILD = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, 1e-9, 1.0, 1e9])
@@ -79,11 +80,11 @@ def test_bayes_risks_are_finite(arguments, t):
     mixture = MultiTokenGMM(**{**arguments, "n_tokens": min(arguments["n_tokens"], 4)})
     if t is not None and not 0 <= t < SCHEDULE.n_steps:
         with pytest.raises(ValueError, match=r"^t:"):
-            bayes_risk(mixture, SCHEDULE, t, n_points=32)
+            bayes_risk(mixture, SCHEDULE, t=t, n_points=32)
         return
-    found = bayes_risk(mixture, SCHEDULE, t, n_points=32)
+    found = bayes_risk(mixture, SCHEDULE, t=t, n_points=32)
     assert finite(found.value, found.standard_error)
-    assert found.value >= oracle_risk(mixture, SCHEDULE, t) - 1e-12
+    assert found.value >= oracle_risk(mixture, SCHEDULE, t=t) - 1e-12
 
 
 @given(
@@ -110,8 +111,8 @@ def test_effective_risks_are_finite_or_say_that_they_do_not_hold(
             weight, mixture, SCHEDULE, head=head, method=method, n_points=4, n_replicates=2
         )
     if found.holds:
-        assert finite(found.loss.value, found.excess_risk.value, found.score_error.value)
-    assert not math.isnan(found.excess_risk.value)
+        assert finite(found.loss.value, found.excess.value, found.score.value)
+    assert not math.isnan(found.excess.value)
 
 
 @given(good_arguments())
@@ -165,7 +166,7 @@ def test_the_expansion_warns_where_it_does_not_hold():
     mixture = MultiTokenGMM(n_patterns=4, dim=32, n_tokens=64, radius=3.0, sigma=0.3)
     weight = ReducedWeight(20 / 9 * torch.eye(4, dtype=torch.float64), torch.tensor(0.0))
     with pytest.warns(ValidityWarning, match="does not hold"):
-        found = risk(weight, mixture, NoiseSchedule.linear(1000), 400)
+        found = risk(weight, mixture, NoiseSchedule.linear(1000), t=400)
     assert not found.holds
 
 

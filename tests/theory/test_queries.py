@@ -7,10 +7,10 @@ import torch
 
 from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.effective_descent import gradient
-from gmmtf.risks.effective import risk
+from gmmtf.descent import gradient
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import risk
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -25,7 +25,7 @@ def rare_mixture(rare: float, **changes: object) -> MultiTokenGMM:
 def test_weighted_means_follow_the_law(rare):
     """E[x_n] = √ᾱ r π in the patterns' coordinates."""
     mixture = rare_mixture(rare)
-    queries = draw_queries(mixture, SCHEDULE, 300, n_points=8192)
+    queries = draw_queries(mixture, SCHEDULE, t=300, n_points=8192)
     assert float(queries.importance.mean()) == pytest.approx(1, abs=1e-3)
     mean = (queries.importance * queries.token[:-1]).mean(1)
     expected = queries.reach[0] * mixture.probabilities
@@ -39,14 +39,14 @@ def test_uniform_patterns_have_equal_weights():
 
 def test_inactive_patterns_are_never_drawn():
     mixture = rare_mixture(0.05, n_active=2)
-    queries = draw_queries(mixture, SCHEDULE, 10, n_points=512)
+    queries = draw_queries(mixture, SCHEDULE, t=10, n_points=512)
     drawn = queries.token[:-1].argmax(0)  # at this noise level labels can be read off
     assert bool(torch.isfinite(queries.log_weights.gather(0, drawn[None])).all())
     assert bool((queries.importance > 0).all() and (queries.importance <= 2).all())
 
 
 def test_rare_queries_are_an_eighth_of_the_net():
-    queries = draw_queries(rare_mixture(1e-4), SCHEDULE, 10, n_points=1024)
+    queries = draw_queries(rare_mixture(1e-4), SCHEDULE, t=10, n_points=1024)
     rare = int((queries.token[:-1].argmax(0) == 0).sum())
     assert 128 <= rare <= 130
 

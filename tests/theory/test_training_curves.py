@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, effective_descent
+from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
+from gmmtf.descent import descend
 from gmmtf.risks.first_step import natural_step_size
-from gmmtf.training.run import train
+from gmmtf.training import train
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -27,11 +28,7 @@ def test_the_curves_agree_at_paper_like_size():
             target="bayes",
         )
     )
-    predicted = list(
-        effective_descent.train(
-            mixture, SCHEDULE, steps, lr=rate, record_every=every, n_points=4096
-        )
-    )
+    predicted = list(descend(mixture, SCHEDULE, steps, lr=rate, record_every=every, n_points=4096))
     assert [record.step for record in full] == [record.step for record in predicted]
     late = [pair for pair in zip(full, predicted, strict=True) if pair[0].step > 5]
     assert len(late) >= 9

@@ -84,6 +84,17 @@ class ReducedWeight:
         complement = torch.eye(mixture.dim, dtype=torch.float64) - span
         return unit.T @ self.pattern @ unit + self.gamma(mixture) * complement
 
+    def products(self, mixture: MultiTokenGMM) -> Tensor:
+        """Return the query-key products μ_uᵀ W μ_v of the patterns, float64 ``[M, M]``.
+
+        r²G for orthogonal patterns of norm r. For other patterns it is SGS, with S the symmetric
+        root of their Gram matrix: G then is in the orthonormal basis of their span that is nearest
+        to them (the rows of S⁻¹U, with the patterns as rows of U).
+        """
+        self.check_fits(mixture)
+        root = gram_root(mixture)
+        return root @ self.pattern @ root
+
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> ReducedWeight:
         """Read what :meth:`as_json` gave; other entries are ignored.
@@ -114,3 +125,12 @@ class ReducedWeight:
                 f"pattern: expected shape {(mixture.n_patterns, mixture.n_patterns)}, "
                 f"got {tuple(self.pattern.shape)}"
             )
+
+
+def gram_root(mixture: MultiTokenGMM) -> Tensor:
+    """Symmetric square root of the Gram matrix of the patterns, ``[M, M]``; r I if orthogonal."""
+    if mixture.radius is not None:
+        return mixture.radius * torch.eye(mixture.n_patterns, dtype=torch.float64)
+    values, vectors = torch.linalg.eigh(mixture.gram)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from gmmtf import checkpoint
 from gmmtf.images.muon import Muon
@@ -19,7 +20,6 @@ from gmmtf.images.settings import TrainingSettings, averaging_decay, learning_ra
 from gmmtf.images.times import TimeLaw
 from gmmtf.images.transformer import DiT
 from gmmtf.images.workers import Alone, Workers
-from gmmtf.progress import progress
 from gmmtf.randomness import standard_normal
 
 __all__ = ["Record", "Training", "TrainingSettings", "update_average"]
@@ -131,8 +131,14 @@ class Training:
         yield from list(self._records)
         losses: list[float] = []
         steps = range(self.step, self.settings.steps)
-        bar = progress(
-            steps, "training", self.settings.steps, self.step, images=self.settings.batch_size
+        bar = tqdm(
+            steps,
+            desc="training",
+            total=self.settings.steps,
+            initial=self.step,
+            unit=" images",
+            unit_scale=self.settings.batch_size,
+            leave=False,
         )
         for step in bar:
             losses.append(self._update())

@@ -7,19 +7,21 @@ import math
 import torch
 from torch import Tensor
 
-from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.denoisers.reduced import ReducedWeight, gram_root
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.posterior import active_sets
 from gmmtf.schedule import NoiseSchedule
 
 
-def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> Tensor:
-    """Direction -∇L at W = 0 for many tokens, between patterns: ``[M, M]`` (theory result 1).
+def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> ReducedWeight:
+    """Direction -∇L at W = 0 in the limit of many tokens, in reduced coordinates (theory result 1).
 
     As N → ∞ with K = M, -∇L(0) = E_t[(2c²ᾱ/d) C_μ(ᾱC_μ + τ²I)] with C_μ = Σ_u π_u μ_u μ_uᵀ - μ̄μ̄ᵀ.
-    The entry returned for (u, v) is μ_uᵀ(-∇L)μ_v: the rate at which the query-key product of the
-    patterns u and v starts to grow, per unit of step size (F4).
+    The complement does not move. :meth:`ReducedWeight.products` of it has the entries
+    μ_uᵀ(-∇L)μ_v: the rates at which the query-key products of the patterns start to grow, per unit
+    of step size (F4). For patterns that are not orthogonal G is in the orthonormal basis of
+    :meth:`ReducedWeight.products`.
 
     Raises
     ------
@@ -33,13 +35,13 @@ def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> Tensor
         )
     level = noise_level(mixture, schedule, schedule.times())
     weight = 2 * level.gain**2 * level.signal**2 / mixture.dim
-    pi, gram = mixture.probabilities, mixture.gram
+    pi, root = mixture.probabilities, gram_root(mixture)
     # C_μ = Uᵀ B U with the patterns as rows of U and B the covariance of the label's indicator.
     indicator = torch.diag(pi) - torch.outer(pi, pi)
-    once = gram @ indicator @ gram
-    twice = once @ indicator @ gram
-    squared = float((weight * level.signal**2).mean()) * twice
-    return squared + float((weight * level.variance).mean()) * once
+    once = root @ indicator @ root
+    squared = float((weight * level.signal**2).mean()) * (once @ once)
+    pattern = squared + float((weight * level.variance).mean()) * once
+    return ReducedWeight(pattern, torch.zeros((), dtype=torch.float64))
 
 
 def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> ReducedWeight:

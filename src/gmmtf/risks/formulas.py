@@ -7,10 +7,10 @@ import torch
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.schedule import NoiseSchedule, Times
 
 
-def start_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = None) -> float:
+def start_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, *, t: Times = None) -> float:
     """Excess over the oracle's risk at W = 0, where the head subtracts the mean of all tokens.
 
     It is (1-ᾱ)/(τ²N) + (c²ᾱ/d)(1 - 1/N) E‖μ_z - μ̄‖², for orthogonal patterns of norm r with
@@ -47,7 +47,7 @@ def expected_distinct(mixture: MultiTokenGMM) -> float:
 
 
 def mean_denoising_excess(
-    mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = None
+    mixture: MultiTokenGMM, schedule: NoiseSchedule, *, t: Times = None
 ) -> float:
     """Excess over the oracle's risk of perfectly selective attention (C6, theory result 4).
 
@@ -67,7 +67,8 @@ def tilt_floor(
     weight: ReducedWeight,
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
-    t: int | None = None,
+    *,
+    t: Times = None,
 ) -> float:
     """Excess over the oracle's risk that the tilt leaves as N → ∞ (theory result 6).
 

@@ -35,6 +35,13 @@ class HeadScalars:
             if not math.isfinite(number):
                 raise ValueError(f"{name}: expected a finite number, got {number}")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is the plain head."""
+        ones = _is_number(1.0, self.value_span, self.value_complement)
+        rest = self.skip_span, self.skip_complement, self.tilt_correction
+        return ones and _is_number(0.0, *rest)
+
 
 PLAIN = HeadScalars()
 """The plain head."""

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from gmmtf.laws.level import Level, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.schedule import NoiseSchedule, Times
 
 _EVEN_SHARE = 0.5  # of the query labels: drawn evenly over the patterns, the rest as in the law
 
@@ -93,8 +93,8 @@ class Queries:
 def draw_queries(
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
-    t: int | None = None,
     *,
+    t: Times = None,
     n_points: int = 2048,
     seed: int = 0,
 ) -> Queries:
@@ -106,7 +106,7 @@ def draw_queries(
     Parameters
     ----------
     t
-        A time, or None for times uniform on the schedule.
+        A time, several, or None for times uniform on them or on the schedule.
     n_points
         Q, rounded up to a power of two.
     seed

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,10 +15,10 @@ from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.posterior import posterior_from_projections
 from gmmtf.randomness import generator_device
-from gmmtf.risks.evaluate import Evaluation
+from gmmtf.risks.head_risk import HeadRisk
 from gmmtf.risks.optimum import bayes_risk
 from gmmtf.risks.reduced_tokens import ReducedTokens, draw_in_chunks
-from gmmtf.schedule import NoiseSchedule, stratified_times
+from gmmtf.schedule import NoiseSchedule, Times, stratified_times
 
 
 def squared_error(weight: ReducedWeight, mixture: MultiTokenGMM, tokens: ReducedTokens) -> Tensor:
@@ -57,65 +59,42 @@ def _complement_square(attention: Tensor, factor: Tensor, gram: Tensor) -> Tenso
 
 
 @torch.no_grad()
-def evaluate(
+def simulate(
     weight: ReducedWeight,
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
     *,
-    t: int | None = None,
+    t: Times = None,
     n_samples: int = 256,
     generator: torch.Generator | None = None,
     bayes: Estimate | None = None,
-) -> Evaluation:
-    """Loss, excess risk and score-matching error by the exact reduced simulation (F2A, C5).
-
-    Estimates the same three numbers as :func:`gmmtf.risks.evaluate.evaluate` does for the attention
-    head with the full weight, at a cost that does not depend on d.
-
-    Parameters
-    ----------
-    t
-        A time, or None for times stratified over the schedule.
-    n_samples
-        Number of data points.
-    generator
-        Source of the randomness; its device is where the work is done.
-    bayes
-        The Bayes risk at ``t``, which the loss needs; computed when None.
-
-    Raises
-    ------
-    ValueError
-        If the weight has another number of patterns than the mixture, the patterns are not
-        orthogonal with equal norms, ``t`` is outside the schedule, ``n_samples`` is below 2, there
-        are too many active sets, or the numbers overflow.
-    """
+) -> HeadRisk:
+    """:func:`gmmtf.risks.risk.risk` by the exact reduced simulation (F2A, C5)."""
     weight.check_fits(mixture)
     radius = mixture.require_equal_orthogonal("the reduced simulation")
     if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 2:
         raise ValueError(f"n_samples: expected an integer of at least 2, got {n_samples!r}")
-    if t is None:
-        times = stratified_times(schedule, n_samples, generator)
+    spread = t is None or np.ndim(t) > 0
+    if spread:
+        times = stratified_times(schedule, n_samples, generator, t=t)
     else:
         times = schedule.times_at(torch.zeros(n_samples, device=generator_device(generator)), t)
     chunks = draw_in_chunks(mixture, schedule, times, generator)
     errors = torch.cat([squared_error(weight, mixture, tokens) for tokens in chunks])
     level = noise_level(mixture, schedule, times)
-    estimate = Estimate.from_strata if t is None else Estimate.from_samples
+    estimate = Estimate.from_strata if spread else Estimate.from_samples
     excess = estimate(level.gain**2 * errors)
-    floor = bayes if bayes is not None else bayes_risk(mixture, schedule, t)
-    loss = Estimate(
-        floor.value + excess.value, math.hypot(floor.standard_error, excess.standard_error)
-    )
-    score_error = estimate(errors / level.variance**2)
-    found = [x for e in (loss, excess, score_error) for x in (e.value, e.standard_error)]
+    loss = excess + (bayes if bayes is not None else bayes_risk(mixture, schedule, t=t))
+    score = estimate(errors / level.variance**2)
+    found = [x for e in (loss, excess, score) for x in (e.value, e.standard_error)]
     if not all(math.isfinite(number) for number in found):
         raise ValueError(
             "weight: expected attention scores and risks within the range of float64, got an "
             f"overflow with weights up to {float(weight.pattern.abs().max()):.3g} and "
             f"{float(weight.complement.abs()):.3g} for patterns of norm {radius:.3g}"
         )
-    return Evaluation(loss=loss, excess_risk=excess, score_error=score_error)
+    reference: Literal["only", "unknown"] = "only" if mixture.k == mixture.n_patterns else "unknown"
+    return HeadRisk(loss=loss, excess=excess, score=score, active_set=reference)
 
 
 def excess_on_fresh_data(

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.descent import descend
+from gmmtf.descent import weights
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.effective import ValidityWarning, risk, squared_error
 from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.head_risk import ExpansionFailed, ValidityWarning
 from gmmtf.risks.queries import Queries, draw_queries
+from gmmtf.risks.risk import risk, squared_error
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -27,10 +28,10 @@ def steps_needed(
     max_steps: int = 10_000,
     n_points: int = 1024,
     seed: int = 0,
-) -> int | None:
-    """Steps of gradient descent from W = 0 until ``reached(weight)``; None if never.
+) -> float:
+    """Steps of gradient descent from W = 0 until ``reached(weight)``; ``inf`` if never.
 
-    Descends on the expansion, on one net of query tokens.
+    Descends on the expansion, on one net of query tokens, for at most ``max_steps`` steps.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def steps_needed(
     for step, weight in _descent(queries, lr, max_steps):
         if reached(weight):
             return step
-    return None
+    return math.inf
 
 
 def steps_to_risk(
@@ -81,8 +82,9 @@ def steps_to_risk(
     Raises
     ------
     ValueError
-        If an argument is out of range, the patterns are not orthogonal with equal norms, or the
-        expansion does not hold at the weight found.
+        If an argument is out of range, or the patterns are not orthogonal with equal norms.
+    ExpansionFailed
+        If the expansion does not hold at the weight found.
     FloatingPointError
         If the risk is no longer finite, as with too large a step size.
     """
@@ -135,7 +137,7 @@ def _descent(
         return (queries.factor * squared_error(weight, queries)).mean()
 
     rate = natural_step_size(queries.mixture) if lr is None else lr
-    return descend(ReducedWeight.zero(queries.mixture), loss, max_steps, lr=rate)
+    return weights(ReducedWeight.zero(queries.mixture), loss, max_steps, lr=rate)
 
 
 def _require_validity(
@@ -145,7 +147,7 @@ def _require_validity(
         warnings.simplefilter("ignore", ValidityWarning)
         checked = risk(weight, mixture, schedule, n_points=256, seed=seed + 1)
     if not checked.holds:
-        raise ValueError(
+        raise ExpansionFailed(
             f"target: the expansion does not hold where the target is met (last order "
             f"{checked.validity:.2g} of the risk)"
         )

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.effective import ValidityWarning, risk, squared_error
 from gmmtf.risks.head import PLAIN, HeadScalars
+from gmmtf.risks.head_risk import ExpansionFailed, ValidityWarning
 from gmmtf.risks.queries import draw_queries
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.risks.risk import risk, squared_error
+from gmmtf.schedule import NoiseSchedule, Times
 
 MAX_TOKENS = 2**60
 """Largest number of tokens that :func:`tokens_needed` tries."""
@@ -26,8 +27,8 @@ _MEANINGLESS = 1e3  # stands for the logarithm of a risk that is not a number
 def best_weight(
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
-    t: int | None = None,
     *,
+    t: Times = None,
     head: HeadScalars = PLAIN,
     start: ReducedWeight | None = None,
     n_points: int = 2048,
@@ -37,22 +38,28 @@ def best_weight(
 
     Parameters
     ----------
+    t
+        A time, several (the mean over them), or None for the mean over the schedule.
+    head
+        Options of the head.
     start
         Where to begin; None for 8/r² times the identity on the patterns, which already selects.
 
     Returns
     -------
     tuple[ReducedWeight, float]
-        The best weight and its excess risk on the net of ``n_points`` query tokens.
+        The best weight and its excess risk on the net of ``n_points`` query tokens (for K < M the
+        excess given the active set).
 
     Raises
     ------
     ValueError
-        If the patterns are not orthogonal with equal norms, a time is outside the schedule, or the
-        expansion does not hold at the weight found.
+        If the patterns are not orthogonal with equal norms, or a time is outside the schedule.
+    ExpansionFailed
+        If the expansion does not hold at the weight found.
     """
     radius = mixture.require_equal_orthogonal("the invariant family")
-    queries = draw_queries(mixture, schedule, t, n_points=n_points, seed=seed)
+    queries = draw_queries(mixture, schedule, t=t, n_points=n_points, seed=seed)
     if start is None:
         identity = torch.eye(mixture.n_patterns, dtype=torch.float64)
         start = ReducedWeight(8 / radius**2 * identity, torch.zeros((), dtype=torch.float64))
@@ -86,9 +93,9 @@ def best_weight(
     found = float(value().detach())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ValidityWarning)
-        checked = risk(best, mixture, schedule, t, head=head, n_points=256, seed=seed + 1)
+        checked = risk(best, mixture, schedule, t=t, head=head, n_points=256, seed=seed + 1)
     if not (checked.holds and 0 < found < math.inf):
-        raise ValueError(
+        raise ExpansionFailed(
             f"n_tokens: with {mixture.n_tokens} tokens the expansion does not hold at the best "
             f"weight found (last order {checked.validity:.2g} of the risk)"
         )
@@ -99,8 +106,8 @@ def tokens_needed(
     target: float,
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
-    t: int | None = None,
     *,
+    t: Times = None,
     head: HeadScalars = PLAIN,
     n_points: int = 2048,
 ) -> float:
@@ -114,7 +121,8 @@ def tokens_needed(
     Raises
     ------
     ValueError
-        If ``target`` is not positive, or as :func:`best_weight`.
+        If ``target`` is not positive, the patterns are not orthogonal with equal norms, or a time
+        is outside the schedule.
     """
     if not target > 0:
         raise ValueError(f"target: expected a positive number, got {target}")
@@ -122,11 +130,9 @@ def tokens_needed(
     def excess(n: int) -> float:
         try:
             there = replace(mixture, n_tokens=n)
-            return best_weight(there, schedule, t, head=head, n_points=n_points)[1]
-        except ValueError as error:
-            if str(error).startswith("n_tokens"):
-                return math.inf
-            raise
+            return best_weight(there, schedule, t=t, head=head, n_points=n_points)[1]
+        except ExpansionFailed:
+            return math.inf
 
     low, high = 2, 4
     while excess(high) > target:

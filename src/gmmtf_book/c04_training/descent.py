@@ -8,7 +8,6 @@ of the patterns ``[M][M]``; ``complement``, r²γ.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -19,13 +18,10 @@ from torch import Tensor
 
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.descent import descend
-from gmmtf.effective_descent import train
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.randomness import derived_seed
 from gmmtf.risks.evaluate import Evaluation
-from gmmtf.risks.optimum import bayes_risk
-from gmmtf.risks.simulation import evaluate, excess_on_fresh_data
-from gmmtf.schedule import NoiseSchedule, stratified_times
+from gmmtf.risks.head_risk import HeadRisk
+from gmmtf.schedule import NoiseSchedule
 
 Curve = dict[str, Any]
 
@@ -80,26 +76,19 @@ def simulated_curve(
     ValueError
         If an argument is out of range or the patterns are not orthogonal with equal norms.
     """
-    generator = torch.Generator(device).manual_seed(seed)
-    bayes = bayes_risk(mixture, schedule)
-    taken = 0
-
-    def loss(weight: ReducedWeight) -> Tensor:
-        nonlocal taken
-        size = first_batch_size if taken < first_steps else batch_size
-        taken += 1
-        times = stratified_times(schedule, size, generator)
-        return excess_on_fresh_data(weight, mixture, schedule, times, generator)
-
-    def risks(weight: ReducedWeight) -> Evaluation:
-        held_out = torch.Generator(device).manual_seed(derived_seed(seed, 1))
-        return evaluate(
-            weight, mixture, schedule, n_samples=eval_samples, generator=held_out, bayes=bayes
-        )
-
-    path = descend(ReducedWeight.zero(mixture), loss, at[-1], lr=lr)
-    visited = [(step, weight) for step, weight in path if step in at]
-    return curve(mixture, [(step, weight, risks(weight)) for step, weight in visited])
+    records = descend(
+        mixture,
+        schedule,
+        at[-1],
+        method="simulation",
+        lr=lr,
+        record_at=at,
+        seed=seed,
+        batch_size=lambda step: first_batch_size if step < first_steps else batch_size,
+        eval_samples=eval_samples,
+        device=device,
+    )
+    return curve(mixture, [(r.step, r.weight, r) for r in records])
 
 
 def predicted_curve(
@@ -113,17 +102,14 @@ def predicted_curve(
 ) -> Curve:
     """Descend on the expansion in 1/N: the parameter-free prediction of a run from W = 0 (F2A).
 
-    Parameters and errors as in :func:`gmmtf.effective_descent.train`; ``at`` as above.
+    Parameters and errors as in :func:`gmmtf.descent.descend`; ``at`` as above.
     """
-    every = math.gcd(*at)  # evaluating a record costs as much as a step
-    records = train(
-        mixture, schedule, at[-1], lr=lr, n_points=n_points, record_every=every, seed=seed
-    )
-    return curve(mixture, [(r.step, r.weight, r) for r in records if r.step in at])
+    records = descend(mixture, schedule, at[-1], lr=lr, n_points=n_points, record_at=at, seed=seed)
+    return curve(mixture, [(r.step, r.weight, r) for r in records])
 
 
 def curve(
-    mixture: MultiTokenGMM, visited: Sequence[tuple[int, ReducedWeight, Evaluation]]
+    mixture: MultiTokenGMM, visited: Sequence[tuple[int, ReducedWeight, Evaluation | HeadRisk]]
 ) -> Curve:
     """Write steps, weights and risks of a run as a curve."""
     unit = mixture.require_equal_orthogonal("a curve of products") ** 2

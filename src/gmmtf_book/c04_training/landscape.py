@@ -6,19 +6,19 @@ r²γ√(d - M), so that numbers are comparable between laws of different size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gmmtf import effective_descent, scaling
+from gmmtf import descent as reduced
+from gmmtf import scaling
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.effective_descent import EffectiveRecord, train
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.effective import risk
 from gmmtf.risks.reduced_tokens import draw_tokens
+from gmmtf.risks.risk import risk
 from gmmtf.risks.simulation import squared_error
 from gmmtf.schedule import NoiseSchedule, stratified_times
 from gmmtf_book.c04_training.descent import Curve, curve
@@ -129,40 +129,21 @@ def descent_from(
 ) -> Curve:
     """Descend from any weight on the exact integral over other tokens, without sampling noise.
 
-    Parameters and errors as in :func:`gmmtf.effective_descent.train` with ``method="integral"``; what is
-    returned is a curve of :mod:`gmmtf_book.c04_training.descent` at the steps ``at``.
+    Parameters and errors as in :func:`gmmtf.descent.descend` with ``method="integral"``; what is returned
+    is a curve of :mod:`gmmtf_book.c04_training.descent` at the steps ``at``.
     """
-    records = _integral_records(start, mixture, schedule, at, lr, n_points, seed)
+    records = reduced.descend(
+        mixture,
+        schedule,
+        at[-1],
+        method="integral",
+        lr=lr,
+        start=start,
+        record_at=at,
+        n_points=n_points,
+        seed=seed,
+    )
     return curve(mixture, [(r.step, r.weight, r) for r in records])
-
-
-def _integral_records(
-    start: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    at: Sequence[int],
-    lr: float,
-    n_points: int,
-    seed: int,
-) -> Iterator[EffectiveRecord]:
-    """Records at ``at``; a record costs as much as a step, so the run is made in pieces."""
-    weight, done = start, 0
-    for step in at[1:]:
-        pieces = train(
-            mixture,
-            schedule,
-            step - done,
-            lr=lr,
-            start=weight,
-            method="integral",
-            n_points=n_points,
-            record_every=step - done,
-            seed=seed,
-        )
-        for record in pieces:
-            if record.step or done == 0:
-                yield EffectiveRecord(**{**vars(record), "step": done + record.step})
-        weight, done = record.weight, step
 
 
 def curvature(
@@ -189,7 +170,7 @@ def curvature(
 
     def gradient(products: Tensor) -> Tensor:
         at = ReducedWeight(products[:-1].view(size, size) / unit, products[-1] / unit)
-        found = effective_descent.gradient(
+        found = reduced.gradient(
             at, mixture, schedule, method="integral", n_points=n_points, seed=seed
         )
         return torch.cat([found.pattern.flatten(), found.complement.view(1)]) / unit

@@ -66,9 +66,9 @@ def same_pattern_distance(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: in
     if float(pi.max() - pi.min()) > 1e-9:
         raise ValueError(f"weights: expected uniform weights, got {pi.tolist()}")
     share = formulas.expected_distinct(mixture) / mixture.n_tokens
-    bayes = bayes_risk(mixture, schedule, t)
-    gap = bayes.value - oracle_risk(mixture, schedule, t)
-    value = formulas.mean_denoising_excess(mixture, schedule, t) + gap * (1 - 2 * share)
+    bayes = bayes_risk(mixture, schedule, t=t)
+    gap = bayes.value - oracle_risk(mixture, schedule, t=t)
+    value = formulas.mean_denoising_excess(mixture, schedule, t=t) + gap * (1 - 2 * share)
     return Estimate(value, abs(1 - 2 * share) * bayes.standard_error)
 
 

@@ -22,7 +22,7 @@ from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import standard_normal
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.schedule import NoiseSchedule
-from gmmtf.training.run import train
+from gmmtf.training import train
 
 MAPS = ("trained", "uniform", "same", "other", "twin")
 """The attention of the trained head, 1/N, uniform on the query's pattern, the map of another data

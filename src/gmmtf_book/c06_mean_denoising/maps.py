@@ -19,10 +19,11 @@ from torch import Tensor
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.effective import DEFECT_LIMIT, ValidityWarning
 from gmmtf.risks.head import Scores, scores
+from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.integral import _lambda_nodes, _quadrature, _transforms, _Weights
 from gmmtf.risks.queries import Queries, draw_queries
+from gmmtf.risks.risk import DEFECT_LIMIT
 from gmmtf.schedule import NoiseSchedule
 
 _CHUNK = 128  # queries at a time, which bounds the memory of the quadrature
@@ -93,7 +94,7 @@ def nets(
     if n_replicates < 2:
         raise ValueError(f"n_replicates: expected at least 2, got {n_replicates}")
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(n_replicates)]
-    return [(draw_queries(mixture, schedule, t, n_points=n_points, seed=s), s) for s in seeds]
+    return [(draw_queries(mixture, schedule, t=t, n_points=n_points, seed=s), s) for s in seeds]
 
 
 @torch.no_grad()

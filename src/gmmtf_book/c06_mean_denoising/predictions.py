@@ -14,8 +14,8 @@ from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.risks import formulas
-from gmmtf.risks.effective import risk
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf.risks.risk import risk
 from gmmtf.schedule import NoiseSchedule
 from gmmtf_book.c06_mean_denoising.closed_forms import (
     blind_excess,
@@ -53,13 +53,13 @@ def predict(
         infinitely many tokens) and ``tokens`` (the rest, due to finite N).
     """
     excess = risk(
-        weight, mixture, schedule, t, method="integral", n_points=n_points, seed=seed
+        weight, mixture, schedule, t=t, method="integral", n_points=n_points, seed=seed
     ).excess_risk
     many = replace(mixture, n_tokens=10**12)
-    limit = risk(weight, many, schedule, t, seed=seed).excess_risk
+    limit = risk(weight, many, schedule, t=t, seed=seed).excess_risk
     numbers = predict_map(weight, mixture, schedule, t, n_points=n_points, seed=seed)
-    bayes = bayes_risk(mixture, schedule, t)
-    gap = bayes.value - oracle_risk(mixture, schedule, t)
+    bayes = bayes_risk(mixture, schedule, t=t)
+    gap = bayes.value - oracle_risk(mixture, schedule, t=t)
     concentration, own = numbers.concentration.value, numbers.own.value
 
     def blind(mismatch: float) -> float:
@@ -67,8 +67,8 @@ def predict(
 
     oracle = {
         "trained": excess.value + gap,
-        "uniform": formulas.start_risk(mixture, schedule, t),
-        "same": formulas.mean_denoising_excess(mixture, schedule, t),
+        "uniform": formulas.start_risk(mixture, schedule, t=t),
+        "same": formulas.mean_denoising_excess(mixture, schedule, t=t),
         "other": blind(foreign_mismatch(concentration, own, mixture)),
         "twin": blind(numbers.mismatch.value),
     }

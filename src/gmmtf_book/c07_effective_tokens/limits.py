@@ -10,7 +10,8 @@ from dataclasses import replace
 from gmmtf import scaling
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.effective import ValidityWarning, risk
+from gmmtf.risks.head_risk import ValidityWarning
+from gmmtf.risks.risk import risk
 from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, Plan, on_patterns
 from gmmtf_book.c07_effective_tokens.run import Point
 
@@ -38,15 +39,15 @@ def indicator_grid(plan: Plan, *, n_points: int = 32, every: int = 1) -> list[Po
         weight = on_patterns(mixture, strength)
         with warnings.catch_warnings():  # that it may fail is what is studied
             warnings.simplefilter("ignore", ValidityWarning)
-            expanded = risk(weight, mixture, SCHEDULE, t, n_points=n_points)
-        exact = risk(weight, mixture, SCHEDULE, t, method="integral", n_points=n_points).excess_risk
+            expanded = risk(weight, mixture, SCHEDULE, t=t, n_points=n_points)
+        exact = risk(weight, mixture, SCHEDULE, t=t, method="integral", n_points=n_points)
         name = [mixture.radius, mixture.sigma, mixture.n_tokens, mixture.k, t, strength]
         found.append(
             {
                 "setting": name,
                 "validity": expanded.validity,
                 "holds": expanded.holds,
-                "error": abs(expanded.excess_risk.value / exact.value - 1),
+                "error": expanded.excess_given_set.relative_to(exact.excess_given_set),
             }
         )
     return found

@@ -116,7 +116,7 @@ def _one_query(mixture: MultiTokenGMM, query: Tensor, t: int) -> Queries:
             "mixture: expected two patterns in two dimensions, got "
             f"{mixture.n_patterns} in {mixture.dim}"
         )
-    net = draw_queries(mixture, SCHEDULE, t, n_points=1)
+    net = draw_queries(mixture, SCHEDULE, t=t, n_points=1)
     token = torch.cat([query.to(torch.float64), torch.zeros(1, dtype=torch.float64)])[:, None]
     return replace(net, token=token)
 
@@ -161,7 +161,7 @@ def effective_tokens(
     Given the query, Σ A² is (ρ/(N-1) + w_s²)/(1 + w_s)²: (N-1)/ρ tokens if the query's own weight
     w_s is small (theory result 5).
     """
-    queries = draw_queries(mixture, SCHEDULE, t, n_points=n_points, seed=seed)
+    queries = draw_queries(mixture, SCHEDULE, t=t, n_points=n_points, seed=seed)
     found = _weights(scores(weight, queries), queries)
     squares = (found.rho / (mixture.n_tokens - 1) + found.own**2) / (1 + found.own) ** 2
     return 1 / float((queries.importance * squares).mean())
@@ -199,7 +199,7 @@ def decompose(
     query's attention to itself changes; ``variance``: first order of the average's variance;
     ``rest``: the bias of a ratio of means, and the second order. Their sum is ``total``.
     """
-    queries = draw_queries(mixture, SCHEDULE, t, n_points=n_points, seed=seed)
+    queries = draw_queries(mixture, SCHEDULE, t=t, n_points=n_points, seed=seed)
     seen = scores(weight, queries)
     found = _weights(seen, queries)
     zero = torch.zeros_like(seen.tilt[:1])

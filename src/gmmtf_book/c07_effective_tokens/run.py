@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.effective_descent import EffectiveRecord
+from gmmtf.descent import DescentRecord
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.results import Recording
-from gmmtf.risks.effective import ValidityWarning, risk
-from gmmtf.risks.simulation import evaluate
+from gmmtf.risks.head_risk import ValidityWarning
+from gmmtf.risks.risk import risk
 from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, SWEEPS, Plan
 
 Point = dict[str, Any]
@@ -50,7 +50,7 @@ def measure(
 def measure_curve(
     recording: Recording,
     plan: Plan,
-    run: Iterable[EffectiveRecord],
+    run: Iterable[DescentRecord],
     *,
     device: torch.device | str = "cpu",
 ) -> dict[int, Point]:
@@ -71,7 +71,7 @@ def measure_curve(
         if record.step not in plan.curve_steps:
             continue
 
-        def compute(record: EffectiveRecord = record) -> Point:
+        def compute(record: DescentRecord = record) -> Point:
             weight = record.weight
             simulated = simulate(weight, plan.main, None, plan.seeds, plan.n_simulated, device)
             predicted = predict(weight, plan.main, None, n_points=plan.n_points)
@@ -113,11 +113,12 @@ def simulate(
     each = []
     for seed in seeds:
         generator = torch.Generator(device).manual_seed(seed)
-        risks = evaluate(
+        risks = risk(
             weight,
             mixture,
             SCHEDULE,
             t=t,
+            method="simulation",
             n_samples=n_samples,
             generator=generator,
             bayes=Estimate(0.0, 0.0),  # only the loss needs it
@@ -134,8 +135,8 @@ def predict(
     """Excess risk by the expansion and by the integral, and what the expansion says of itself."""
     with warnings.catch_warnings():  # that it may fail is what is studied
         warnings.simplefilter("ignore", ValidityWarning)
-        found = risk(weight, mixture, SCHEDULE, t, n_points=_CHEAPER * n_points)
-    exact = risk(weight, mixture, SCHEDULE, t, method="integral", n_points=n_points)
+        found = risk(weight, mixture, SCHEDULE, t=t, n_points=_CHEAPER * n_points)
+    exact = risk(weight, mixture, SCHEDULE, t=t, method="integral", n_points=n_points)
     return {
         "expansion": _pair(found.excess_risk),
         "integral": _pair(exact.excess_risk),
@@ -154,7 +155,7 @@ def expansion_line(
         weight, mixture, t = plan.setting(f"{sweep}/{value:g}")
         with warnings.catch_warnings():  # where it fails there is nothing to draw
             warnings.simplefilter("ignore", ValidityWarning)
-            found = risk(weight, mixture, SCHEDULE, t, n_points=n_points)
+            found = risk(weight, mixture, SCHEDULE, t=t, n_points=n_points)
         line.append(found.excess_risk.value if found.holds else math.nan)
     return line
 

@@ -16,9 +16,10 @@ from gmmtf.denoisers.deeper import WEIGHT_UNIT
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.results import Recording
-from gmmtf.risks.effective import ValidityWarning, risk, squared_error
 from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.queries import Queries, draw_queries
+from gmmtf.risks.risk import risk, squared_error
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -155,14 +156,14 @@ def best_head(
     numbers = _Numbers(kind, mixture)
     both = kind.value and kind.tilt_correction
     guide = _Numbers(Kind(value=True, skip=kind.skip), mixture) if both else numbers
-    guide.minimise(draw_queries(mixture, schedule, t, seed=seed), "expansion", 200)
+    guide.minimise(draw_queries(mixture, schedule, t=t, seed=seed), "expansion", 200)
     with torch.no_grad():
         numbers.values.copy_(guide.values)
     if not both:
         found = _evaluate(numbers, mixture, schedule, t, "expansion", 1024, seed)
         if found is not None:
             return found
-    points = draw_queries(mixture, schedule, t, n_points=max(1, n_points // 2), seed=seed)
+    points = draw_queries(mixture, schedule, t=t, n_points=max(1, n_points // 2), seed=seed)
     numbers.minimise(points, "integral", 30)
     exact = _evaluate(numbers, mixture, schedule, t, "integral", n_points, seed)
     if exact is None:
@@ -186,7 +187,7 @@ def _evaluate(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ValidityWarning)
         found = risk(
-            weight, mixture, schedule, t, head=scalars, method=method, n_points=n_points,
+            weight, mixture, schedule, t=t, head=scalars, method=method, n_points=n_points,
             seed=seed + 1,
         )  # fmt: skip
     if not found.holds:

@@ -22,10 +22,11 @@ from gmmtf.denoisers.deeper import WEIGHT_UNIT, ManyHeads, TwoLayers, in_family
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import derived_seed
 from gmmtf.results import Recording
-from gmmtf.risks.effective import ValidityWarning, risk
 from gmmtf.risks.evaluate import evaluate
+from gmmtf.risks.head_risk import ValidityWarning
+from gmmtf.risks.risk import risk
 from gmmtf.schedule import NoiseSchedule
-from gmmtf.training.run import train
+from gmmtf.training import train
 from gmmtf_book.c08_better_heads.best_head import KINDS, Kind, best_head
 
 DEEPER = ("two heads", "depth 2", "depth 2, value")
@@ -106,7 +107,7 @@ def predicted(
         warnings.simplefilter("ignore", ValidityWarning)
         levels = [
             risk(
-                best.weight, mixture, schedule, t, head=best.scalars, method=best.method,
+                best.weight, mixture, schedule, t=t, head=best.scalars, method=best.method,
                 n_points=max(1, n_points // 8),
             ).excess_risk.value
             for t in times

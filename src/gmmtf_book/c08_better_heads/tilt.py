@@ -20,10 +20,11 @@ from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.results import Recording
-from gmmtf.risks.effective import ValidityWarning, risk, squared_error
 from gmmtf.risks.evaluate import evaluate
 from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import risk, squared_error
 from gmmtf.schedule import NoiseSchedule
 
 TIME = 306
@@ -76,7 +77,7 @@ def excess(
             on_patterns(strength, 8.0, 4),
             there,
             schedule,
-            TIME,
+            t=TIME,
             head=HeadScalars(tilt_correction=float(corrected)),
             method="integral",
             n_points=n_points,
@@ -95,7 +96,7 @@ def best(
     """
     there = mixture(n_tokens)
     head = HeadScalars(tilt_correction=float(corrected))
-    queries = draw_queries(there, schedule, TIME, n_points=2 * n_points)
+    queries = draw_queries(there, schedule, t=TIME, n_points=2 * n_points)
 
     def value(log_strength: float) -> float:
         weight = centred(math.exp(log_strength), 8.0, 4)
@@ -110,7 +111,7 @@ def best(
         centred(strength, 8.0, 4),
         there,
         schedule,
-        TIME,
+        t=TIME,
         head=head,
         method="integral",
         n_points=4 * n_points,

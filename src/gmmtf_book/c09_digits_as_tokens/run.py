@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from gmmtf.denoisers.attention import AttentionDenoiser
-from gmmtf.effective_descent import train
+from gmmtf.descent import descend as descend_reduced
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.results import Recording
 from gmmtf.risks.first_step import natural_step_size
@@ -137,14 +136,13 @@ def predicted_curve(
     seed: int = 0,
 ) -> dict[str, Any]:
     """Loss and gain at the recorded steps by the theory, without tokens (theory result 5)."""
-    every = math.gcd(*records)
-    path = train(
+    path = descend_reduced(
         mixture,
         schedule,
         max(records),
         lr=relative_step_size * natural_step_size(mixture),
         n_points=n_points,
-        record_every=every,
+        record_at=records,
         seed=seed,
     )
     losses = {record.step: record.loss.value for record in path}

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from gmmtf.denoisers import Denoiser
 from gmmtf.denoisers.attention import AttentionDenoiser
 from gmmtf.estimate import Estimate
 from gmmtf.laws.law import Tokens
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.progress import progress
 from gmmtf.randomness import standard_normal
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.schedule import NoiseSchedule, stratified_times
@@ -94,7 +94,7 @@ def descend(
     # Drawn on the CPU, so that a run sees the same data on every device.
     generator = torch.Generator().manual_seed(seed)
     yield 0, head
-    for step in progress(range(1, steps + 1), "training", steps):
+    for step in tqdm(range(1, steps + 1), desc="training", leave=False):
         x_0 = law.sample(batch_size, generator).x_0
         t = stratified_times(schedule, batch_size, generator)
         noise = standard_normal(x_0.shape, generator)

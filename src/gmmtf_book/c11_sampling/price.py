@@ -14,10 +14,9 @@ from gmmtf.estimate import Estimate
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import derived_seed, standard_normal
-from gmmtf.risks.effective import risk
 from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
-from gmmtf.risks.simulation import evaluate
+from gmmtf.risks.risk import risk
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -96,9 +95,9 @@ def risk_at(
 ) -> list[float]:
     """Excess risk of the plain head at one time by the reduced simulation: value, error."""
     generator = torch.Generator(device).manual_seed(derived_seed(seed, time))
-    found = evaluate(
-        weight, mixture, schedule, t=time, n_samples=n_samples, generator=generator,
-        bayes=Estimate(0.0, 0.0),
+    found = risk(
+        weight, mixture, schedule, t=time, method="simulation", n_samples=n_samples,
+        generator=generator, bayes=Estimate(0.0),
     ).excess_risk  # fmt: skip
     return [found.value, found.standard_error]
 
@@ -115,7 +114,7 @@ def predicted_risks(
     """Excess risks of the head at some times by the expansion."""
     scalars = HeadScalars(tilt_correction=float(tilt_correction))
     return [
-        risk(weight, mixture, schedule, t, head=scalars, n_points=n_points)
+        risk(weight, mixture, schedule, t=t, head=scalars, n_points=n_points)
         .excess_risk.value
         for t in times
     ]  # fmt: skip
@@ -126,7 +125,8 @@ def label_gaps(
 ) -> list[float]:
     """Bayes minus oracle risk at some times: the price of not knowing the labels."""
     return [
-        bayes_risk(mixture, schedule, t, n_points=1024).value - oracle_risk(mixture, schedule, t)
+        bayes_risk(mixture, schedule, t=t, n_points=1024).value
+        - oracle_risk(mixture, schedule, t=t)
         for t in times
     ]
 

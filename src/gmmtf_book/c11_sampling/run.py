@@ -11,7 +11,7 @@ from gmmtf import fidelity, sampling
 from gmmtf.denoisers import Denoiser
 from gmmtf.denoisers.attention import AttentionDenoiser
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.effective_descent import train
+from gmmtf.descent import descend
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import derived_seed
@@ -27,7 +27,7 @@ def trained_weight(
     ``pattern``: G ``[M][M]``; ``complement``: κ; ``start``, ``end``: excess risks.
     """
     records = list(
-        train(mixture, schedule, steps, n_points=n_points, record_every=steps, seed=seed)
+        descend(mixture, schedule, steps, n_points=n_points, record_every=steps, seed=seed)
     )
     weight = records[-1].weight
     return {

@@ -1,10 +1,9 @@
-"""Risks of the attention head without drawing a data point."""
+"""The risk of an attention head of the invariant family, computed in three ways."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,15 +12,16 @@ from torch import Tensor
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.evaluate import Evaluation
 from gmmtf.risks.expansion import expand
 from gmmtf.risks.head import PLAIN, HeadScalars, output, scores
+from gmmtf.risks.head_risk import HeadRisk, ValidityWarning
 from gmmtf.risks.integral import Integrated, integrate
 from gmmtf.risks.optimum import oracle_risk
 from gmmtf.risks.queries import Queries, draw_queries
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.risks.simulation import simulate
+from gmmtf.schedule import NoiseSchedule, Times
 
-METHODS = ("expansion", "integral")
+METHODS = ("expansion", "integral", "simulation")
 
 VALIDITY_LIMIT = 0.1
 """The expansion is taken to hold while its last order is below this share of the risk."""
@@ -32,88 +32,93 @@ DEFECT_LIMIT = 1e-3
 _CHUNK = 128  # queries integrated at a time, which bounds the memory of the quadrature
 
 
-class ValidityWarning(UserWarning):
-    """The expansion is used where it does not hold."""
-
-
-@dataclass(frozen=True)
-class EffectiveRisk(Evaluation):
-    """Risks of a head, with what says how far to trust them.
-
-    ``validity``: for the expansion the share of its last order in the risk, for the integral the
-    largest error of a known integral; ``dispersion``: mean ρ/(N-1) of the expansion, 0 for the
-    integral; ``holds``: whether ``validity`` is below the limit. Excess and score error are over
-    the Bayes denoiser for K = M, and over the posterior mean given the active set for K < M.
-    """
-
-    validity: float
-    dispersion: float
-    holds: bool
-
-
 def risk(
     weight: ReducedWeight,
-    mixture: MultiTokenGMM,
+    law: MultiTokenGMM,
     schedule: NoiseSchedule,
-    t: int | None = None,
     *,
-    head: HeadScalars = PLAIN,
+    t: Times = None,
     method: str = "expansion",
+    head: HeadScalars = PLAIN,
     n_points: int = 1024,
     n_replicates: int = 8,
     seed: int = 0,
-) -> EffectiveRisk:
-    """Risk of an attention head of the invariant family, without drawing tokens (C3, F2A).
+    n_samples: int = 256,
+    generator: torch.Generator | None = None,
+    bayes: Estimate | None = None,
+) -> HeadRisk:
+    """Risk of an attention head of the invariant family, at a cost that does not depend on d.
+
+    Estimates the numbers that :func:`gmmtf.risks.evaluate.evaluate` does for the head with the full
+    weight (C3, C5, F2A).
 
     Parameters
     ----------
     weight
         The attention weight in reduced coordinates.
+    law
+        A mixture with orthogonal patterns of equal norm.
     t
-        A time, or None for the mean over the schedule.
-    head
-        Options of the head.
+        A time, several (the mean over them), or None for the mean over the schedule.
     method
         ``"expansion"``: second order in 1/N (theory result 5 and its next order); cheap, and valid
         while attention averages over many tokens. It fails for large weights whatever N is: the
         average over queries of its last order diverges where τ²β > (1+√2)/3 for G = βI.
         ``"integral"``: exact for any N up to quadrature, some hundred times slower. The cost of
-        neither depends on N or d.
-    n_points, n_replicates
-        Query tokens in each of the independently scrambled nets from which the standard error is
-        estimated.
+        neither depends on N. ``"simulation"``: Monte Carlo over whole data points in reduced
+        coordinates, exact for any N (theory result 3); of the plain head.
+    head
+        Options of the head.
+    n_points, n_replicates, seed
+        For expansion and integral: query tokens in each of the independently scrambled nets from
+        which the standard error is estimated, and the seed of the nets.
+    n_samples, generator
+        For the simulation: number of data points, and the source of their randomness; its device is
+        where the work is done.
+    bayes
+        For the simulation: the Bayes risk at ``t``, which the loss needs; computed when None.
 
     Returns
     -------
-    EffectiveRisk
+    HeadRisk
+        For K < M expansion and integral measure the excess over the posterior mean *given the
+        active set*, which many tokens reveal: ``excess_given_set``. The simulation measures it over
+        the Bayes denoiser: ``excess_risk``.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or the patterns are not orthogonal with equal norms.
+        If an argument is out of range, the patterns are not orthogonal with equal norms, or for the
+        simulation there are too many active sets or the numbers overflow.
 
     Warns
     -----
     ValidityWarning
         If the expansion does not hold.
     """
-    _check(weight, mixture, method)
+    weight.check_fits(law)
+    check_method(method, head)
+    if method == "simulation":
+        return simulate(
+            weight, law, schedule, t=t, n_samples=n_samples, generator=generator, bayes=bayes
+        )
     if n_replicates < 2:
         raise ValueError(f"n_replicates: expected at least 2, got {n_replicates}")
     seeds = np.random.SeedSequence(seed).generate_state(n_replicates)
-    nets = [draw_queries(mixture, schedule, t, n_points=n_points, seed=int(each)) for each in seeds]
+    nets = [draw_queries(law, schedule, t=t, n_points=n_points, seed=int(each)) for each in seeds]
     with torch.no_grad():
         found = [_net_means(weight, net, head, method) for net in nets]
     columns = torch.tensor(found, dtype=torch.float64)
     excess = Estimate.from_samples(columns[:, 0])
     gap = Estimate.from_samples(columns[:, 0] + columns[:, 2])
-    base = oracle_risk(mixture, schedule, t)
+    base = oracle_risk(law, schedule, t=t)
     validity = _validity(columns, method)
     limit = VALIDITY_LIMIT if method == "expansion" else DEFECT_LIMIT
-    result = EffectiveRisk(
+    result = HeadRisk(
         loss=Estimate(base + gap.value, gap.standard_error),
-        excess_risk=excess,
-        score_error=Estimate.from_samples(columns[:, 1]),
+        excess=excess,
+        score=Estimate.from_samples(columns[:, 1]),
+        active_set="only" if law.k == law.n_patterns else "given",
         validity=validity,
         dispersion=float(columns[:, 4].mean()),
         holds=validity < limit and excess.value >= 0,
@@ -123,13 +128,24 @@ def risk(
     return result
 
 
+def check_method(method: str, head: HeadScalars) -> None:
+    """Raise ``ValueError`` unless the method exists and knows the head."""
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {METHODS}, got {method!r}")
+    if method == "simulation" and not head.is_plain:
+        raise ValueError("head: the simulation knows the plain head only")
+
+
 def squared_error(
     weight: ReducedWeight,
     queries: Queries,
     head: HeadScalars = PLAIN,
     method: str = "expansion",
 ) -> Tensor:
-    """Differentiable E‖error‖² of each query, ``[Q]``; times ``queries.factor`` it is the risk."""
+    """Differentiable E‖error‖² of each query, ``[Q]``; times ``queries.factor`` it is the excess.
+
+    ``method`` is ``"expansion"`` or ``"integral"``.
+    """
     seen = scores(weight, queries)
     error = output(head, seen.tilt, queries)
     if method == "expansion":
@@ -171,16 +187,10 @@ def _validity(columns: Tensor, method: str) -> float:
     return value if math.isfinite(value) else math.inf
 
 
-def _advice(result: EffectiveRisk, method: str) -> str:
+def _advice(result: HeadRisk, method: str) -> str:
     if method == "expansion":
         return (
             f"the expansion in 1/N does not hold here: its last order is {result.validity:.2g} of "
             f"the risk (limit {VALIDITY_LIMIT}); method='integral' is exact"
         )
     return f"the quadrature of the integral is off by {result.validity:.2g}"
-
-
-def _check(weight: ReducedWeight, mixture: MultiTokenGMM, method: str) -> None:
-    weight.check_fits(mixture)
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {METHODS}, got {method!r}")

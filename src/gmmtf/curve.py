@@ -1,0 +1,152 @@
+"""Training curves in units that do not depend on the size of the law."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.estimate import Estimate
+from gmmtf.laws.mixture import MultiTokenGMM
+
+
+class Recorded(Protocol):
+    """What a curve reads of a record, besides the weight."""
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+
+    @property
+    def excess_risk(self) -> Estimate:
+        """Excess over the Bayes risk."""
+
+    @property
+    def score_error(self) -> Estimate:
+        """Score-matching error."""
+
+
+class RecordedWeight(Recorded, Protocol):
+    """A record that holds its weight, such as :class:`gmmtf.descent.DescentRecord`."""
+
+    @property
+    def weight(self) -> ReducedWeight:
+        """The weight at that step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Risks and weight at chosen steps of a run.
+
+    Attributes
+    ----------
+    steps
+        The steps, S of them.
+    excess, score
+        Excess risk and score-matching error at each.
+    products
+        r²G, the query-key products of the patterns, float64 ``[S, M, M]``.
+    complement
+        r²γ, the products of two unit vectors of the complement times r², float64 ``[S]``.
+    """
+
+    steps: list[int]
+    excess: list[Estimate]
+    score: list[Estimate]
+    products: Tensor
+    complement: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "excess", "score"):
+            object.__setattr__(self, name, list(getattr(self, name)))
+        for name in ("products", "complement"):
+            value = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+            object.__setattr__(self, name, value)
+        for name, value in vars(self).items():
+            if len(value) != len(self.steps):
+                raise ValueError(f"{name}: expected {len(self.steps)} entries, got {len(value)}")
+
+    @classmethod
+    def from_records(cls, records: Iterable[RecordedWeight], law: MultiTokenGMM) -> Curve:
+        """Collect the records of a descent."""
+        kept = list(records)
+        return cls.from_weights(kept, [record.weight for record in kept], law)
+
+    @classmethod
+    def from_weights(
+        cls, records: Iterable[Recorded], weights: Iterable[ReducedWeight], law: MultiTokenGMM
+    ) -> Curve:
+        """Collect records of any training, such as one with the full weight, and its weights."""
+        kept, at = list(records), list(weights)
+        unit = law.require_equal_orthogonal("a curve of products") ** 2
+        return cls(
+            steps=[record.step for record in kept],
+            excess=[record.excess_risk for record in kept],
+            score=[record.score_error for record in kept],
+            products=torch.stack([unit * weight.pattern for weight in at]),
+            complement=torch.stack([unit * weight.gamma(law) for weight in at]),
+        )
+
+    @classmethod
+    def mean(cls, curves: Sequence[Curve]) -> Curve:
+        """Mean of runs that differ in their seeds alone; standard errors from the runs' own.
+
+        Raises
+        ------
+        ValueError
+            If there is no curve, or their steps differ.
+        """
+        if not curves:
+            raise ValueError("curves: expected at least one, got none")
+        steps = curves[0].steps
+        for other in curves:
+            if other.steps != steps:
+                raise ValueError(f"curves: expected the same steps, got {steps} and {other.steps}")
+        return cls(
+            steps=steps,
+            excess=[Estimate.mean(each) for each in zip(*(c.excess for c in curves), strict=True)],
+            score=[Estimate.mean(each) for each in zip(*(c.score for c in curves), strict=True)],
+            products=torch.stack([curve.products for curve in curves]).mean(0),
+            complement=torch.stack([curve.complement for curve in curves]).mean(0),
+        )
+
+    def weight(self, law: MultiTokenGMM, index: int = -1) -> ReducedWeight:
+        """Return the weight at one of the steps, by its position in :attr:`steps`."""
+        unit = law.require_equal_orthogonal("a weight of given products") ** 2
+        free: float = (law.dim - law.n_patterns) ** 0.5
+        return ReducedWeight(self.products[index] / unit, self.complement[index] * free / unit)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return lists and numbers, an estimate as [value, standard error]."""
+        return {
+            "step": self.steps,
+            "excess": [[e.value, e.standard_error] for e in self.excess],
+            "score": [[e.value, e.standard_error] for e in self.score],
+            "products": self.products.tolist(),
+            "complement": self.complement.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Curve:
+        """Read what :meth:`as_json` gave.
+
+        Raises
+        ------
+        ValueError
+            If an entry is missing, or their lengths differ.
+        """
+        names = ("step", "excess", "score", "products", "complement")
+        if not set(names) <= set(stored):
+            raise ValueError(f"stored: expected {', '.join(names)}, got {sorted(stored)}")
+        steps, excess, score, products, complement = (stored[name] for name in names)
+        return cls(
+            steps=steps,
+            excess=[Estimate(*pair) for pair in excess],
+            score=[Estimate(*pair) for pair in score],
+            products=products,
+            complement=complement,
+        )

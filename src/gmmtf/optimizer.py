@@ -1,0 +1,59 @@
+"""Optimizers by name, class or callable, and the step sizes that they start from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.risks.first_step import natural_step_size
+
+Optimizer = str | Callable[..., torch.optim.Optimizer]
+"""``"gd"``, ``"adam"``, a class of ``torch.optim``, or a callable that makes an optimizer.
+
+A class or a callable is called as ``f(parameters, lr=lr)``, or ``f(parameters)`` if ``lr`` is None.
+"""
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "gd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+}
+
+
+def make_optimizer(
+    optimizer: Optimizer, parameters: Iterable[Tensor], lr: float | None
+) -> torch.optim.Optimizer:
+    """Make the optimizer of some parameters; ``lr`` as :func:`resolve_lr` returned it."""
+    make = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+    return make(parameters) if lr is None else make(parameters, lr=lr)
+
+
+def resolve_lr(
+    optimizer: Optimizer, lr: float | None, law: MultiTokenGMM | None = None
+) -> float | None:
+    """Check optimizer and step size, and fill in the step size of a named optimizer.
+
+    It is :func:`~gmmtf.risks.first_step.natural_step_size` for ``"gd"`` and 0.1/r² for ``"adam"``,
+    with r² the mean square norm of the patterns. A class or a callable brings its own.
+
+    Raises
+    ------
+    ValueError
+        If the optimizer is not known, the step size is not a finite positive number, or it is None
+        where there is no default.
+    """
+    if not (optimizer in OPTIMIZERS if isinstance(optimizer, str) else callable(optimizer)):
+        raise ValueError(
+            f"optimizer: expected {sorted(OPTIMIZERS)}, a class or a callable, got {optimizer!r}"
+        )
+    if lr is None and not isinstance(optimizer, str):
+        return None
+    if lr is None and law is not None:
+        square = float(law.gram.diagonal().mean())
+        return natural_step_size(law) if optimizer == "gd" else 0.1 / square
+    if lr is None or not (math.isfinite(lr) and lr > 0):
+        raise ValueError(f"lr: expected a finite positive number, got {lr}")
+    return float(lr)

@@ -1,0 +1,138 @@
+"""The one descent: which steps it records, its optimizers, batches of any size, and its curves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight, descend, natural_step_size
+from gmmtf.curve import Curve
+from gmmtf.descent import weights
+
+SCHEDULE = NoiseSchedule.linear(1000)
+MIXTURE = MultiTokenGMM(n_patterns=3, dim=16, n_tokens=32, radius=5.0, sigma=0.3)
+FAST = {"n_points": 32, "batch_size": 4, "eval_samples": 8}
+
+
+def run(steps: int = 6, **options: object):
+    return list(descend(MIXTURE, SCHEDULE, steps, **{**FAST, **options}))
+
+
+@pytest.mark.parametrize("method", ["expansion", "integral", "simulation"])
+def test_records_at_chosen_steps_are_those_of_the_whole_run(method):
+    whole = {r.step: r for r in run(method=method, record_every=1)}
+    assert list(whole) == list(range(7))
+    some = run(method=method, record_at=(1, 4))
+    assert [r.step for r in some] == [1, 4]
+    for record in some:
+        assert record.excess_risk == whole[record.step].excess_risk
+        assert torch.equal(record.weight.pattern, whole[record.step].weight.pattern)
+
+
+def test_by_default_there_are_about_thirty_records():
+    assert [r.step for r in run(7)] == list(range(8))
+    assert len(run(90)) == 31
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lr"),
+    [
+        ("adam", None),
+        (torch.optim.RMSprop, 0.002),
+        (lambda p: torch.optim.Adam(p, lr=0.004), None),
+        (lambda p, lr: torch.optim.SGD(p, lr=lr), 0.05),
+    ],
+)
+def test_any_optimizer_lowers_the_risk(optimizer, lr):
+    first, *_, last = run(20, optimizer=optimizer, lr=lr)
+    assert last.excess_risk.value < 0.9 * first.excess_risk.value
+
+
+def test_a_callable_that_makes_sgd_is_gradient_descent():
+    lr = natural_step_size(MIXTURE)
+    one = run(optimizer=torch.optim.SGD, lr=lr)[-1]
+    assert torch.equal(one.weight.pattern, run()[-1].weight.pattern)
+
+
+def test_batches_may_change_with_the_step():
+    asked = []
+
+    def size(step: int) -> int:
+        asked.append(step)
+        return 8 if step < 2 else 4
+
+    changing = run(3, method="simulation", batch_size=size)
+    assert asked == [0, 0, 1, 2]  # the first is asked for to check it
+    large, small = (run(3, method="simulation", batch_size=n) for n in (8, 4))
+    assert torch.equal(changing[2].weight.pattern, large[2].weight.pattern)
+    assert not torch.equal(changing[3].weight.pattern, large[3].weight.pattern)
+    assert not torch.equal(changing[1].weight.pattern, small[1].weight.pattern)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"record_at": (1, 7)}, "record_at: expected steps from 0 to 6"),
+        ({"record_at": ()}, "record_at: expected steps from 0 to 6"),
+        ({"record_at": (1,), "record_every": 1}, "record_at: expected None"),
+        ({"optimizer": torch.optim.Adam, "lr": 0.0}, "lr: expected a finite positive number"),
+        ({"optimizer": 3}, "optimizer: expected .*got 3"),
+        ({"method": "simulation", "batch_size": lambda step: 0}, "batch_size: expected at least 1"),
+    ],
+)
+def test_bad_input_is_refused_at_the_call(options, message):
+    with pytest.raises(ValueError, match=message):
+        descend(MIXTURE, SCHEDULE, 6, **options)
+
+
+def test_a_quadratic_is_descended_by_its_own_law():
+    """On ‖G - A‖²/2 + (κ - a)²/2 a step takes the share lr off the distance to the minimum."""
+    goal = ReducedWeight(torch.arange(9.0).view(3, 3), torch.tensor(2.0))
+
+    def loss(w: ReducedWeight) -> torch.Tensor:
+        pattern, complement = w.pattern - goal.pattern, w.complement - goal.complement
+        return (pattern.square().sum() + complement.square()) / 2
+
+    for step, weight in weights(ReducedWeight.zero(MIXTURE), loss, 4, lr=0.25):
+        left = 0.75**step
+        torch.testing.assert_close(weight.pattern, (1 - left) * goal.pattern)
+        torch.testing.assert_close(weight.complement, (1 - left) * goal.complement)
+
+
+def test_a_curve_holds_the_records_and_comes_back_from_json():
+    records = run(record_every=2)
+    curve = Curve.from_records(records, MIXTURE)
+    assert curve.steps == [0, 2, 4, 6]
+    assert curve.excess == [r.excess_risk for r in records]
+    assert curve.score == [r.score_error for r in records]
+    for index, record in enumerate(records):
+        again = curve.weight(MIXTURE, index)
+        torch.testing.assert_close(again.pattern, record.weight.pattern)
+        torch.testing.assert_close(again.complement, record.weight.complement)
+        torch.testing.assert_close(curve.products[index], record.weight.products(MIXTURE))
+    back = Curve.from_json(json.loads(json.dumps(curve.as_json())))
+    assert back.as_json() == curve.as_json()
+
+
+def test_the_mean_of_curves():
+    one, other = (Curve.from_records(run(seed=s, method="simulation"), MIXTURE) for s in (0, 1))
+    mean = Curve.mean([one, other])
+    assert mean.steps == one.steps
+    assert mean.excess[3] == Estimate.mean([one.excess[3], other.excess[3]])
+    assert mean.score[3] == Estimate.mean([one.score[3], other.score[3]])
+    torch.testing.assert_close(mean.products, (one.products + other.products) / 2)
+    torch.testing.assert_close(mean.complement, (one.complement + other.complement) / 2)
+
+
+def test_bad_curves_are_refused():
+    curve = Curve.from_records(run(2), MIXTURE)
+    with pytest.raises(ValueError, match="curves: expected at least one"):
+        Curve.mean([])
+    with pytest.raises(ValueError, match="curves: expected the same steps"):
+        Curve.mean([curve, Curve.from_records(run(3), MIXTURE)])
+    with pytest.raises(ValueError, match="stored: expected step, excess"):
+        Curve.from_json({"step": [0]})
+    with pytest.raises(ValueError, match="score: expected 3 entries, got 2"):
+        Curve.from_json(curve.as_json() | {"score": curve.as_json()["score"][:2]})
