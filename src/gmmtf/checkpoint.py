@@ -23,7 +23,8 @@ def save(path: str | os.PathLike[str], *, tensors: dict[str, Tensor], state: Any
     The file appears whole or not at all: it is written beside its place and then renamed, so a
     process killed at any moment leaves the previous checkpoint readable.
     """
-    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    # Copies, since safetensors refuses tensors that share memory, as tied weights do.
+    on_cpu = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     with replacing(path) as partial:
         save_file(on_cpu, partial, metadata={_STATE_KEY: json.dumps(state)})
 
@@ -60,6 +61,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         f"optimizer.{index}.{name}": torch.as_tensor(value)
         for index, entries in optimizer.state_dict()["state"].items()
         for name, value in entries.items()
+        if value is not None
     }
 
 

@@ -71,8 +71,8 @@ def test_readable_labels_give_the_oracle(n_active):
 def test_the_oracle_is_at_least_as_good(radius, n_active):
     mixture = law(radius, n_active)
     for t in (None, 0, 300, 999):
-        bayes = bayes_risk(mixture, SCHEDULE, t, n_points=128)
-        assert bayes.value >= oracle_risk(mixture, SCHEDULE, t)
+        bayes = bayes_risk(mixture, SCHEDULE, t=t, n_points=128)
+        assert bayes.value >= oracle_risk(mixture, SCHEDULE, t=t)
         assert 0 < bayes.value <= 1
 
 

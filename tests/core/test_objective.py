@@ -112,7 +112,7 @@ def test_excess_is_loss_minus_bayes_risk(mixture, t):
     found = evaluate(
         shrink, mixture, SCHEDULE, t=t, n_samples=4000, generator=generator(2), dtype=torch.float64
     )
-    risk = bayes_risk(mixture, SCHEDULE, t)
+    risk = bayes_risk(mixture, SCHEDULE, t=t)
     error = math.hypot(found.loss.standard_error, risk.standard_error)
     difference = found.loss.value - risk.value
     assert abs(difference - found.excess_risk.value) < 4 * error

@@ -82,8 +82,8 @@ def test_risks_are_the_losses_of_the_estimators(name, t):
     mixture = mixture_of(**law)
     times = np.random.default_rng(7).integers(60, size=40_000) if t is None else np.full(40_000, t)
     oracle_loss, bayes_loss, gap = simulated_risks(**law, t=times)
-    oracle = oracle_risk(mixture, SCHEDULE, t)
-    bayes = bayes_risk(mixture, SCHEDULE, t)
+    oracle = oracle_risk(mixture, SCHEDULE, t=t)
+    bayes = bayes_risk(mixture, SCHEDULE, t=t)
     mean, error = mean_and_error(oracle_loss)
     assert abs(oracle - mean) < 4 * error
     mean, error = mean_and_error(bayes_loss)
@@ -98,14 +98,14 @@ def test_oracle_risk_is_its_closed_form(t):
     mixture = mixture_of(**LAWS["bent"])
     abar = abar_of(np.array(t))
     expected = abar * SIGMA**2 / (abar * SIGMA**2 + 1 - abar)
-    assert oracle_risk(mixture, SCHEDULE, t) == pytest.approx(expected, rel=1e-12)
+    assert oracle_risk(mixture, SCHEDULE, t=t) == pytest.approx(expected, rel=1e-12)
 
 
 def test_risks_without_a_time_are_means_over_the_schedule():
     mixture, schedule = mixture_of(**LAWS["orthogonal, skewed"]), NoiseSchedule.linear(9, 0.01, 0.5)
-    mean = np.mean([oracle_risk(mixture, schedule, t) for t in range(9)])
+    mean = np.mean([oracle_risk(mixture, schedule, t=t) for t in range(9)])
     assert oracle_risk(mixture, schedule) == pytest.approx(mean, rel=1e-12)
-    each = [bayes_risk(mixture, schedule, t, n_points=2**13) for t in range(9)]
+    each = [bayes_risk(mixture, schedule, t=t, n_points=2**13) for t in range(9)]
     whole = bayes_risk(mixture, schedule)
     error = math.sqrt(sum(e.standard_error**2 for e in each)) / 9
     mean = np.mean([e.value for e in each])
@@ -135,7 +135,7 @@ def two_pattern_risk(means, pi, t) -> float:
 @pytest.mark.parametrize("pi", [(0.5, 0.5), (0.93, 0.07)])
 @pytest.mark.parametrize("means", [2.0 * np.eye(2, 5), np.array([[1.0, 2.0], [1.5, -0.2]])])
 def test_bayes_risk_of_two_patterns_is_an_integral(means, pi, t):
-    found = bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t)
+    found = bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t=t)
     expected = two_pattern_risk(means, pi, t)
     assert abs(found.value - expected) < 5 * found.standard_error + 1e-9
     assert found.standard_error < 2e-4 * expected
@@ -146,7 +146,7 @@ def test_bayes_risk_of_two_patterns_is_an_integral(means, pi, t):
 def test_rare_confusions_are_covered_by_the_standard_error(pi, t):
     """Far apart patterns are confused rarely; the error bar must still cover the truth."""
     means = 8.0 * np.eye(2, 3)
-    found = bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t)
+    found = bayes_risk(mixture_of(means, pi, 2), SCHEDULE, t=t)
     expected = two_pattern_risk(means, pi, t)
     assert found.value == pytest.approx(expected, rel=5e-3)
     assert abs(found.value - expected) < 5 * found.standard_error + 1e-9
@@ -157,8 +157,8 @@ def test_bayes_risk_does_not_depend_on_the_dimension_beyond_the_factor():
     gaps = []
     for d in (3, 10, 4096):
         mixture = MultiTokenGMM(n_patterns=3, dim=d, n_tokens=4, radius=2.0, sigma=SIGMA)
-        oracle = oracle_risk(mixture, SCHEDULE, 25)
-        gaps.append(d * (bayes_risk(mixture, SCHEDULE, 25).value - oracle))
+        oracle = oracle_risk(mixture, SCHEDULE, t=25)
+        gaps.append(d * (bayes_risk(mixture, SCHEDULE, t=25).value - oracle))
     assert gaps[0] > 0.1
     np.testing.assert_allclose(gaps, gaps[0], rtol=1e-9)
 
@@ -185,7 +185,7 @@ def test_bad_time_is_named(t):
     mixture = mixture_of(**LAWS["bent"])
     for risk in (oracle_risk, bayes_risk):
         with pytest.raises(ValueError, match=r"^t: "):
-            risk(mixture, SCHEDULE, t)
+            risk(mixture, SCHEDULE, t=t)
 
 
 @pytest.mark.parametrize("n_points", [0, 15, -4])

@@ -10,7 +10,7 @@ import torch
 
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, checkpoint
 from gmmtf.risks.first_step import natural_step_size
-from gmmtf.training.run import train
+from gmmtf.training import train
 
 MIXTURE = MultiTokenGMM(
     n_patterns=3, dim=5, n_tokens=8, radius=3.0, sigma=0.4, weights=[0.5, 0.3, 0.2]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, checkpoint
-from gmmtf.training.run import train
+from gmmtf.training import train
 
 LAW = {"n_patterns": 3, "dim": 5, "n_tokens": 6, "radius": 3.0, "sigma": 0.4}
 MIXTURE = MultiTokenGMM(**LAW)

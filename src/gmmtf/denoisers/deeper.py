@@ -1,9 +1,9 @@
 """Denoisers made of several attention heads: side by side, or one after the other.
 
-Both are built from :class:`~gmmtf.denoisers.attention.AttentionDenoiser`, whose options (value matrix, skip,
-tilt correction) every part may have. ``in_family`` makes any of them trainable in the M² + 1
-numbers of the invariant family, where the symmetry of the data keeps population gradient descent
-anyway (theory result 2).
+Both are built from :class:`~gmmtf.denoisers.attention.AttentionDenoiser`, whose options (value
+matrix, skip, tilt correction) every part may have. ``in_family`` makes any of them trainable in the
+M² + 1 numbers of the invariant family, where the symmetry of the data keeps population gradient
+descent anyway (theory result 2).
 """
 
 from __future__ import annotations

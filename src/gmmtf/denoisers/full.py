@@ -17,7 +17,8 @@ class FullBayesDenoiser:
 
     C_k = ᾱ Σ_k + (1-ᾱ) I is the covariance of a noisy token of component k and p_k the posterior
     probability of the component. One component gives the Wiener filter, isotropic covariances give
-    :class:`gmmtf.denoisers.optimal.BayesDenoiser`. Computed in float64, returned in the type of ``x_t``.
+    :class:`gmmtf.denoisers.optimal.BayesDenoiser`. Computed in float64, returned in the type of
+    ``x_t``.
     """
 
     def __init__(self, mixture: FullMixture, schedule: NoiseSchedule) -> None:

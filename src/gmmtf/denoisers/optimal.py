@@ -1,12 +1,20 @@
-"""The oracle and the Bayes-optimal estimator of the injected noise."""
+"""The oracle, and the optimal estimator of the injected noise: one for each law."""
 
 from __future__ import annotations
+
+from functools import singledispatch
 
 import torch
 from torch import Tensor
 
+from gmmtf.denoisers import Denoiser
+from gmmtf.denoisers.empirical import EmpiricalDenoiser
+from gmmtf.denoisers.full import FullBayesDenoiser
+from gmmtf.laws.full import FullMixture
+from gmmtf.laws.law import Law
 from gmmtf.laws.level import check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.pool import TokenLaw
 from gmmtf.laws.posterior import posterior
 from gmmtf.schedule import NoiseSchedule
 
@@ -64,9 +72,49 @@ class BayesDenoiser:
         return level.gain * (x_t - level.signal * (probabilities @ self.mixture.means.to(x_t)))
 
 
-def score(mixture: MultiTokenGMM, schedule: NoiseSchedule, x_t: Tensor, t: Tensor) -> Tensor:
+@singledispatch
+def optimal_denoiser(law: Law, schedule: NoiseSchedule) -> Denoiser:
+    """E[ε | X_t] of a law: no denoiser ``denoise(x_t, t)`` has a smaller risk.
+
+    :class:`BayesDenoiser` for a :class:`~gmmtf.laws.mixture.MultiTokenGMM`,
+    :class:`~gmmtf.denoisers.full.FullBayesDenoiser` for a
+    :class:`~gmmtf.laws.full.FullMixture`, :class:`~gmmtf.denoisers.empirical.EmpiricalDenoiser`
+    for a :class:`~gmmtf.laws.pool.TokenLaw`, and what ``law.denoiser(schedule)`` returns for any
+    other law.
+
+    Raises
+    ------
+    TypeError
+        If the law is none of these and has no method ``denoiser``.
+    """
+    make = getattr(law, "denoiser", None)
+    if not callable(make):
+        raise TypeError(
+            f"law: the optimal denoiser of a {type(law).__name__} is not known; "
+            "give the class a method denoiser(schedule) that returns it"
+        )
+    denoiser: Denoiser = make(schedule)
+    return denoiser
+
+
+@optimal_denoiser.register
+def _(law: MultiTokenGMM, schedule: NoiseSchedule) -> Denoiser:
+    return BayesDenoiser(law, schedule)
+
+
+@optimal_denoiser.register
+def _(law: FullMixture, schedule: NoiseSchedule) -> Denoiser:
+    return FullBayesDenoiser(law, schedule)
+
+
+@optimal_denoiser.register
+def _(law: TokenLaw, schedule: NoiseSchedule) -> Denoiser:
+    return EmpiricalDenoiser(law.tokens, law.point_weights, schedule)
+
+
+def score(law: Law, schedule: NoiseSchedule, x_t: Tensor, t: Tensor) -> Tensor:
     """Score ∇ log p_t(X_t) of the noisy data, of the shape of ``x_t`` ``[batch, tokens, d]``.
 
-    By Tweedie's formula it is -E[ε | X_t]/√(1-ᾱ_t). Raises as :class:`BayesDenoiser` does.
+    By Tweedie's formula it is -E[ε | X_t]/√(1-ᾱ_t). Raises as the law's optimal denoiser does.
     """
-    return schedule.noise_to_score(BayesDenoiser(mixture, schedule)(x_t, t), t)
+    return schedule.noise_to_score(optimal_denoiser(law, schedule)(x_t, t), t)

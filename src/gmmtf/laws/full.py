@@ -1,24 +1,25 @@
-"""Exact denoisers of a general Gaussian mixture and of a finite set of points, token by token.
+"""The law of independent tokens from a Gaussian mixture with any covariances.
 
-Real data have no known optimum. Two stand-ins have one: a Gaussian mixture with full covariances
-that is fitted to the training set, and the training set itself.
+Real data have no known optimum. A mixture with full covariances that is fitted to them has one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.laws.law import Tokens
 from gmmtf.laws.pool import TokenLaw
 from gmmtf.randomness import generator_device, standard_normal
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FullMixture:
     """Law of data points of N independent tokens from a mixture with full covariances.
 
@@ -31,7 +32,11 @@ class FullMixture:
     classes
         Class of each component, integers ``[C]``.
     n_tokens
-        N.
+        N, at least 1.
+
+    Notes
+    -----
+    All tensors are copied, to the CPU.
 
     Raises
     ------
@@ -47,11 +52,15 @@ class FullMixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):
-            object.__setattr__(self, name, getattr(self, name).to("cpu", torch.float64))
+            given = torch.as_tensor(getattr(self, name)).detach()
+            object.__setattr__(self, name, given.to("cpu", torch.float64, copy=True))
+        classes = torch.as_tensor(self.classes).detach().to("cpu", torch.int64, copy=True)
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "n_tokens", count("n_tokens", self.n_tokens, 1))
         if self.means.ndim != 2:
             raise ValueError(f"means: expected shape [C, d], got {list(self.means.shape)}")
-        count, dim = self.means.shape
-        wanted = {"weights": (count,), "covariances": (count, dim, dim), "classes": (count,)}
+        size, dim = self.means.shape
+        wanted = {"weights": (size,), "covariances": (size, dim, dim), "classes": (size,)}
         for name, shape in wanted.items():
             found = tuple(getattr(self, name).shape)
             if found != shape:
@@ -81,7 +90,13 @@ class FullMixture:
         ------
         ValueError
             If there are fewer tokens of a class than components.
+        ImportError
+            If scikit-learn is not installed.
         """
+        try:
+            from sklearn.mixture import GaussianMixture
+        except ImportError as error:
+            raise ImportError("fitting needs scikit-learn: pip install 'gmmtf[images]'") from error
         pools = [law.tokens[law.labels == u].cpu() for u in range(len(law.probabilities))]
         fits = [
             GaussianMixture(
@@ -106,6 +121,17 @@ class FullMixture:
             n_tokens=law.n_tokens,
         )
 
+    def __repr__(self) -> str:
+        """One line, however many components there are."""
+        return (
+            f"FullMixture({len(self.weights)} components, dim={self.dim}, n_tokens={self.n_tokens})"
+        )
+
+    @property
+    def dim(self) -> int:
+        """d, the dimension of a token."""
+        return self.means.shape[1]
+
     @cached_property
     def eigen(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues ``[C, d]`` and eigenvectors, as columns, ``[C, d, d]`` of the covariances."""
@@ -125,6 +151,7 @@ class FullMixture:
         dtype: torch.dtype = torch.float32,
     ) -> Tokens:
         """Draw data points on the generator's device; labels are classes, not components."""
+        batch_size = count("batch_size", batch_size, 1)
         device = generator_device(generator)
         shape = (batch_size, self.n_tokens)
         weights = self.weights.to(device)
@@ -141,3 +168,33 @@ class FullMixture:
         labels = self.classes.to(device)[drawn].view(shape)
         active = torch.ones(batch_size, int(self.classes.max()) + 1, dtype=torch.bool)
         return Tokens(x_0.view(*shape, -1).to(dtype), labels, active.to(device))
+
+
+def component_covariances(fitted: Any) -> Tensor:
+    """Covariances ``[C, d, d]`` of a fitted mixture of scikit-learn, of any covariance type.
+
+    Raises
+    ------
+    ValueError
+        If the mixture is not fitted, or its covariance type is not known.
+    """
+    if not all(hasattr(fitted, name) for name in ("weights_", "means_", "covariances_")):
+        raise ValueError(
+            "fitted: expected a fitted sklearn.mixture.GaussianMixture, "
+            f"got {type(fitted).__name__}; call its fit() first"
+        )
+    size, dim = fitted.means_.shape
+    found = np.asarray(fitted.covariances_, dtype=np.float64)
+    kind = fitted.covariance_type
+    if kind == "full":
+        covariances = found
+    elif kind == "tied":
+        covariances = np.broadcast_to(found, (size, dim, dim))
+    elif kind == "diag":
+        covariances = found[:, :, None] * np.eye(dim)
+    elif kind == "spherical":
+        covariances = found[:, None, None] * np.eye(dim)
+    else:
+        raise ValueError(f"fitted: covariance type {kind!r} is not known")
+    # Sums of products leave rounding errors between the two halves.
+    return torch.from_numpy((covariances + covariances.transpose(0, 2, 1)) / 2)

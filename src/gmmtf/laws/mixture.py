@@ -12,15 +12,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gmmtf.laws.law import Tokens
+from gmmtf.arguments import count, positive
+from gmmtf.laws.full import FullMixture, component_covariances
+from gmmtf.laws.law import Tokens, digest
 from gmmtf.randomness import generator_device, standard_normal
 
+ORTHOGONAL_TOLERANCE = 1e-6
+"""Deviation, in squared norms, that orthogonal patterns may have: float32 patterns pass."""
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+_LARGEST = 1e40  # between this and its inverse no power that a formula takes over- or underflows
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MultiTokenGMM:
     """The multi-token Gaussian mixture model (C1).
 
@@ -29,7 +37,7 @@ class MultiTokenGMM:
     n_patterns
         M, the number of component means ("patterns").
     dim
-        d, the dimension of a token; at least M.
+        d, the dimension of a token; with ``radius`` at least M.
     n_tokens
         N, the number of tokens of a data point; at least 2.
     radius
@@ -42,8 +50,12 @@ class MultiTokenGMM:
     n_active
         K, the number of patterns among which a data point draws its labels; M when None.
     patterns
-        Means of shape ``[M, d]`` in place of ``radius``, for other geometries; see
-        :meth:`from_patterns`.
+        Means of shape ``[M, d]`` in place of ``radius``, orthogonal or not, and more than
+        dimensions if you like; see :meth:`from_patterns`.
+
+    Notes
+    -----
+    Weights and patterns are copied.
 
     Raises
     ------
@@ -61,18 +73,13 @@ class MultiTokenGMM:
     patterns: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check_integer("n_patterns", self.n_patterns, 1)
-        _check_integer("dim", self.dim, 1)
-        _check_integer("n_tokens", self.n_tokens, 2)
-        _check_positive("sigma", self.sigma)
-        if self.dim < self.n_patterns:
-            raise ValueError(
-                f"dim: {self.n_patterns} orthogonal patterns need a dimension of at least "
-                f"{self.n_patterns}, got {self.dim}"
-            )
+        least = {"n_patterns": 1, "dim": 1, "n_tokens": 2}
+        for name, smallest in least.items():
+            self._set(name, count(name, getattr(self, name), smallest))
+        self._set("sigma", positive("sigma", self.sigma, _LARGEST))
         if self.n_active is not None:
-            _check_integer("n_active", self.n_active, 1)
-            if self.n_active > self.n_patterns:
+            self._set("n_active", count("n_active", self.n_active, 1))
+            if self.k > self.n_patterns:
                 raise ValueError(
                     f"n_active: expected at most n_patterns = {self.n_patterns}, "
                     f"got {self.n_active}"
@@ -80,10 +87,16 @@ class MultiTokenGMM:
         if (self.radius is None) == (self.patterns is None):
             raise ValueError("radius: give either radius or patterns, and not both")
         if self.radius is not None:
-            _check_positive("radius", self.radius)
+            self._set("radius", positive("radius", self.radius, _LARGEST))
+            if self.dim < self.n_patterns:
+                raise ValueError(
+                    f"dim: {self.n_patterns} orthogonal patterns need a dimension of at least "
+                    f"{self.n_patterns}, got {self.dim}"
+                )
         if self.patterns is not None:
-            self._check_patterns(self.patterns)
-        self._check_weights()
+            self._set("patterns", self._checked_patterns(self.patterns))
+        if self.weights is not None:
+            self._set("weights", self._checked_weights(self.weights))
 
     @classmethod
     def from_patterns(
@@ -96,7 +109,7 @@ class MultiTokenGMM:
         n_active: int | None = None,
     ) -> MultiTokenGMM:
         """Mixture with given means ``patterns`` of shape ``[M, d]``, orthogonal or not."""
-        patterns = torch.as_tensor(patterns, dtype=torch.float64, device="cpu")
+        patterns = torch.as_tensor(patterns)
         if patterns.ndim != 2:
             raise ValueError(f"patterns: expected shape [M, d], got {tuple(patterns.shape)}")
         return cls(
@@ -108,6 +121,59 @@ class MultiTokenGMM:
             n_active=n_active,
             patterns=patterns,
         )
+
+    @classmethod
+    def from_sklearn(cls, fitted: Any, *, n_tokens: int) -> MultiTokenGMM | FullMixture:
+        """Law of data points of ``n_tokens`` tokens drawn from a mixture fitted by scikit-learn.
+
+        Parameters
+        ----------
+        fitted
+            A fitted ``sklearn.mixture.GaussianMixture`` of any covariance type.
+
+        Returns
+        -------
+        MultiTokenGMM or FullMixture
+            The former if all components have the same isotropic covariance, to a relative 1e-9.
+
+        Raises
+        ------
+        ValueError
+            If the mixture is not fitted, or of another kind.
+        """
+        covariances = component_covariances(fitted)
+        means, weights = (torch.from_numpy(v).double() for v in (fitted.means_, fitted.weights_))
+        variance = covariances[0, 0, 0]
+        isotropic = variance * torch.eye(means.shape[1], dtype=torch.float64)
+        if bool(((covariances - isotropic).abs() <= 1e-9 * variance).all()):
+            return cls.from_patterns(
+                means, n_tokens=n_tokens, sigma=math.sqrt(float(variance)), weights=weights
+            )
+        return FullMixture(weights, means, covariances, torch.arange(len(means)), n_tokens)
+
+    def __repr__(self) -> str:
+        """One line, however many patterns there are."""
+        shown = [f"n_patterns={self.n_patterns}", f"dim={self.dim}", f"n_tokens={self.n_tokens}"]
+        shown += [f"sigma={self.sigma:g}"]
+        if self.radius is not None:
+            shown.append(f"radius={self.radius:g}")
+        if self.weights is not None:
+            first = ", ".join(f"{p:.3g}" for p in self.probabilities[:4].tolist())
+            shown.append(f"weights=[{first}{', ...' if self.n_patterns > 4 else ''}]")
+        if self.n_active is not None:
+            shown.append(f"n_active={self.n_active}")
+        if self.patterns is not None:
+            shown.append(f"patterns=<{self.n_patterns} x {self.dim}>")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the law is, in JSON values, however its patterns and weights were given."""
+        return {
+            "sigma": self.sigma,
+            "n_active": self.k,
+            "weights": self.probabilities.tolist(),
+            "patterns": digest(self.means),
+        }
 
     @property
     def k(self) -> int:
@@ -126,7 +192,7 @@ class MultiTokenGMM:
     def means(self) -> Tensor:
         """The patterns μ_u as rows, float64 ``[M, d]``."""
         if self.patterns is not None:
-            return torch.as_tensor(self.patterns, dtype=torch.float64, device="cpu").clone()
+            return self.patterns.clone()
         assert self.radius is not None  # __post_init__ demands one of the two
         means = torch.zeros(self.n_patterns, self.dim, dtype=torch.float64)
         means.fill_diagonal_(self.radius)
@@ -147,7 +213,7 @@ class MultiTokenGMM:
         dtype: torch.dtype = torch.float32,
     ) -> Tokens:
         """Draw ``batch_size`` data points on the generator's device."""
-        _check_integer("batch_size", batch_size, 1)
+        batch_size = count("batch_size", batch_size, 1)
         labels, active = self.sample_labels(batch_size, generator)
         shape = (batch_size, self.n_tokens, self.dim)
         x_0 = standard_normal(shape, generator, torch.float64)
@@ -181,26 +247,29 @@ class MultiTokenGMM:
         squares = self.gram.diagonal()
         target = squares.mean() * torch.eye(self.n_patterns, dtype=torch.float64)
         deviation = float((self.gram - target).abs().max() / squares.mean())
-        if deviation > 1e-9:
+        if deviation > ORTHOGONAL_TOLERANCE:
             raise ValueError(
                 f"patterns: {needed_by} needs orthogonal patterns of equal norm; "
                 f"their inner products deviate from that by {deviation:.2g} of a squared norm"
             )
         return math.sqrt(float(squares.mean()))
 
-    def _check_patterns(self, patterns: Tensor) -> None:
-        if tuple(patterns.shape) != (self.n_patterns, self.dim):
-            raise ValueError(
-                f"patterns: expected shape {(self.n_patterns, self.dim)}, "
-                f"got {tuple(patterns.shape)}"
-            )
-        if not bool(torch.isfinite(patterns).all()):
-            raise ValueError("patterns: expected finite numbers")
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # the dataclass is frozen
 
-    def _check_weights(self) -> None:
-        if self.weights is None:
-            return
-        weights = torch.as_tensor(self.weights, dtype=torch.float64, device="cpu")
+    def _checked_patterns(self, patterns: Tensor) -> Tensor:
+        """A float64 copy of the patterns on the CPU."""
+        copy = torch.as_tensor(patterns).detach().to("cpu", torch.float64, copy=True)
+        if tuple(copy.shape) != (self.n_patterns, self.dim):
+            raise ValueError(
+                f"patterns: expected shape {(self.n_patterns, self.dim)}, got {tuple(copy.shape)}"
+            )
+        if not bool(torch.isfinite(copy).all()):
+            raise ValueError("patterns: expected finite numbers")
+        return copy
+
+    def _checked_weights(self, given: Sequence[float] | Tensor) -> tuple[float, ...]:
+        weights = torch.as_tensor(given, dtype=torch.float64, device="cpu")
         if tuple(weights.shape) != (self.n_patterns,):
             raise ValueError(
                 f"weights: expected {self.n_patterns} numbers, got shape {tuple(weights.shape)}"
@@ -209,15 +278,4 @@ class MultiTokenGMM:
             raise ValueError(f"weights: expected positive numbers, got {weights.tolist()}")
         if abs(float(weights.sum()) - 1) > 1e-6:
             raise ValueError(f"weights: expected a sum of 1, got {float(weights.sum())!r}")
-
-
-def _check_integer(name: str, value: object, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
-
-
-def _check_positive(name: str, value: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Within these bounds no power that a formula takes over- or underflows.
-    if not (number and 1e-40 < value < 1e40):
-        raise ValueError(f"{name}: expected a number between 1e-40 and 1e40, got {value!r}")
+        return tuple(weights.tolist())

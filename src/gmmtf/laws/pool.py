@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.laws.law import Tokens
 from gmmtf.randomness import generator_device
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TokenLaw:
     """Law of data points made of real tokens (C1, with measured component laws).
 
@@ -54,12 +55,24 @@ class TokenLaw:
             raise ValueError(f"probabilities: expected positive numbers with sum 1, got {pi}")
         if sorted(set(self.labels.tolist())) != list(range(len(pi))):
             raise ValueError(f"labels: expected each of 0 to {len(pi) - 1} to occur, and no other")
-        if not isinstance(self.n_tokens, int) or self.n_tokens < 2:
-            raise ValueError(f"n_tokens: expected an integer of at least 2, got {self.n_tokens!r}")
+        object.__setattr__(self, "n_tokens", count("n_tokens", self.n_tokens, 2))
+        # Indexing copies, so the law does not change with the caller's tensors.
         order = self.labels.argsort(stable=True)
         object.__setattr__(self, "tokens", self.tokens[order])
         object.__setattr__(self, "labels", self.labels[order])
         object.__setattr__(self, "probabilities", tuple(pi))
+
+    def __repr__(self) -> str:
+        """One line, however many tokens there are."""
+        return (
+            f"TokenLaw({len(self.tokens)} tokens of {len(self.probabilities)} classes, "
+            f"dim={self.dim}, n_tokens={self.n_tokens})"
+        )
+
+    @property
+    def dim(self) -> int:
+        """d, the dimension of a token."""
+        return self.tokens.shape[1]
 
     @property
     def counts(self) -> Tensor:
@@ -85,6 +98,7 @@ class TokenLaw:
         dtype: torch.dtype = torch.float32,
     ) -> Tokens:
         """Draw ``batch_size`` data points on the generator's device."""
+        batch_size = count("batch_size", batch_size, 1)
         device = generator_device(generator)
         shape = (batch_size, self.n_tokens)
         pi = torch.tensor(self.probabilities, dtype=torch.float64, device=device)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gmmtf.arguments import count
 from gmmtf.denoisers import Denoiser
-from gmmtf.denoisers.optimal import BayesDenoiser
+from gmmtf.denoisers.optimal import optimal_denoiser
 from gmmtf.estimate import Estimate
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.randomness import generator_device, standard_normal
-from gmmtf.schedule import NoiseSchedule, stratified_times
+from gmmtf.laws.law import Law
+from gmmtf.laws.noisy import draw_noisy
+from gmmtf.randomness import generator_device
+from gmmtf.schedule import NoiseSchedule, Times, stratified_times
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,10 @@ def ddpm_loss(
 @torch.no_grad()
 def evaluate(
     denoise: Denoiser,
-    mixture: MultiTokenGMM,
+    law: Law,
     schedule: NoiseSchedule,
     *,
-    t: int | None = None,
+    t: Times = None,
     n_samples: int = 256,
     batch_size: int = 64,
     generator: torch.Generator | None = None,
@@ -64,10 +68,14 @@ def evaluate(
 ) -> Evaluation:
     """Loss, excess risk and score-matching error of a denoiser by Monte Carlo (F2A).
 
+    A module is evaluated on its device and in its evaluation mode, and keeps the mode it had.
+
     Parameters
     ----------
+    law
+        Any law that has an :func:`~gmmtf.denoisers.optimal.optimal_denoiser`.
     t
-        A time, or None for times stratified over the schedule.
+        A time, several, or None for all of the schedule; several are stratified.
     n_samples
         Number of data points.
     generator
@@ -77,31 +85,54 @@ def evaluate(
     ------
     ValueError
         If the denoiser returns another shape than it is given, or an argument is out of range.
+    TypeError
+        If the law has no optimal denoiser.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-    if n_samples < 2:
-        raise ValueError(f"n_samples: expected at least 2, got {n_samples}")
-    if t is None:
-        times = stratified_times(schedule, n_samples, generator)
+    batch_size = count("batch_size", batch_size, 1)
+    n_samples = count("n_samples", n_samples, 2)
+    chosen = schedule.times(t)
+    single = t is not None and len(chosen) == 1
+    if single:
+        times = chosen.to(generator_device(generator)).expand(n_samples)
     else:
-        times = torch.full((n_samples,), t, device=generator_device(generator))
-    bayes = BayesDenoiser(mixture, schedule)
+        times = stratified_times(schedule, n_samples, generator, t=t)
+    optimum = optimal_denoiser(law, schedule)
+    device = _device(denoise)
     losses, excesses = [], []
-    for batch_times in torch.split(times, batch_size):
-        x_0 = mixture.sample(len(batch_times), generator, dtype).x_0
-        noise = standard_normal(x_0.shape, generator, dtype)
-        x_t = schedule.add_noise(x_0, batch_times, noise)
-        predicted = _checked(denoise, x_t, batch_times)
-        losses.append(_mean_square(predicted - noise))
-        excesses.append(_mean_square(predicted - bayes(x_t, batch_times)))
+    with evaluation_mode(denoise):
+        for batch_times in torch.split(times, batch_size):
+            noisy = draw_noisy(law, schedule, batch_times, generator, dtype)
+            x_t, now = noisy.x_t, noisy.t
+            predicted = _checked(denoise, x_t.to(device), now.to(device)).to(x_t.device)
+            losses.append(_mean_square(predicted - noisy.noise))
+            excesses.append(_mean_square(predicted - optimum(x_t, now)))
     excess = torch.cat(excesses)
-    estimate = Estimate.from_strata if t is None else Estimate.from_samples
+    estimate = Estimate.from_samples if single else Estimate.from_strata
     return Evaluation(
         loss=estimate(torch.cat(losses)),
         excess_risk=estimate(excess),
         score_error=estimate(excess / (1 - schedule.alpha_bar(times))),
     )
+
+
+@contextmanager
+def evaluation_mode(denoise: Denoiser) -> Iterator[None]:
+    """Put a module and all of its parts into evaluation mode, and each back into its own after."""
+    parts = list(denoise.modules()) if isinstance(denoise, nn.Module) else []
+    modes = [part.training for part in parts]
+    try:
+        for part in parts[:1]:
+            part.eval()
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+
+
+def _device(denoise: Denoiser) -> torch.device | None:
+    """Where the denoiser computes, if that is known."""
+    parameter = next(denoise.parameters(), None) if isinstance(denoise, nn.Module) else None
+    return None if parameter is None else parameter.device
 
 
 def _mean_square(difference: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Risks of the oracle and of the Bayes estimator, per coordinate."""
+"""Risks of the oracle and of the optimal estimator, per coordinate."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 from torch import Tensor
 
+from gmmtf.arguments import count
+from gmmtf.denoisers.optimal import optimal_denoiser
 from gmmtf.estimate import Estimate
+from gmmtf.laws.full import FullMixture
+from gmmtf.laws.law import Law
 from gmmtf.laws.level import Level, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.noisy import draw_noisy
 from gmmtf.laws.posterior import posterior_from_projections
 from gmmtf.randomness import standard_normal
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.schedule import NoiseSchedule, Times, stratified_times
 
 N_REPLICATES = 16
 """Independent randomisations from which the standard error of a risk is estimated."""
@@ -22,40 +27,70 @@ MAX_PAIRED_PATTERNS = 64
 """Up to this many patterns the points of the Bayes risk are also drawn between pairs of them."""
 
 
-def oracle_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = None) -> float:
-    """Risk ᾱσ²/τ² of the oracle at time ``t``, or its mean over the schedule when None.
+_BATCH = 64  # data points at a time where a risk is found by Monte Carlo
+
+
+def oracle_risk(
+    law: MultiTokenGMM | FullMixture, schedule: NoiseSchedule, *, t: Times = None
+) -> float:
+    """Risk of the oracle, which knows the component of every token.
+
+    It is ᾱσ²/τ² for a :class:`~gmmtf.laws.mixture.MultiTokenGMM` (C7); for a
+    :class:`~gmmtf.laws.full.FullMixture` the mean of ᾱλ/(ᾱλ + 1-ᾱ) over the eigenvalues λ of the
+    components' covariances.
+
+    Parameters
+    ----------
+    t
+        A time, several, or None for all of the schedule: the mean over them.
 
     Raises
     ------
     ValueError
         If ``t`` is outside the schedule.
+    TypeError
+        If the law has no components.
     """
-    level = noise_level(mixture, schedule, schedule.times(t))
-    return float((level.signal**2 * mixture.sigma**2 / level.variance).mean())
+    times = schedule.times(t)
+    if isinstance(law, MultiTokenGMM):
+        level = noise_level(law, schedule, times)
+        return float((level.signal**2 * law.sigma**2 / level.variance).mean())
+    if not isinstance(law, FullMixture):
+        raise TypeError(f"law: expected a mixture, got a {type(law).__name__}")
+    alpha_bar = schedule.alpha_bar(times)[:, None, None]
+    signal = alpha_bar * law.eigen[0]
+    return float((signal / (signal + 1 - alpha_bar)).mean((0, 2)) @ law.weights)
 
 
 def bayes_risk(
-    mixture: MultiTokenGMM,
+    law: Law,
     schedule: NoiseSchedule,
-    t: int | None = None,
     *,
+    t: Times = None,
     n_points: int | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """Risk of the Bayes estimator at time ``t``, or its mean over the schedule when None.
+    """Risk of the optimal denoiser of a law.
 
-    It is the oracle's risk plus (c²ᾱ/d) E‖μ_z - m‖², where m is the posterior mean of the pattern
-    (theory, section MMSE). Given the tokens, the mean of ‖μ_z - m‖² is the posterior variance of
-    the pattern, which depends on the tokens through their projections on the patterns only; so the
-    cost does not depend on d. For K = M the expectation is over M Gaussian coordinates, the label
-    and the time, and is taken by randomised quasi-Monte Carlo (scrambled Sobol points). For K < M
-    the tokens of a data point are coupled, and it is taken by Monte Carlo over data points.
+    For a :class:`~gmmtf.laws.mixture.MultiTokenGMM` it is the oracle's risk plus
+    (c²ᾱ/d) E‖μ_z - m‖², where m is the posterior mean of the pattern (theory, section MMSE). Given
+    the tokens, the mean of ‖μ_z - m‖² is the posterior variance of the pattern, which depends on
+    the tokens through their projections on the patterns only; so the cost does not depend on d. For
+    K = M the expectation is over M Gaussian coordinates, the label and the time, and is taken by
+    randomised quasi-Monte Carlo (scrambled Sobol points). For K < M the tokens of a data point are
+    coupled, and it is taken by Monte Carlo over data points.
+
+    For a law that has a method ``bayes_risk(schedule, t=...)`` it is what that returns, and for any
+    other the loss of its :func:`~gmmtf.denoisers.optimal.optimal_denoiser` by Monte Carlo.
 
     Parameters
     ----------
+    t
+        A time, several, or None for all of the schedule: the mean over them.
     n_points
-        Quasi-random points (default 2¹⁶) for K = M, data points (default 2048) for K < M, rounded
-        up so that each of the 16 replicates is equal, and for K = M a power of two.
+        For a ``MultiTokenGMM`` quasi-random points (default 2¹⁶) for K = M, data points (default
+        2048) for K < M, rounded up so that each of the 16 replicates is equal, and for K = M a
+        power of two. For other laws data points (default 256).
 
     Returns
     -------
@@ -66,22 +101,42 @@ def bayes_risk(
     ------
     ValueError
         If ``t`` is outside the schedule, or K < M with too many active sets.
+    TypeError
+        If the law has no optimal denoiser.
     """
     schedule.times(t)  # refuses a wrong time before any work
-    coupled = mixture.k < mixture.n_patterns
+    if not isinstance(law, MultiTokenGMM):
+        return _risk_of_another_law(law, schedule, t, n_points, seed)
+    coupled = law.k < law.n_patterns
     total = n_points if n_points is not None else (2**11 if coupled else 2**16)
-    if total < N_REPLICATES:
-        raise ValueError(f"n_points: expected at least {N_REPLICATES}, got {total}")
-    per_replicate = -(-total // N_REPLICATES)
+    per_replicate = -(-count("n_points", total, N_REPLICATES) // N_REPLICATES)
     draw = _mean_gap_of_data_points if coupled else _mean_gap_of_points
     seeds = np.random.SeedSequence(seed).generate_state(N_REPLICATES)
-    gaps = [draw(mixture, schedule, t, per_replicate, int(s)) for s in seeds]
+    gaps = [draw(law, schedule, t, per_replicate, int(s)) for s in seeds]
     gap = Estimate.from_samples(torch.tensor(gaps, dtype=torch.float64))
-    return Estimate(oracle_risk(mixture, schedule, t) + gap.value, gap.standard_error)
+    return Estimate(oracle_risk(law, schedule, t=t) + gap.value, gap.standard_error)
+
+
+@torch.no_grad()
+def _risk_of_another_law(
+    law: Law, schedule: NoiseSchedule, t: Times, n_points: int | None, seed: int
+) -> Estimate:
+    known = getattr(law, "bayes_risk", None)
+    if callable(known):
+        risk: Estimate = known(schedule, t=t)
+        return risk
+    denoise = optimal_denoiser(law, schedule)
+    total = count("n_points", 256 if n_points is None else n_points, 2)
+    generator = torch.Generator().manual_seed(seed)
+    losses = []
+    for times in stratified_times(schedule, total, generator, t=t).split(_BATCH):
+        noisy = draw_noisy(law, schedule, times, generator, torch.float64)
+        losses.append((denoise(noisy.x_t, noisy.t) - noisy.noise).square().flatten(1).mean(1))
+    return Estimate.from_strata(torch.cat(losses))
 
 
 def _mean_gap_of_points(
-    mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None, n_points: int, seed: int
+    mixture: MultiTokenGMM, schedule: NoiseSchedule, t: Times, n_points: int, seed: int
 ) -> float:
     """One replicate for K = M: scrambled Sobol points for time, token and M Gaussians.
 
@@ -125,7 +180,7 @@ def _density_ratio(mixture: MultiTokenGMM, level: Level, projections: Tensor) ->
 
 
 def _mean_gap_of_data_points(
-    mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None, n_points: int, seed: int
+    mixture: MultiTokenGMM, schedule: NoiseSchedule, t: Times, n_points: int, seed: int
 ) -> float:
     """One replicate for K < M: ``n_points`` whole data points, times stratified."""
     generator = torch.Generator().manual_seed(seed)
