@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from myst_nb import glue
 
@@ -23,6 +24,10 @@ def begin(seed: int, device: str) -> tuple[torch.Generator, torch.Generator]:
 
 
 def glue_all(prefix: str, numbers: Mapping[str, object]) -> None:
-    """Glue numbers and texts for the prose, as ``prefix-name`` each, without showing them."""
+    """Glue numbers and texts for the prose, as ``prefix-name`` each, without showing them.
+
+    Scalars of numpy become plain numbers, whose text is that of the number alone.
+    """
     for name, value in numbers.items():
-        glue(f"{prefix}-{name}", value, display=False)
+        plain = value.item() if isinstance(value, np.generic) else value
+        glue(f"{prefix}-{name}", plain, display=False)

@@ -203,8 +203,8 @@ def test_samplers_and_guidance_are_measured_from_the_same_noise(tmp_path, monkey
     _, _, real = prepare(Condition(rare=None), 4, seed=9)
     reference = {digit: x[:50] for digit, x in real.items()}
     for key, how in (
-        ("samplers/ddim/3", {"sampler": "ddim", "n_steps": 3}),
-        ("guidance/1.5", {"n_steps": 2, "guide": guide.model, "guidance": 1.5}),
+        ("samplers/ddim/3", {"sampler": "ddim", "n_calls": 3}),
+        ("guidance/1.5", {"n_calls": 2, "guide": guide.model, "guidance": 1.5}),
     ):
         images = generate(trained.model, trained.digits, 5, seed=4, **how)
         expected = measure_digits(load_classifier(), images, reference)

@@ -4,61 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from gmmtf.estimate import Estimate
+from gmmtf import Estimate
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf_book.c05_tokens_and_patterns.summary import Series, Study
 
 _LAW_COLOURS = (PATTERN_COLOURS[4], PATTERN_COLOURS[9])  # that stand for nothing elsewhere
+_SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 
-
-@dataclass(frozen=True)
-class Series:
-    """One series of points with the line of their prediction.
-
-    ``simulated``: drawn with two standard errors; ``predicted``: at the same abscissae; ``filled``:
-    filled markers and a solid line, or hollow ones and a dotted line.
-    """
-
-    x: Sequence[float]
-    simulated: Sequence[Estimate]
-    predicted: Sequence[float]
-    filled: bool = True
+Line = tuple[Sequence[float], Sequence[float]]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel of :func:`excess_panels`: series by name, and laws by name, drawn as lines."""
+    """One panel of :func:`excess_panels`.
+
+    ``recorded``, ``live``: series with the numbers of tokens N that they are named by; recorded
+    ones are drawn filled and solid. ``laws``: lines by name.
+    """
 
     xlabel: str
-    ylabel: str
-    series: Mapping[str, Series]
-    laws: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    recorded: tuple[int, Series]
+    live: tuple[int, Series]
+    laws: Mapping[str, Line] = field(default_factory=dict)
+    ylabel: str = "excess risk"
     log_y: bool = True
 
 
-def excess_panels(panels: Sequence[Panel]) -> Figure:
+def excess_panels(*panels: Panel) -> Figure:
     """Draw simulated points and predicted lines on a logarithmic abscissa, one panel each."""
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.9), squeeze=False)
+    entries: dict[str, Artist] = {}
     for axis, panel in zip(axes[0], panels, strict=True):
-        for name, series in panel.series.items():
-            _series(axis, name, series)
+        _series(axis, panel.recorded, "recorded")
+        _series(axis, panel.live, "live")
         for (name, (x, y)), colour in zip(panel.laws.items(), _LAW_COLOURS, strict=False):
             axis.plot(x, y, "--", color=colour, label=name)
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel, xscale="log")
-        _ticks(axis, sorted({float(x) for s in panel.series.values() for x in s.x}))
+        _ticks(axis, sorted({x for _, s in (panel.recorded, panel.live) for x in s.x}))
         if panel.log_y:
-            axis.set_yscale("log")
             _plain_log_y(axis)
-    entries: dict[str, Artist] = {}
-    for axis in axes[0]:
         handles, labels = axis.get_legend_handles_labels()
         entries.update(zip(labels, handles, strict=True))
     columns = 2 if len(entries) > 3 else len(entries)
@@ -66,86 +61,104 @@ def excess_panels(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
-def _series(axis: Axes, name: str, series: Series) -> None:
+def _series(axis: Axes, named: tuple[int, Series], run: str) -> None:
+    n, series = named
+    colour, filled = COLOURS["trained"], run == "recorded"
+    name = f"$N = {n}$, {run}"
+    style = "-" if filled else ":"
     axis.plot(
-        series.x,
-        series.predicted,
-        "-" if series.filled else ":",
-        color=COLOURS["theory"],
-        label=f"predicted, {name}",
+        series.x, series.predicted, style, color=COLOURS["theory"], label=f"predicted, {name}"
     )
     axis.errorbar(
         series.x,
-        [each.value for each in series.simulated],
-        [2 * each.standard_error for each in series.simulated],
+        *_bars(series.simulated),
         fmt="o",
-        color=COLOURS["trained"],
-        markerfacecolor=COLOURS["trained"] if series.filled else "white",
+        color=colour,
+        markerfacecolor=colour if filled else "white",
         label=f"simulated, {name}",
     )
 
 
 def descent_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    marks: Mapping[str, tuple[Sequence[float], Sequence[Estimate]]],
+    lines: Mapping[str, tuple[Sequence[int], Sequence[float]]],
+    marks: Mapping[str, tuple[Sequence[int], Sequence[Estimate]]],
 ) -> Figure:
     """Draw predicted excess risks against the step, with simulated marks of the same name."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.9))
-    for (name, (steps, excess)), colour in zip(curves.items(), PATTERN_COLOURS, strict=False):
+    for (name, (steps, excess)), colour in zip(lines.items(), PATTERN_COLOURS, strict=False):
         axis.plot(steps, excess, color=colour)
+        end = (steps[-1], excess[-1])
         axis.annotate(
-            name,
-            (steps[-1], excess[-1]),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=colour,
+            name, end, xytext=(6, 0), textcoords="offset points", va="center", color=colour
         )
-        at, values = marks[name]
-        spread = [2 * each.standard_error for each in values]
-        axis.errorbar(at, [each.value for each in values], spread, fmt="o", color=colour)
-    axis.set(xlabel="step", ylabel="excess risk", yscale="log")
+        axis.errorbar(marks[name][0], *_bars(marks[name][1]), fmt="o", color=colour)
+    axis.set(xlabel="step", ylabel="excess risk")
     _plain_log_y(axis)
     return figure
 
 
+_SWEPT = {
+    "tokens, target": ("target", "tokens needed", "best head"),
+    "tokens, K = M": ("$K = M$", "tokens needed", "best head"),
+    "share, K = M": ("$K = M$", "training time", "excess at 10 % of its start"),
+    "rare, pi_min": (r"$\pi_{\min}$", "training time", "rare pattern learned"),
+    "noticed, long": (r"$\pi_{\min}$", "steps until noticed", "$r = 64$"),
+    "noticed, short": (r"$\pi_{\min}$", "steps until noticed", "$r = 4$"),
+}
+"""Labels of the axes and of the points of the sweeps that are drawn."""
+
+
+def law_panels(study: Study, *names: str) -> Figure:
+    """Draw sweeps with their predictions on logarithmic axes, one panel each (C4)."""
+    figure, axes = plt.subplots(1, len(names), figsize=(WIDTH, 3.6), squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        xlabel, ylabel, points = _SWEPT[name]
+        x, found, predicted = study.swept(name)
+        axis.plot(x, found, "o", color=PATTERN_COLOURS[0], label=points)
+        axis.plot(x, predicted, "--", color=COLOURS["theory"], label="prediction")
+        axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log")
+        _ticks(axis, sorted(x), fontsize="small")
+        _plain_log_y(axis)
+        axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")
+    return figure
+
+
 def phase_diagrams(
-    tokens: Sequence[float],
-    panels: Mapping[str, tuple[str, Sequence[float], Sequence[Sequence[float]]]],
+    panels: Mapping[str, pd.DataFrame],
     share: float,
+    *,
+    label: str,
     marks: Mapping[str, Sequence[tuple[float, float, float]]] | None = None,
-    edges: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    edges: Mapping[str, Sequence[float]] | None = None,
 ) -> Figure:
     """Draw excess risks as shares of their start over N and another setting, with one contour.
 
     Parameters
     ----------
-    tokens
-        Numbers of tokens, the ordinate of every panel.
     panels
-        By title: label and values of the abscissa, and the shares ``[len(tokens)][len(abscissa)]``;
-        NaN where there is none.
+        By title: shares, with a row for each N and a column for each abscissa; NaN where there is
+        none.
     share
         Where the contour is drawn.
+    label
+        Label of the abscissa.
     marks
         By title: simulated cells (abscissa, N, share), filled in the colour of their own share.
     edges
-        By title: abscissae and numbers of tokens of a predicted boundary, drawn dashed.
+        By title: abscissa of a predicted boundary for each N, drawn dashed.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.7), squeeze=False, sharey=True)
-    norm = LogNorm(0.01, 1)
+    look: dict[str, Any] = {"norm": LogNorm(0.01, 1), "cmap": "cividis"}
     mesh = None
-    for axis, (title, (label, x, values)) in zip(axes[0], panels.items(), strict=True):
-        table = np.array(values, dtype=float)
+    for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
+        x, tokens = (np.asarray(v, float).tolist() for v in (table.columns, table.index))
         sides, levels = _cell_edges(x), _cell_edges(tokens)
-        mesh = axis.pcolormesh(sides, levels, table, norm=norm, cmap="cividis", rasterized=True)
+        mesh = axis.pcolormesh(sides, levels, table, rasterized=True, **look)
         axis.contour(x, tokens, table, levels=[share], colors="white", linewidths=2.5)
         if edges is not None and title in edges:
-            axis.plot(*edges[title], "--", color=COLOURS["theory"], linewidth=2)
+            axis.plot(edges[title], tokens, "--", color=COLOURS["theory"], linewidth=2)
         for at, n, found in (marks or {}).get(title, ()):
-            axis.scatter(
-                at, n, c=[found], norm=norm, cmap="cividis", s=70, edgecolors="white", zorder=3
-            )
+            axis.scatter(at, n, c=[found], s=70, edgecolors="white", zorder=3, **look)
         axis.set(xlabel=label, xscale="log", yscale="log", title=title)
         axis.set(xlim=(sides[0], sides[-1]), ylim=(levels[0], levels[-1]))
         _ticks(axis, _thinned(x))
@@ -154,8 +167,13 @@ def phase_diagrams(
     axes[0][0].set_ylabel("$N$")
     assert mesh is not None  # there is at least one panel
     bar = figure.colorbar(mesh, ax=axes[0], label="excess risk / its start")
-    bar.set_ticks(ticks := [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1], labels=[f"{v:g}" for v in ticks])
+    bar.set_ticks(_SHARES, labels=[f"{value:g}" for value in _SHARES])
     return figure
+
+
+def _bars(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """Values, and two standard errors."""
+    return [e.value for e in estimates], [2 * e.standard_error for e in estimates]
 
 
 def _cell_edges(centres: Sequence[float]) -> list[float]:
@@ -172,12 +190,13 @@ def _thinned(values: Sequence[float]) -> list[float]:
     return [float(value) for value in values[::step]]
 
 
-def _ticks(axis: Axes, values: Sequence[float]) -> None:
-    axis.set_xticks(values, [f"{value:g}" for value in values])
+def _ticks(axis: Axes, values: Sequence[float], **options: Any) -> None:
+    axis.set_xticks(values, [f"{value:g}" for value in values], **options)
     axis.xaxis.set_minor_locator(NullLocator())
 
 
 def _plain_log_y(axis: Axes) -> None:
+    axis.set_yscale("log")
     axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.yaxis.set_minor_formatter(NullFormatter())

@@ -1,17 +1,18 @@
-"""What the study runs: data laws and the settings of the descent."""
+"""What chapter 5 runs: data laws, the descent, the sweeps and the cells of the phase diagrams."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.first_step import natural_step_size
+from gmmtf import MultiTokenGMM, NoiseSchedule, natural_step_size
+
+SCHEDULE = NoiseSchedule.linear(1000)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One data law of the study: M, N, K (None: M) and π_min (None: equal probabilities)."""
+    """One data law: M, N, K (None: M) and π_min (None: equal probabilities)."""
 
     n_patterns: int
     n_tokens: int
@@ -19,55 +20,69 @@ class Case:
     rarest: float | None = None
 
     @property
-    def key(self) -> str:
-        """Name of the case in a recording."""
+    def labels(self) -> dict[str, int | float]:
+        """Labels of the case in a record; the rarest pattern is pattern 0."""
         active = self.n_patterns if self.n_active is None else self.n_active
-        return f"M={self.n_patterns} K={active} N={self.n_tokens} pi_min={self.smallest:g}"
-
-    @property
-    def smallest(self) -> float:
-        """π_min; the rarest pattern is pattern 0, and the others share the rest equally."""
-        return 1 / self.n_patterns if self.rarest is None else self.rarest
+        rarest = 1 / self.n_patterns if self.rarest is None else self.rarest
+        return {"M": self.n_patterns, "K": active, "N": self.n_tokens, "pi_min": rarest}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run: the sizes that all cases share, the cases, and the training.
+    """Sizes that all cases share, the cases, the training, and what else is computed.
 
     ``record_at``: steps at which the excess is evaluated, in increasing order; the last ends the
-    run. ``relative_step_size``: step size in units of K M d/r⁶. ``n_points``: query tokens of the
-    net on which the prediction descends.
+    run. ``relative_step_size``: step size in units of K M d/r⁶. ``batch_size``: data points a step,
+    times M/K. ``n_points``: query tokens of the prediction. ``sweeps``: names of sweeps, all when
+    None, with their ``sweep_first`` quickest points; ``checks``: cells (N, π_min) of the phase
+    diagram that are simulated; ``theory_points``: query tokens of what is computed for a figure or
+    table and not recorded.
     """
 
-    dim: int
-    radius: float
-    sigma: float
-    n_patterns: int
-    n_tokens: int
-    active_counts: tuple[int, ...]
-    pattern_counts: tuple[int, ...]
-    rarest: tuple[float, ...]
-    token_counts: tuple[int, ...]
-    record_at: tuple[int, ...]
-    relative_step_size: float
-    batch_size: int
-    eval_samples: int
-    n_points: int
-    seeds: tuple[int, ...]
+    dim: int = 64
+    radius: float = 8.0
+    sigma: float = 0.3
+    n_patterns: int = 8
+    n_tokens: int = 64
+    active_counts: tuple[int, ...] = (2, 4, 8)
+    pattern_counts: tuple[int, ...] = (2, 4, 8)
+    rarest: tuple[float, ...] = (0.02, 0.05, 0.125)
+    token_counts: tuple[int, ...] = (64, 96, 128)
+    record_at: tuple[int, ...] = (10, 30)
+    relative_step_size: float = 1.0
+    batch_size: int = 6
+    eval_samples: int = 64
+    n_points: int = 512
+    seeds: tuple[int, ...] = (0,)
+    sweeps: tuple[str, ...] | None = ("share, K = M", "share, step size", "rare, pi_min",
+                                      "tokens, target")  # fmt: skip
+    sweep_first: int = 3
+    sweep_points: int = 256
+    phase_tokens: tuple[int, ...] = (128, 512)
+    phase_rarest: tuple[float, ...] = (0.045, 0.1)
+    phase_radii: tuple[float, ...] = (8.0, 32.0)
+    phase_points: int = 256
+    checks: tuple[tuple[int, float], ...] = ()
+    theory_points: int = 2048
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():  # JSON and parameter cells have lists
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
 
     @classmethod
     def from_settings(cls, settings: dict[str, Any]) -> Plan:
-        """Rebuild a plan from the settings of a recording."""
-        stored: dict[str, Any] = settings["plan"]
-        entries: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in stored.items()
-        }
-        return cls(**entries)
+        """Return the plan of a record; what its points do not depend on is as by default."""
+        return cls(**settings["plan"], **{k: v for k, v in settings.items() if k != "plan"})
 
     def settings(self) -> dict[str, Any]:
-        """Return the plan as JSON values."""
-        return {"plan": asdict(self)}
+        """Return what all points of a record depend on."""
+        values = asdict(self)
+        kept = {name: values.pop(name) for name in ("sweep_points", "phase_points")}
+        for name in ("sweeps", "sweep_first", "phase_tokens", "phase_rarest", "phase_radii"):
+            del values[name]
+        del values["checks"], values["theory_points"]
+        return {"plan": values, **kept}
 
     def families(self) -> dict[str, tuple[list[float], list[Case]]]:
         """Cases by what is varied: abscissae and cases. A case may be in several families."""
@@ -99,3 +114,26 @@ class Plan:
     def step_size(self, mixture: MultiTokenGMM) -> float:
         """Return the step size for a data law."""
         return self.relative_step_size * natural_step_size(mixture)
+
+
+PLANS = {
+    "live": Plan(),
+    "smoke": Plan(
+        active_counts=(2, 8), pattern_counts=(8,), rarest=(0.125,), token_counts=(64,),
+        record_at=(4, 8), batch_size=4, eval_samples=16, n_points=128,
+        sweeps=("rare, pi_min",), sweep_points=64,
+        phase_tokens=(128,), phase_rarest=(0.1,), phase_radii=(32.0,), theory_points=256,
+    ),
+    "paper": Plan(
+        dim=256, radius=16.0, n_tokens=512, active_counts=(2, 4, 6, 8),
+        pattern_counts=(2, 4, 8, 16), rarest=(0.01, 0.02, 0.05, 0.125),
+        token_counts=(64, 128, 256, 512), record_at=(20, 40), n_points=2048, seeds=(0, 1, 2),
+        sweeps=None, sweep_first=5, sweep_points=512,
+        phase_tokens=(64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048),
+        phase_rarest=(0.005, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.07, 0.1, 0.125),
+        phase_radii=(4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3, 64.0), phase_points=512,
+        checks=((64, 0.007), (64, 0.01), (128, 0.02), (256, 0.125), (512, 0.01), (512, 0.02),
+                (512, 0.05), (1024, 0.01)),
+    ),
+}  # fmt: skip
+"""``live``: half a minute of one core; ``smoke``: seconds; ``paper``: ten minutes, recorded."""

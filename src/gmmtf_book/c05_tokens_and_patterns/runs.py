@@ -4,103 +4,113 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from gmmtf import scaling
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.descent import descend
-from gmmtf.effective_descent import train
-from gmmtf.estimate import Estimate
+from gmmtf import Estimate, MultiTokenGMM, ReducedWeight, best_weight, descend, risk
 from gmmtf.laws.level import noise_level
-from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.posterior import posterior_from_projections
 from gmmtf.randomness import derived_seed, standard_normal
-from gmmtf.results import Recording
-from gmmtf.risks import formulas
+from gmmtf.record import Recording
+from gmmtf.risks.formulas import mean_denoising_excess
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.reduced_tokens import ReducedTokens, draw_in_chunks
-from gmmtf.risks.simulation import evaluate, excess_on_fresh_data
-from gmmtf.schedule import NoiseSchedule, stratified_times
-from gmmtf_book.c05_tokens_and_patterns.plan import Case, Plan
+from gmmtf.scaling.steps import pattern_excess
+from gmmtf.schedule import stratified_times
+from gmmtf_book.c05_tokens_and_patterns import phases, sweeps
+from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, SCHEDULE, Case, Plan
 
-SCHEDULE = NoiseSchedule.linear(1000)
-
-_UNUSED = Estimate(0.0, 0.0)  # a Bayes risk, for evaluations of which only the excess is used
+_NO_BAYES = Estimate(0.0)  # a Bayes risk, for records of which only the excess is used
 
 
-def run(recording: Recording, plan: Plan, device: torch.device | str = "cpu") -> None:
-    """Compute all points of the plan that the recording does not hold yet."""
+def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Recording:
+    """Compute what the plan asks for and the file at ``path`` does not hold yet.
+
+    The phase diagrams have the sizes of the paper preset whatever the plan, which is cheap.
+    """
+    record = Recording(path, plan.settings(), code=__name__, device=device)
     for _, cases in plan.families().values():
         for case in cases:
-            recording.point(f"{case.key} predicted", partial(predict, plan, case))
+            record.point(partial(predict, plan, case), kind="predicted", **case.labels)
             for seed in plan.seeds:
-                key = f"{case.key} seed {seed}"
-                recording.point(key, partial(simulate, plan, case, seed, device))
+                compute = partial(simulate, plan, case, seed, device)
+                record.point(compute, kind="simulated", seed=seed, **case.labels)
             if case.n_active is not None:
-                recording.point(f"{case.key} set", partial(_set_point, plan, case))
-
-
-def _set_point(plan: Plan, case: Case) -> list[float]:
-    generator = torch.Generator().manual_seed(plan.seeds[0])
-    found = set_ambiguity(plan.mixture(case), 4 * plan.eval_samples, generator)
-    return [found.value, found.standard_error]
+                generator = torch.Generator().manual_seed(plan.seeds[0])
+                told = partial(set_ambiguity, plan.mixture(case), 4 * plan.eval_samples, generator)
+                record.point(told, kind="set", **case.labels)
+    sweeps.run(record, plan)
+    phases.run(record, plan, PLANS["paper"])
+    for n, rarest in plan.checks:
+        compute = partial(check_phase, plan, Case(plan.n_patterns, n, None, rarest), device)
+        record.point(compute, kind="check", N=n, pi_min=rarest)
+    return record
 
 
 def predict(plan: Plan, case: Case) -> dict[str, Any]:
     """Descend on the expansion: excess of all tokens and of the rarest pattern's, by step.
 
-    ``best`` is the excess of the best weight of the family, ``law`` that of perfect selection, None
-    where that has no closed form; ``holds`` says whether the expansion held at every record.
+    ``best`` is the excess of the best weight of the family, ``law`` that of perfect selection;
+    ``holds`` says whether the expansion held at every record.
     """
     mixture = plan.mixture(case)
     queries = draw_queries(mixture, SCHEDULE, n_points=8 * plan.n_points, seed=1)
-    records = train(
-        mixture,
-        SCHEDULE,
-        plan.record_at[-1],
-        lr=plan.step_size(mixture),
-        n_points=plan.n_points,
-        record_every=math.gcd(*plan.record_at),
-    )
-    kept = [record for record in records if record.step in (0, *plan.record_at)]
+    records = list(descend(mixture, SCHEDULE, plan.record_at[-1], lr=plan.step_size(mixture),
+                           n_points=plan.n_points, record_at=(0, *plan.record_at)))  # fmt: skip
     return {
-        "excess": [record.excess_risk.value for record in kept],
-        "rare": [scaling.pattern_excess(record.weight, queries, 0) for record in kept],
-        "own": own_product(kept[-1].weight, mixture),
-        "best": scaling.best_weight(mixture, SCHEDULE, n_points=plan.n_points)[1],
-        "law": formulas.mean_denoising_excess(mixture, SCHEDULE),
-        "holds": all(record.holds for record in kept),
+        "excess": [record.excess.value for record in records],
+        "rare": [pattern_excess(record.weight, queries, 0) for record in records],
+        "own": own_product(records[-1].weight, mixture),
+        "best": best_weight(mixture, SCHEDULE, n_points=plan.n_points)[1],
+        "law": mean_denoising_excess(mixture, SCHEDULE),
+        "holds": all(record.holds for record in records),
     }
 
 
 def simulate(plan: Plan, case: Case, seed: int, device: torch.device | str) -> dict[str, Any]:
-    """Train by simulation with fresh data at every step, as :func:`gmmtf.population_descent.train`.
+    """Train by simulation with fresh data at every step.
 
     For K < M the error is measured from the exact Bayes estimate, over all active sets. A data
     point then shows K of the M patterns, so batches are M/K times as large.
     """
     mixture = plan.mixture(case)
-    batch_size = round(plan.batch_size * case.n_patterns / mixture.k)
-    generator = torch.Generator(device).manual_seed(seed)
-
-    def loss(weight: ReducedWeight) -> torch.Tensor:
-        times = stratified_times(SCHEDULE, batch_size, generator)
-        return excess_on_fresh_data(weight, mixture, SCHEDULE, times, generator)
-
-    excess = []
-    weight = ReducedWeight.zero(mixture)
-    visited = descend(weight, loss, plan.record_at[-1], lr=plan.step_size(mixture))
-    for step, weight in visited:
-        if step in plan.record_at:
-            excess.append(evaluated(weight, mixture, plan, seed, device))
+    records = list(descend(mixture, SCHEDULE, plan.record_at[-1], method="simulation",
+                           lr=plan.step_size(mixture), record_at=plan.record_at, seed=seed,
+                           batch_size=round(plan.batch_size * case.n_patterns / mixture.k),
+                           eval_samples=plan.eval_samples, bayes=_NO_BAYES,
+                           device=device))  # fmt: skip
     held_out = torch.Generator(device).manual_seed(derived_seed(seed, 2))
-    rare = pattern_excess(weight, mixture, 0, plan.eval_samples, held_out)
     return {
-        "excess": excess,
-        "rare": [rare.value, rare.standard_error],
-        "own": own_product(weight, mixture),
+        "excess": [record.excess_risk for record in records],
+        "rare": simulated_pattern_excess(
+            records[-1].weight, mixture, 0, plan.eval_samples, held_out
+        ),
+        "own": own_product(records[-1].weight, mixture),
+    }
+
+
+def check_phase(plan: Plan, case: Case, device: torch.device | str) -> dict[str, Any]:
+    """Simulated excess, over the predicted start, of the weight that a phase diagram predicts."""
+    mixture = plan.mixture(case)
+    weight = phases.last_weight(mixture, plan.n_points)
+    begin, rare_begin, expected, rare_expected = phases.excesses(
+        mixture, weight, n_points=1024, n_queries=8 * plan.n_points
+    )
+    seed = plan.seeds[0]
+    held_out, again = (
+        torch.Generator(device).manual_seed(s) for s in (derived_seed(seed, 1), seed)
+    )
+    found = risk(weight, mixture, SCHEDULE, method="simulation", n_samples=plan.eval_samples,
+                 generator=held_out, bayes=_NO_BAYES).excess_risk  # fmt: skip
+    rare = simulated_pattern_excess(weight, mixture, 0, plan.eval_samples, again)
+    return {
+        "all": found / begin,
+        "rare": rare / rare_begin,
+        "predicted": expected / begin,
+        "rare predicted": rare_expected / rare_begin,
     }
 
 
@@ -109,28 +119,8 @@ def own_product(weight: ReducedWeight, mixture: MultiTokenGMM) -> float:
     return float(weight.pattern[0, 0]) * mixture.require_equal_orthogonal("the product") ** 2
 
 
-def evaluated(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    plan: Plan,
-    seed: int,
-    device: torch.device | str,
-) -> list[float]:
-    """Simulated excess risk and its standard error, on data that depends on the seed alone."""
-    held_out = torch.Generator(device).manual_seed(derived_seed(seed, 1))
-    found = evaluate(
-        weight,
-        mixture,
-        SCHEDULE,
-        n_samples=plan.eval_samples,
-        generator=held_out,
-        bayes=_UNUSED,
-    ).excess_risk
-    return [found.value, found.standard_error]
-
-
 @torch.no_grad()
-def pattern_excess(
+def simulated_pattern_excess(
     weight: ReducedWeight,
     mixture: MultiTokenGMM,
     pattern: int,
@@ -154,7 +144,7 @@ def pattern_excess(
 
 def _pattern_errors(
     weight: ReducedWeight, mixture: MultiTokenGMM, tokens: ReducedTokens, pattern: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Return posterior-weighted squared errors, and the posteriors' sums, of each data point."""
     span, factor, level = tokens
     radius = mixture.require_equal_orthogonal("the reduced simulation")

@@ -1,26 +1,22 @@
 """Tokens and steps that an excess risk takes, swept over one setting at a time (C4).
 
-A point is ``{"x": abscissa, "found": number, "law": prediction in closed form}``. Nothing here
+A point has the number ``found`` and the ``law``, its prediction in closed form. Nothing here
 simulates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-
-from gmmtf import scaling
+from gmmtf import MultiTokenGMM, ReducedWeight, natural_step_size, steps_to_risk, tokens_needed
 from gmmtf.laws.level import noise_level
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.results import Recording
-from gmmtf.risks import first_step
-from gmmtf.risks.first_step import natural_step_size
-from gmmtf.scaling.power_law import PowerLaw, fit_power_law
-from gmmtf_book.c05_tokens_and_patterns.runs import SCHEDULE
+from gmmtf.record import Recording
+from gmmtf.risks.first_step import exact_descent_direction
+from gmmtf.scaling import PowerLaw, fit_power_law, steps_needed
+from gmmtf_book.c05_tokens_and_patterns.plan import SCHEDULE, Plan
 
 DIM = 1024
 """Dimension of all sweeps; a change of r²/d changes r."""
@@ -40,16 +36,24 @@ ABSOLUTE = 0.04
 HALF = 0.5
 """Share of its excess at W = 0 at which the rarest pattern counts as learned."""
 
+NOTICED = 0.1
+"""Product with itself at which a rare pattern counts as noticed."""
+
 MANY = 10**9
 """Tokens per data point in the sweeps of steps."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One quantity against one setting: the abscissae, and how a point is computed."""
+    """One quantity against one setting.
+
+    ``x``: abscissae, the quickest first; ``point``: computes one; ``limit``: the exponent in the
+    limit in which there is a power law.
+    """
 
     x: tuple[float, ...]
     point: Callable[[float, int], dict[str, Any]]
+    limit: str
 
 
 def law(n_tokens: int, **changes: float) -> MultiTokenGMM:
@@ -74,10 +78,9 @@ def tokens_point(name: str, x: float, n_points: int) -> dict[str, Any]:
     """Tokens that the best head needs, and those of perfect selection, a K/target."""
     target, changes = (x, {}) if name == "target" else (TARGET, {name: x})
     mixture = law(2, **changes)
-    level = noise_level(mixture, SCHEDULE, torch.arange(SCHEDULE.n_steps))
+    level = noise_level(mixture, SCHEDULE, SCHEDULE.times())
     closed = float((level.gain**2 * level.variance).mean()) * mixture.k / target
-    found = scaling.tokens_needed(target, mixture, SCHEDULE, n_points=n_points)
-    return {"x": x, "found": found, "law": closed}
+    return {"found": tokens_needed(target, mixture, SCHEDULE, n_points=n_points), "law": closed}
 
 
 def time_point(
@@ -99,41 +102,29 @@ def time_point(
     changes = {} if name == "step size" else {name: x}
     mixture = law(MANY, **{**(fixed or {}), **changes})
     lr = relative_step * natural_step_size(mixture)
-    steps = scaling.steps_to_risk(
-        target,
-        mixture,
-        SCHEDULE,
-        relative=relative,
-        pattern=pattern,
-        lr=lr,
-        max_steps=4000,
-        n_points=n_points,
-    )
+    steps = steps_to_risk(target, mixture, SCHEDULE, relative=relative, pattern=pattern, lr=lr,
+                          max_steps=4000, n_points=n_points)  # fmt: skip
     unit = 1.0 if name == "step size" else lr / natural_step_size(law(MANY))
-    return {"x": x, "found": steps * unit, "law": unit / (lr * own_rate(mixture))}
+    return {"found": steps * unit, "law": unit / (lr * own_rate(mixture))}
 
 
-def noticed_point(x: float, n_points: int, *, ratio: float, level: float = 0.1) -> dict[str, Any]:
-    """Steps until the product of a rare pattern with itself is ``level``, and their prediction."""
+def noticed_point(x: float, n_points: int, *, ratio: float) -> dict[str, Any]:
+    """Steps until the product of a rare pattern with itself is noticed, and their prediction."""
     mixture = law(MANY, rarest=x, ratio=ratio)
     lr = 0.125 * natural_step_size(mixture)
     square = mixture.require_equal_orthogonal("the product") ** 2
-    steps = scaling.steps_needed(
-        lambda weight: float(weight.pattern[0, 0]) * square >= level,
-        mixture,
-        SCHEDULE,
-        lr=lr,
-        max_steps=4000,
-        n_points=n_points,
-    )
-    return {"x": x, "found": steps, "law": level / (lr * own_rate(mixture))}
+
+    def noticed(weight: ReducedWeight) -> bool:
+        return float(weight.pattern[0, 0]) * square >= NOTICED
+
+    steps = steps_needed(noticed, mixture, SCHEDULE, lr=lr, max_steps=4000, n_points=n_points)
+    return {"found": steps, "law": NOTICED / (lr * own_rate(mixture))}
 
 
 def own_rate(mixture: MultiTokenGMM) -> float:
     """Rate at which μ_uᵀWμ_u of pattern 0 starts to grow, per unit of step size."""
-    square = mixture.require_equal_orthogonal("the product") ** 2
-    direction = first_step.exact_descent_direction(mixture, SCHEDULE)
-    return float(direction.pattern[0, 0]) * square
+    direction = exact_descent_direction(mixture, SCHEDULE)
+    return float(direction.pattern[0, 0]) * mixture.require_equal_orthogonal("the product") ** 2
 
 
 def crossover(mixture: MultiTokenGMM) -> float:
@@ -141,78 +132,75 @@ def crossover(mixture: MultiTokenGMM) -> float:
 
     π* = E[c²ᾱτ²]/(r² E[c²ᾱ²]), times averaged over the schedule (theory result 1).
     """
-    level = noise_level(mixture, SCHEDULE, torch.arange(SCHEDULE.n_steps))
+    level = noise_level(mixture, SCHEDULE, SCHEDULE.times())
     power = (level.gain * level.signal) ** 2
     ratio = (power * level.variance).mean() / (power * level.signal**2).mean()
     return float(ratio) / mixture.require_equal_orthogonal("the crossover") ** 2
 
 
+_DOUBLING = (2, 4, 8, 16)
+_RATIOS = (0.0625, 0.25, 1.0, 4.0)
+_SIGMAS = (0.1, 0.2, 0.3, 0.6)
+_OF_16 = {"n_patterns": 16}
+
+
+def _tokens(name: str) -> Callable[[float, int], dict[str, Any]]:
+    return partial(tokens_point, name)
+
+
+def _share(name: str, **options: Any) -> Callable[[float, int], dict[str, Any]]:
+    return partial(time_point, name, **options)
+
+
+def _absolute(name: str, **options: Any) -> Callable[[float, int], dict[str, Any]]:
+    return partial(time_point, name, target=ABSOLUTE, relative=False, **options)
+
+
 SWEEPS: dict[str, Sweep] = {
-    "tokens, target": Sweep((0.04, 0.02, 0.01, 0.005), partial(tokens_point, "target")),
-    "tokens, K = M": Sweep((2, 4, 8, 16), partial(tokens_point, "n_patterns")),
-    "tokens, pi_min": Sweep((0.02, 0.05, 0.125, 0.25), partial(tokens_point, "rarest")),
-    "tokens, r^2/d": Sweep((0.0625, 0.25, 1.0, 4.0), partial(tokens_point, "ratio")),
-    "tokens, sigma": Sweep((0.1, 0.2, 0.3, 0.6), partial(tokens_point, "sigma")),
-    "share, K = M": Sweep((2, 4, 8, 16), partial(time_point, "n_patterns")),
-    "share, K of 16": Sweep(
-        (2, 4, 8, 16), partial(time_point, "n_active", fixed={"n_patterns": 16})
-    ),
-    "share, r^2/d": Sweep((0.0625, 0.25, 1.0, 4.0), partial(time_point, "ratio")),
-    "share, sigma": Sweep((0.1, 0.2, 0.3, 0.6), partial(time_point, "sigma")),
-    "share, step size": Sweep((0.0625, 0.125, 0.25, 0.5), partial(time_point, "step size")),
-    "absolute, K = M": Sweep(
-        (2, 4, 8, 16), partial(time_point, "n_patterns", target=ABSOLUTE, relative=False)
-    ),
-    "absolute, K of 16": Sweep(
-        (2, 4, 8, 16),
-        partial(time_point, "n_active", target=ABSOLUTE, relative=False, fixed={"n_patterns": 16}),
-    ),
+    "tokens, target": Sweep((0.04, 0.02, 0.01, 0.005), _tokens("target"), "-1"),
+    "tokens, K = M": Sweep(_DOUBLING, _tokens("n_patterns"), "1"),
+    "tokens, pi_min": Sweep((0.02, 0.05, 0.125, 0.25), _tokens("rarest"), "0"),
+    "tokens, r^2/d": Sweep(_RATIOS, _tokens("ratio"), "0"),
+    "tokens, sigma": Sweep(_SIGMAS, _tokens("sigma"), "none"),
+    "share, K = M": Sweep(_DOUBLING, _share("n_patterns"), "2"),
+    "absolute, K = M": Sweep(_DOUBLING, _absolute("n_patterns"), "2"),
+    "share, K of 16": Sweep(_DOUBLING, _share("n_active", fixed=_OF_16), "1"),
+    "absolute, K of 16": Sweep(_DOUBLING, _absolute("n_active", fixed=_OF_16), "1"),
+    "share, r^2/d": Sweep(_RATIOS, _share("ratio"), "-3"),
+    "share, sigma": Sweep(_SIGMAS, _share("sigma"), "none"),
+    "share, step size": Sweep((0.0625, 0.125, 0.25, 0.5), _share("step size"), "-1"),
     "rare, pi_min": Sweep(
-        (0.16, 0.08, 0.04, 0.02, 0.01), partial(time_point, "rarest", target=HALF, pattern=0)
+        (0.16, 0.08, 0.04, 0.02, 0.01), _share("rarest", target=HALF, pattern=0), "-2"
     ),
-    "noticed, long": Sweep((0.08, 0.04, 0.02, 0.01), partial(noticed_point, ratio=4.0)),
+    "noticed, long": Sweep((0.08, 0.04, 0.02, 0.01), partial(noticed_point, ratio=4.0), "-2"),
     "noticed, short": Sweep(
-        (0.02, 0.014, 0.01, 0.007, 0.005), partial(noticed_point, ratio=1 / 64)
+        (0.02, 0.014, 0.01, 0.007, 0.005), partial(noticed_point, ratio=1 / 64), "-1"
     ),
 }
 """All sweeps. ``tokens``: that the best head needs for :data:`TARGET`; ``share``, ``absolute``:
 training time until the excess is down to :data:`SHARE` of its start, or to :data:`ABSOLUTE`;
 ``rare``: until that of the rarest pattern's tokens is down to :data:`HALF`; ``noticed``: until its
-product with itself is 0.1, for r = 64 and r = 4."""
+product with itself is :data:`NOTICED`, for r = 64 and r = 4."""
 
 
-def run_sweeps(
-    recording: Recording, names: Iterable[str], n_points: int, first: int | None = None
-) -> None:
-    """Compute points of the named sweeps that the recording does not hold yet.
-
-    Only the ``first`` abscissae of each, which are the quickest; all when None.
-
-    Raises
-    ------
-    ValueError
-        If there is no sweep of a name.
-    """
-    for name in names:
+def run(record: Recording, plan: Plan) -> None:
+    """Compute the points of the plan's sweeps that the record does not hold yet."""
+    for name in SWEEPS if plan.sweeps is None else plan.sweeps:
         if name not in SWEEPS:
-            raise ValueError(f"names: expected some of {', '.join(SWEEPS)}, got {name!r}")
+            raise ValueError(f"sweeps: expected some of {'; '.join(SWEEPS)}, got {name!r}")
         sweep = SWEEPS[name]
-        for x in sweep.x[:first]:
-            recording.point(f"{name} {x:g}", partial(sweep.point, x, n_points))
+        for x in sweep.x[: plan.sweep_first]:
+            record.point(partial(sweep.point, x, plan.sweep_points), kind="sweep", sweep=name, x=x)
 
 
-def swept(values: dict[str, Any], name: str) -> tuple[list[float], list[float], list[float]]:
+def swept(record: Recording, name: str) -> tuple[list[float], list[float], list[float]]:
     """Return abscissae, numbers found and predictions of what is recorded of a sweep."""
-    keys = [f"{name} {x:g}" for x in SWEEPS[name].x]
-    points = [values[key] for key in keys if key in values]
-    return (
-        [p["x"] for p in points],
-        [p["found"] for p in points],
-        [p["law"] for p in points],
-    )
+    points = {p.labels["x"]: p.value for p in record.select(kind="sweep", sweep=name)}
+    x = [each for each in SWEEPS[name].x if each in points]
+    return x, [points[each]["found"] for each in x], [points[each]["law"] for each in x]
 
 
-def fitted(values: dict[str, Any], name: str) -> tuple[PowerLaw, PowerLaw]:
+def fitted(record: Recording, name: str) -> tuple[PowerLaw, PowerLaw]:
     """Fit power laws to a sweep: to what was found, and to the prediction at the same points."""
-    x, found, closed = swept(values, name)
+    x, found, closed = swept(record, name)
     return fit_power_law(x, found), fit_power_law(x, closed)
