@@ -74,6 +74,11 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
             entries.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
+    # Loading gives every entry the type of its parameter; some optimizers keep another.
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, stored in entries.items():
+        state = optimizer.state[parameters[index]]
+        state.update({name: state[name].to(value.dtype) for name, value in stored.items()})
 
 
 def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
