@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; set PYTHON=")'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet $(TORCH_ARGS) -c constraints.txt $(TORCH)
-	$(PY) -m pip install --quiet -c constraints.txt -e '.[book,test,distributed,dev]'
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[images,book,test,distributed,dev]'
 	touch $(READY)
 
 book: $(READY)  ## execute what changed and build the HTML book

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
 
 from gmmtf.denoisers import Denoiser
 from gmmtf.randomness import standard_normal
@@ -55,13 +57,13 @@ def ancestral(
     ValueError
         If ``clip`` is not positive.
     """
-    check_clip(clip)
+    _check_clip(clip)
     alpha_bars = schedule.alpha_bars.tolist()
     x = standard_normal(shape, generator, dtype)
     for t in tqdm(range(schedule.n_steps - 1, -1, -1), desc="sampling", leave=False):
         if on_step is not None:
             on_step(t, x)
-        _, x_0 = predict(denoise, schedule, x, t, clip)
+        _, x_0 = _predict(denoise, schedule, x, t, clip)
         if t == 0:
             x = x_0
             continue
@@ -80,38 +82,38 @@ def ddim(
     schedule: NoiseSchedule,
     shape: Sequence[int],
     *,
-    n_steps: int,
+    n_calls: int,
     eta: float = 0.0,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
     clip: float | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Sample by DDIM with ``n_steps`` steps (Song, Meng and Ermon 2021, equations 12 and 16).
+    """Sample by DDIM in ``n_calls`` steps (Song, Meng and Ermon 2021, equations 12 and 16).
 
-    ``eta = 0`` is the deterministic process; ``eta = 1`` with ``n_steps = T`` is the ancestral one.
+    ``eta = 0`` is the deterministic process; ``eta = 1`` with ``n_calls = T`` is the ancestral one.
     The times are evenly spaced from T-1 to 0. Other parameters as in :func:`ancestral`.
 
     Raises
     ------
     ValueError
-        If ``n_steps`` is not an integer from 1 to T, ``eta`` is not in [0, 1], or ``clip`` is not
+        If ``n_calls`` is not an integer from 1 to T, ``eta`` is not in [0, 1], or ``clip`` is not
         positive.
     """
-    check_clip(clip)
-    if not (isinstance(n_steps, int) and 1 <= n_steps <= schedule.n_steps):
-        raise ValueError(f"n_steps: expected an integer to {schedule.n_steps}, got {n_steps!r}")
+    _check_clip(clip)
+    if not (isinstance(n_calls, int) and 1 <= n_calls <= schedule.n_steps):
+        raise ValueError(f"n_calls: expected an integer to {schedule.n_steps}, got {n_calls!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected a number from 0 to 1, got {eta}")
     last = schedule.n_steps - 1
-    times = torch.linspace(last, 0, n_steps, dtype=torch.float64).round().long().tolist()
+    times = torch.linspace(last, 0, n_calls, dtype=torch.float64).round().long().tolist()
     alpha_bars = schedule.alpha_bars.tolist()
     x = standard_normal(shape, generator, dtype)
     pairs = zip(times, [*times[1:], None], strict=True)
-    for t, following in tqdm(pairs, desc="sampling", total=n_steps, leave=False):
+    for t, following in tqdm(pairs, desc="sampling", total=n_calls, leave=False):
         if on_step is not None:
             on_step(t, x)
-        noise, x_0 = predict(denoise, schedule, x, t, clip)
+        noise, x_0 = _predict(denoise, schedule, x, t, clip)
         if following is None:
             x = x_0
             continue
@@ -125,13 +127,86 @@ def ddim(
     return x
 
 
-def check_clip(clip: float | None) -> None:
+@torch.no_grad()
+def dpm_solver(
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    shape: Sequence[int],
+    *,
+    n_calls: int,
+    order: int = 2,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype = torch.float32,
+    clip: float | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Sample with DPM-Solver++ (Lu et al. 2022), a deterministic multistep solver.
+
+    Every step uses one call of the denoiser and remembers the ones before. With order 1 it is DDIM;
+    with order 2 its error falls with the square of the step. The states are float32 inside.
+
+    Parameters
+    ----------
+    n_calls
+        Number of calls of the denoiser.
+    order
+        1, 2 or 3.
+
+    Other parameters as in :func:`ancestral`.
+
+    Raises
+    ------
+    ValueError
+        If ``n_calls`` is not an integer from 2 to T - 1, ``order`` is not 1, 2 or 3, or ``clip`` is
+        not positive.
+    ImportError
+        If diffusers is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            # diffusers asks tqdm for widgets, which warns in a notebook that has none.
+            warnings.simplefilter("ignore", TqdmWarning)
+            from diffusers import DPMSolverMultistepScheduler
+    except ImportError as error:
+        raise ImportError(
+            "sampling with DPM-Solver++ needs diffusers: pip install 'gmmtf[images]'"
+        ) from error
+    _check_clip(clip)
+    if isinstance(n_calls, bool) or not isinstance(n_calls, int):
+        raise ValueError(f"n_calls: expected an integer, got {n_calls!r}")
+    if not 2 <= n_calls < schedule.n_steps:
+        raise ValueError(f"n_calls: expected 2 to {schedule.n_steps - 1}, got {n_calls}")
+    if order not in (1, 2, 3):
+        raise ValueError(f"order: expected 1, 2 or 3, got {order!r}")
+    make: Any = DPMSolverMultistepScheduler  # untyped
+    solver = make(
+        num_train_timesteps=schedule.n_steps,
+        trained_betas=schedule.betas.tolist(),
+        solver_order=order,
+        algorithm_type="dpmsolver++",
+    )
+    x = standard_normal(shape, generator, dtype)
+    with warnings.catch_warnings():
+        # diffusers hands a tensor to numpy in a way that numpy 2 deprecates.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        solver.set_timesteps(n_calls, device=x.device)
+    for t in tqdm(solver.timesteps.tolist(), desc="sampling", leave=False):
+        if on_step is not None:
+            on_step(t, x)
+        noise, _ = _predict(denoise, schedule, x, t, clip)
+        x = solver.step(noise, t, x).prev_sample.to(dtype)
+    if on_step is not None:
+        on_step(-1, x)
+    return x
+
+
+def _check_clip(clip: float | None) -> None:
     """Raise ``ValueError`` unless ``clip`` is a positive number or None."""
     if clip is not None and not clip > 0:
         raise ValueError(f"clip: expected a positive number or None, got {clip}")
 
 
-def predict(
+def _predict(
     denoise: Denoiser, schedule: NoiseSchedule, x: Tensor, t: int, clip: float | None
 ) -> tuple[Tensor, Tensor]:
     """The estimates of the noise and of x_0 that belong to each other, x_0 clipped."""

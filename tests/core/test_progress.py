@@ -24,7 +24,7 @@ list(train(head, mixture, schedule, 2, eval_samples=2, batch_size=2))
 list(descend(mixture, schedule, 2, method="simulation", eval_samples=2, batch_size=2))
 head.requires_grad_(False)
 sampling.ancestral(head, schedule, (1, 2, 2))
-sampling.ddim(head, schedule, (1, 2, 2), n_steps=2)
+sampling.ddim(head, schedule, (1, 2, 2), n_calls=2)
 """
 
 

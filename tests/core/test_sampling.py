@@ -63,7 +63,7 @@ def test_ancestral_is_diffusers_ddpm(n_steps, clip, make):
 
 
 @pytest.mark.parametrize(
-    ("total", "n_steps", "eta", "clip"),
+    ("total", "n_calls", "eta", "clip"),
     [
         (21, 6, 0.0, None),
         (21, 6, 0.0, 0.5),
@@ -74,9 +74,9 @@ def test_ancestral_is_diffusers_ddpm(n_steps, clip, make):
         (12, 12, 1.0, None),
     ],
 )
-def test_ddim_is_that_of_diffusers(total, n_steps, eta, clip):
+def test_ddim_is_that_of_diffusers(total, n_calls, eta, clip):
     schedule = NoiseSchedule.linear(total, 1e-3, 0.3)
-    stride = (total - 1) // (n_steps - 1)
+    stride = (total - 1) // (n_calls - 1)
     options = {} if clip is None else {"clip_sample": True, "clip_sample_range": clip}
     scheduler = theirs(DDIMScheduler, schedule, **options)
     scheduler.num_inference_steps = total // stride  # their previous time is t - T // this
@@ -92,7 +92,7 @@ def test_ddim_is_that_of_diffusers(total, n_steps, eta, clip):
         ).prev_sample  # fmt: skip
     found = sampling.ddim(
         denoise, schedule, SHAPE,
-        n_steps=n_steps, eta=eta, generator=generator(5), dtype=torch.float64, clip=clip,
+        n_calls=n_calls, eta=eta, generator=generator(5), dtype=torch.float64, clip=clip,
     )  # fmt: skip
     torch.testing.assert_close(found, x, rtol=1e-8, atol=1e-8)
 
@@ -103,7 +103,7 @@ def test_ddim_with_all_steps_and_eta_one_is_ancestral(make, clip):
     schedule, shared = make(25), {"dtype": torch.float64, "clip": clip}
     ancestral = sampling.ancestral(denoise, schedule, SHAPE, generator=generator(2), **shared)
     ddim = sampling.ddim(
-        denoise, schedule, SHAPE, n_steps=25, eta=1.0, generator=generator(2), **shared
+        denoise, schedule, SHAPE, n_calls=25, eta=1.0, generator=generator(2), **shared
     )
     torch.testing.assert_close(ddim, ancestral, rtol=1e-8, atol=1e-8)
 
@@ -136,9 +136,9 @@ def test_a_step_draws_from_the_forward_posterior():
 def samplers(schedule, **shared):
     return {
         "ancestral": lambda f, **o: sampling.ancestral(f, schedule, SHAPE, **shared, **o),
-        "ddim": lambda f, **o: sampling.ddim(f, schedule, SHAPE, n_steps=4, **shared, **o),
+        "ddim": lambda f, **o: sampling.ddim(f, schedule, SHAPE, n_calls=4, **shared, **o),
         "noisy ddim": lambda f, **o: sampling.ddim(
-            f, schedule, SHAPE, n_steps=4, eta=0.5, **shared, **o
+            f, schedule, SHAPE, n_calls=4, eta=0.5, **shared, **o
         ),
     }
 
@@ -203,26 +203,26 @@ def test_clipping_bounds_the_sample(which):
     torch.testing.assert_close(loose, draw(denoise, generator=generator()), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_steps", [1, 2, 3, 7, 9, 10])
-def test_ddim_times_run_from_the_end_to_zero(n_steps):
+@pytest.mark.parametrize("n_calls", [1, 2, 3, 7, 9, 10])
+def test_ddim_times_run_from_the_end_to_zero(n_calls):
     times = []
     sampling.ddim(
-        denoise, NoiseSchedule.linear(10), SHAPE, n_steps=n_steps,
+        denoise, NoiseSchedule.linear(10), SHAPE, n_calls=n_calls,
         generator=generator(), on_step=lambda t, x: times.append(t),
     )  # fmt: skip
-    assert len(times) == n_steps + 1
+    assert len(times) == n_calls + 1
     assert (times[0], times[-1]) == (9, -1)
-    assert n_steps == 1 or times[-2] == 0
+    assert n_calls == 1 or times[-2] == 0
     gaps = -np.diff(times[:-1])
-    assert n_steps == 1 or (gaps.min() > 0 and gaps.max() - gaps.min() <= 1)
+    assert n_calls == 1 or (gaps.min() > 0 and gaps.max() - gaps.min() <= 1)
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"n_steps": 0}, "n_steps"),
-        ({"n_steps": 11}, "n_steps"),
-        ({"n_steps": 2.5}, "n_steps"),
+        ({"n_calls": 0}, "n_calls"),
+        ({"n_calls": 11}, "n_calls"),
+        ({"n_calls": 2.5}, "n_calls"),
         ({"eta": -0.1}, "eta"),
         ({"eta": 1.1}, "eta"),
         ({"eta": float("nan")}, "eta"),
@@ -233,7 +233,7 @@ def test_ddim_times_run_from_the_end_to_zero(n_steps):
 )
 def test_bad_input_of_ddim_is_named(arguments, named):
     with pytest.raises(ValueError, match=rf"^{named}: "):
-        sampling.ddim(denoise, NoiseSchedule.linear(10), SHAPE, **{"n_steps": 5, **arguments})
+        sampling.ddim(denoise, NoiseSchedule.linear(10), SHAPE, **{"n_calls": 5, **arguments})
 
 
 @pytest.mark.parametrize("clip", [0.0, -1.0, float("nan")])

@@ -42,7 +42,7 @@ def test_ddim_for_gaussian_data_is_its_linear_map(n_steps):
     states = []
     found = sampling.ddim(
         BayesDenoiser(GAUSSIAN, schedule_of(n_steps)), schedule_of(n_steps), (5, 2, 2),
-        n_steps=n_steps, generator=generator(), dtype=torch.float64,
+        n_calls=n_steps, generator=generator(), dtype=torch.float64,
         on_step=lambda t, x: states.append(x),
     )  # fmt: skip
     expected = MEAN + gain * (states[0].numpy() - math.sqrt(abar[-1]) * MEAN)
@@ -79,8 +79,8 @@ def test_ancestral_for_gaussian_data_has_its_exact_mean_and_variance(n_steps):
 
 SAMPLERS = {
     "ancestral": sampling.ancestral,
-    "ddim": lambda *a, **k: sampling.ddim(*a, n_steps=200, **k),
-    "noisy ddim": lambda *a, **k: sampling.ddim(*a, n_steps=200, eta=0.5, **k),
+    "ddim": lambda *a, **k: sampling.ddim(*a, n_calls=200, **k),
+    "noisy ddim": lambda *a, **k: sampling.ddim(*a, n_calls=200, eta=0.5, **k),
 }
 
 

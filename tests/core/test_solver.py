@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from gmmtf import NoiseSchedule
-from gmmtf.sampling import ddim
-from gmmtf.solver import dpm_solver
+from gmmtf.sampling import ddim, dpm_solver
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SHAPE = (8, 4, 3)
@@ -28,12 +27,12 @@ def flow_end(x):
     return x * SPREAD / (alpha_bar * SPREAD**2 + 1 - alpha_bar) ** 0.5
 
 
-def error(n_steps, order):
+def error(n_calls, order):
     made = dpm_solver(
         gaussian,
         SCHEDULE,
         SHAPE,
-        n_steps=n_steps,
+        n_calls=n_calls,
         order=order,
         generator=torch.Generator().manual_seed(1),
         dtype=torch.float64,
@@ -54,7 +53,7 @@ def test_order_one_is_ddim_on_the_same_times():
     made = {}
     for name, sample, extra in (("solver", dpm_solver, {"order": 1}), ("ddim", ddim, {})):
         options["generator"] = torch.Generator().manual_seed(2)
-        made[name] = sample(gaussian, SCHEDULE, SHAPE, n_steps=200, **options, **extra)
+        made[name] = sample(gaussian, SCHEDULE, SHAPE, n_calls=200, **options, **extra)
     torch.testing.assert_close(made["solver"], made["ddim"], rtol=0.01, atol=0.005)
 
 
@@ -66,7 +65,7 @@ def test_the_denoiser_is_called_once_a_step_and_every_state_is_shown():
         return gaussian(x_t, t)
 
     x = dpm_solver(
-        denoise, SCHEDULE, SHAPE, n_steps=7, on_step=lambda t, state: seen.append((t, state))
+        denoise, SCHEDULE, SHAPE, n_calls=7, on_step=lambda t, state: seen.append((t, state))
     )
     assert len(times) == 7
     assert times == sorted(times, reverse=True)
@@ -80,18 +79,18 @@ def test_clipping_bounds_the_sample():
     def large(x_t, t):
         return -3 * x_t
 
-    made = dpm_solver(large, SCHEDULE, SHAPE, n_steps=10, clip=1.0)
+    made = dpm_solver(large, SCHEDULE, SHAPE, n_calls=10, clip=1.0)
     assert float(made.abs().max()) <= 1 + 1e-5
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_steps": 1}, "n_steps: expected 2 to 999, got 1"),
-        ({"n_steps": 1000}, "n_steps: expected 2 to 999, got 1000"),
-        ({"n_steps": 2.5}, "n_steps: expected an integer"),
-        ({"n_steps": 10, "order": 4}, "order: expected 1, 2 or 3"),
-        ({"n_steps": 10, "clip": 0.0}, "clip: expected a positive number"),
+        ({"n_calls": 1}, "n_calls: expected 2 to 999, got 1"),
+        ({"n_calls": 1000}, "n_calls: expected 2 to 999, got 1000"),
+        ({"n_calls": 2.5}, "n_calls: expected an integer"),
+        ({"n_calls": 10, "order": 4}, "order: expected 1, 2 or 3"),
+        ({"n_calls": 10, "clip": 0.0}, "clip: expected a positive number"),
     ],
 )
 def test_bad_input_is_named(arguments, message):
@@ -102,4 +101,4 @@ def test_bad_input_is_named(arguments, message):
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ImportError, match="needs diffusers"):
-        dpm_solver(gaussian, SCHEDULE, SHAPE, n_steps=10)
+        dpm_solver(gaussian, SCHEDULE, SHAPE, n_calls=10)

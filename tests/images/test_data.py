@@ -8,11 +8,13 @@ import pickle
 import re
 import shutil
 import struct
-import urllib.error
+import sys
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
+import requests
 import torch
 
 import make_mnist_idx
@@ -43,11 +45,11 @@ def copy_of_test_split(tmp_path: Path) -> Path:
 def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
 
-    def refuse(url: str, timeout: float) -> None:
+    def refuse(self: pooch.HTTPDownloader, url: str, output: str, pooch: object) -> None:
         asked.append(url)
-        raise urllib.error.URLError("no network")
+        raise requests.exceptions.ConnectionError("no network")
 
-    monkeypatch.setattr(files.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", refuse)
     return asked
 
 
@@ -155,31 +157,17 @@ def test_missing_file_when_downloads_are_off(tmp_path: Path, no_network: list[st
     assert no_network == []
 
 
-class _Response:
-    def __init__(self, packed: bytes) -> None:
-        self.packed = packed
-
-    def __enter__(self) -> _Response:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def read(self, limit: int) -> bytes:
-        return self.packed[:limit]
-
-
 def test_download_skips_a_mirror_that_has_it_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = {path.name: path.read_bytes() for path in FOLDER.glob("t10k*.gz")}
 
-    def mirror(url: str, timeout: float) -> _Response:
-        name = url.rsplit("/", 1)[1]
+    def mirror(self: pooch.HTTPDownloader, url: str, output: str, pooch: object) -> None:
         wrong = gzip.compress(b"not the file")
-        return _Response(wrong if url.startswith(files.MIRRORS[0]) else right[name])
+        first = url.startswith(files.MIRRORS[0])
+        Path(output).write_bytes(wrong if first else right[url.rsplit("/", 1)[1]])
 
-    monkeypatch.setattr(files.urllib.request, "urlopen", mirror)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", mirror)
     images, _ = mnist.load("test", root=tmp_path)
     assert len(images) == 10_000
     stored = sorted(path.name for path in (tmp_path / "mnist").iterdir())
@@ -188,14 +176,23 @@ def test_download_skips_a_mirror_that_has_it_wrong(
         assert (tmp_path / "mnist" / name).read_bytes() == packed
 
 
-def test_interrupted_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+def test_interrupted_download_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: pooch.HTTPDownloader, url: str, output: str, pooch: object) -> None:
+        Path(output).write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.os, "replace", fail)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", stop)
     with pytest.raises(KeyboardInterrupt):
-        files.write_atomically(tmp_path / "a.gz", b"content")
-    assert list(tmp_path.iterdir()) == []
+        mnist.load("test", root=tmp_path)
+    assert list((tmp_path / "mnist").iterdir()) == []
+
+
+def test_download_without_pooch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(ImportError, match=r"is missing.*pip install 'gmmtf\[images\]'"):
+        mnist.load("test", root=tmp_path)
 
 
 def test_where_data_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,14 +22,14 @@ def small_model(n_classes: int = 2) -> DiT:
 
 def test_generate_shapes_range_and_seed() -> None:
     model = small_model()
-    images = generate(model, [4, 9], 3, n_steps=5)
+    images = generate(model, [4, 9], 3, n_calls=5)
     assert {digit: tuple(part.shape) for digit, part in images.items()} == {
         4: (3, 28, 28),
         9: (3, 28, 28),
     }
     assert all(float(part.abs().max()) <= 1 for part in images.values())
-    again = generate(model, [4, 9], 3, n_steps=5)
-    other = generate(model, [4, 9], 3, n_steps=5, seed=1)
+    again = generate(model, [4, 9], 3, n_calls=5)
+    other = generate(model, [4, 9], 3, n_calls=5, seed=1)
     assert torch.equal(images[4], again[4])
     assert not torch.equal(images[4], other[4])
 
@@ -43,7 +43,7 @@ def test_generate_gives_each_digit_its_own_class(monkeypatch: pytest.MonkeyPatch
         return lambda x_t, t: x_t
 
     monkeypatch.setattr(model, "of_class", spy)
-    generate(model, [4, 9], 2, n_steps=2)
+    generate(model, [4, 9], 2, n_calls=2)
     assert seen == [[0, 0, 1, 1]]
 
 
@@ -56,7 +56,7 @@ def test_generate_with_impossible_arguments() -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_samplers_draw_pixels_without_classes(sampler: str) -> None:
-    images = draw(small_model(0), None, 3, sampler=sampler, n_steps=4)
+    images = draw(small_model(0), None, 3, sampler=sampler, n_calls=4)
     assert images.shape == (3, 28, 28)
     assert bool(torch.isfinite(images).all())
     assert float(images.abs().max()) <= 1
@@ -65,9 +65,9 @@ def test_samplers_draw_pixels_without_classes(sampler: str) -> None:
 def test_samplers_agree_in_many_steps() -> None:
     """The two solvers of one flow end at the same images; few steps of DDIM do not."""
     model = small_model()
-    many = draw(model, torch.tensor([0, 1]), 2, sampler="ddim", n_steps=100)
-    solved = draw(model, torch.tensor([0, 1]), 2, n_steps=60)
-    few = draw(model, torch.tensor([0, 1]), 2, sampler="ddim", n_steps=3)
+    many = draw(model, torch.tensor([0, 1]), 2, sampler="ddim", n_calls=100)
+    solved = draw(model, torch.tensor([0, 1]), 2, n_calls=60)
+    few = draw(model, torch.tensor([0, 1]), 2, sampler="ddim", n_calls=3)
     assert float((many - solved).abs().mean()) < 0.5 * float((many - few).abs().mean())
 
 
@@ -88,9 +88,9 @@ def test_guidance_is_the_line_through_two_estimates() -> None:
             found = guided(model, labels, guide, weight)(x, t)
             expected = without + weight * (own - without)
             assert torch.allclose(found, expected, atol=1e-5)
-    plain = draw(model, labels, 2, n_steps=3)
-    assert torch.allclose(draw(model, labels, 2, n_steps=3, guide=guide), plain, atol=1e-4)
-    far = draw(model, labels, 2, n_steps=3, guide=guide, guidance=2.0)
+    plain = draw(model, labels, 2, n_calls=3)
+    assert torch.allclose(draw(model, labels, 2, n_calls=3, guide=guide), plain, atol=1e-4)
+    far = draw(model, labels, 2, n_calls=3, guide=guide, guidance=2.0)
     assert float((far - plain).abs().max()) > 1e-2
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gmmtf.images import features, inception, mnist
+from gmmtf.images import features, mnist
 from gmmtf.images.evaluation import by_digit, class_indices, frequencies, quality
 from gmmtf.images.features import WEIGHTS_NAME, WEIGHTS_SHA256, load_classifier, recognise
-from gmmtf.images.fid import fid, load_extractor
+from gmmtf.images.fid import fid
 from gmmtf.images.files import DataError, data_root
 
 
@@ -184,43 +183,3 @@ def test_fid_in_features_of_another_network(
     found = quality(classifier, {2: threes}, {2: twos}, blocks)
     assert found.fid[2] == pytest.approx(expected, rel=1e-5)
     assert found.recognised[2] < 0.05
-
-
-def test_features_have_names(tmp_path: Path) -> None:
-    assert isinstance(load_extractor("digits"), features.DigitClassifier)
-    with pytest.raises(ValueError, match=r"expected one of \['digits', 'inception'\], got 'vgg'"):
-        load_extractor("vgg")
-    with pytest.raises(DataError, match=f"{inception.WEIGHTS_NAME} is missing.*torch-fidelity"):
-        load_extractor("inception", tmp_path)
-
-
-def test_altered_inception_weights_are_not_opened(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / inception.WEIGHTS_NAME).write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    with pytest.raises(DataError, match=f"Expected sha256 {inception.WEIGHTS_SHA256}, found"):
-        load_extractor("inception", tmp_path)
-
-
-def test_inception_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    content = b"weights"
-    (tmp_path / "checkpoints" / inception.WEIGHTS_NAME).write_bytes(content)
-    monkeypatch.setattr(inception, "WEIGHTS_SHA256", hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(inception.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="pip install torch-fidelity"):
-        load_extractor("inception", tmp_path)
-
-
-def test_inception_sees_three_equal_channels_of_bytes() -> None:
-    seen: list[Tensor] = []
-
-    class Network(torch.nn.Module):
-        def forward(self, images: Tensor) -> Tensor:
-            seen.append(images)
-            return images.flatten(1).float()[:, :2048]
-
-    images = torch.linspace(-1, 1, 2 * 28 * 28).reshape(2, 28, 28)
-    inception.InceptionFeatures(Network()).features(images)
-    assert seen[0].shape == (2, 3, 28, 28)
-    assert seen[0].dtype == torch.uint8
-    assert all(torch.equal(seen[0][:, k], mnist.to_bytes(images)) for k in range(3))

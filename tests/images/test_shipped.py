@@ -32,7 +32,7 @@ def test_the_shipped_weights_give_the_recorded_quality(guidance: float | None) -
     assert trained.digits == list(plan.digits)
     images = generate(
         trained.model, trained.digits, how.n_generated, sampler=how.sampler,
-        n_steps=how.n_steps, seed=seed, guide=guide, guidance=guidance or 1.0,
+        n_calls=how.n_steps, seed=seed, guide=guide, guidance=guidance or 1.0,
     )  # fmt: skip
     _, _, real = prepare(condition, plan.network.patch, seed)
     reference = {digit: x[: how.n_reference] for digit, x in real.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from gmmtf import NoiseSchedule, checkpoint
 from gmmtf.images.transformer import DiT, TransformerSettings
-from gmmtf.images.weights import load_weights, save_weights
+from gmmtf.images.weights import BETAS, load_weights, save_weights
 
 SETTINGS = TransformerSettings(patch=14, width=8, depth=1, heads=1, n_classes=2)
 
@@ -42,10 +43,42 @@ def test_weights_come_back_as_float16_holds_them(tmp_path: Path) -> None:
     assert path.stat().st_size < 3 * sum(w.numel() for w in made.parameters()) + 4096
 
 
+@pytest.mark.parametrize("make", [NoiseSchedule.linear, NoiseSchedule.cosine])
+def test_the_schedule_comes_back_whole(
+    tmp_path: Path, make: Callable[[int], NoiseSchedule]
+) -> None:
+    schedule = make(50)
+    save_weights(tmp_path / "weights", DiT(SETTINGS, schedule), [3, 7], {})
+    read = load_weights(tmp_path / "weights").model.schedule
+    assert torch.equal(read.betas, schedule.betas)
+
+
+def test_files_of_the_earlier_form_are_linear(tmp_path: Path) -> None:
+    path, made = tmp_path / "weights.safetensors", model()
+    save_weights(path, made, [3, 7], {})
+    tensors, state = checkpoint.load(path)
+    del tensors[BETAS]
+    checkpoint.save(path, tensors=tensors, state=state)
+    with pytest.raises(ValueError, match=rf"lacks {BETAS}"):
+        load_weights(path)
+    checkpoint.save(path, tensors=tensors, state={**state, "schedule_steps": 50})
+    assert torch.equal(load_weights(path).model.schedule.betas, made.schedule.betas)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e5])
+def test_weights_that_float16_cannot_hold_are_not_written(tmp_path: Path, value: float) -> None:
+    made = model()
+    with torch.no_grad():
+        next(made.blocks.parameters()).view(-1)[1] = value
+    with pytest.raises(ValueError, match=r"expected finite weights in float16, but blocks\.0"):
+        save_weights(tmp_path / "weights.safetensors", made, [3, 7], {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_training_checkpoint_is_no_weight_file(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     checkpoint.save(path, tensors={"w": torch.zeros(1)}, state={"step": 3})
-    with pytest.raises(ValueError, match="its state lacks network"):
+    with pytest.raises(ValueError, match="lacks network"):
         load_weights(path)
 
 

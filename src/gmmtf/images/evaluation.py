@@ -59,7 +59,7 @@ def quality(
     reference
         The same for real digits; a different number of images may be given.
     extractor
-        Gives the features of the FID, see :func:`gmmtf.images.fid.load_extractor`; the classifier
+        Gives the features of the FID, see :class:`gmmtf.images.fid.Extractor`; the classifier
         by default.
 
     Returns

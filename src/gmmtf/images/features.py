@@ -3,7 +3,7 @@
 FID is usually computed in the features of an Inception network trained on photographs. Digits call
 for features that know digits, so the project trains its own network on all of MNIST
 (`scripts/train_features.py`) and ships the weights. Values of this FID compare with each other
-only, not with published ones, which need the features of `gmmtf.images.inception`.
+only, not with published ones, whose features `gmmtf.images.fid` says how to use.
 """
 
 from __future__ import annotations

@@ -1,17 +1,29 @@
-"""Fréchet distance between sets of digits (F3), in features that have a name."""
+"""Fréchet distance between sets of digits (F3), in the features of any network.
+
+Anything with ``num_features`` and ``features(images)`` will do. The book uses the classifier of
+`gmmtf.images.features`. Published FIDs use an Inception network trained on photographs; who has
+torch-fidelity and its file ``weights-inception-2015-12-05-6726825d.pth`` wraps the network of
+`torchmetrics.image.fid` like this::
+
+    class Inception:
+        num_features = 2048
+        network = NoTrainInceptionV3("inception-v3-compat", ["2048"], path)
+
+        def features(self, images):
+            return self.network(mnist.to_bytes(images)[:, None].expand(-1, 3, -1, -1))
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gmmtf.images.features import load_classifier
-from gmmtf.images.inception import load_inception
+try:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+except ImportError as error:
+    raise ImportError("FIDs need torchmetrics: pip install 'gmmtf[images]'") from error
 
 BATCH_SIZE = 500
 
@@ -23,41 +35,6 @@ class Extractor(Protocol):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the features ``[n, num_features]`` of pixels in [-1, 1], ``[n, 28, 28]``."""
-
-
-LOADERS: dict[str, Callable[..., Extractor]] = {
-    "digits": load_classifier,
-    "inception": load_inception,
-}
-
-
-def load_extractor(
-    name: str = "digits", root: str | Path | None = None, device: torch.device | str = "cpu"
-) -> Extractor:
-    """Load the network whose features a FID compares, by name.
-
-    Parameters
-    ----------
-    name
-        ``"digits"``: the project's own classifier. ``"inception"``: the network of published
-        FIDs, from the user's copy of its weights.
-    root
-        Folder that holds ``checkpoints/``; see :func:`gmmtf.images.files.data_root`.
-    device
-        Where to put it.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    DataError
-        If the weights are missing or altered.
-    ImportError
-        If a package that the features need is not installed.
-    """
-    if name not in LOADERS:
-        raise ValueError(f"name: expected one of {sorted(LOADERS)}, got {name!r}")
-    return LOADERS[name](root, device)
 
 
 class _Features(nn.Module):
@@ -83,7 +60,7 @@ def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
     Parameters
     ----------
     extractor
-        See :func:`load_extractor`.
+        Gives the features, see :class:`Extractor`.
     real, generated
         Pixels in [-1, 1], float32 ``[n, 28, 28]``, on the extractor's device; more images each
         than features, or the covariance has no full rank.

@@ -8,9 +8,7 @@ before any work starts.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
-import urllib.request
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,6 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-DOWNLOAD_TIMEOUT_SECONDS = 30.0
 
 
 class DataError(RuntimeError):
@@ -103,14 +100,10 @@ def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
     return verify(content, known, where)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write so that ``path`` holds either what it held before or all of ``content``."""
-    with replacing(path) as partial:
-        partial.write_bytes(content)
-
-
-def fetch(known: KnownFile, path: Path, mirrors: tuple[str, ...] = MIRRORS) -> bytes:
+def fetch(known: KnownFile, path: Path) -> bytes:
     """Download a .gz file from the first mirror that has it right, and store it at ``path``.
+
+    The mirrors compress differently, so it is the uncompressed content that is verified.
 
     Returns
     -------
@@ -121,23 +114,30 @@ def fetch(known: KnownFile, path: Path, mirrors: tuple[str, ...] = MIRRORS) -> b
     ------
     DataError
         If no mirror gave the file; nothing is written then.
+    ImportError
+        If pooch is not installed.
     """
+    missing = f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}"
+    try:
+        import pooch
+    except ImportError as error:
+        raise ImportError(
+            f"{missing}. Downloading it needs pooch: pip install 'gmmtf[images]'"
+        ) from error
     reports = []
-    for mirror in mirrors:
+    for mirror in MIRRORS:
         url = f"{mirror}{known.name}.gz"
         try:
-            with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
-                packed = response.read(2 * known.size + 1024)
-            content = decompress(packed, known, url)
-        except (OSError, http.client.HTTPException, DataError) as error:
+            with replacing(path) as partial:
+                pooch.HTTPDownloader()(url, str(partial), None)
+                content = decompress(partial.read_bytes(), known, url)
+        except (OSError, DataError) as error:  # requests' errors are OSErrors
             reports.append(f"{url}: {error}")
-            continue
-        write_atomically(path, packed)
-        return content
+        else:
+            return content
     raise DataError(
-        f"{path} is missing (expected: gzip of {known.size} bytes with sha256 {known.sha256}) and "
-        "could not be fetched. Put the file there, or set GMMTF_DATA to a folder with mnist/. "
-        f"Tried: {'; '.join(reports)}"
+        f"{missing}. It could not be fetched: put the file there, or set GMMTF_DATA to a folder "
+        f"with mnist/. Tried: {'; '.join(reports)}"
     )
 
 
@@ -148,6 +148,8 @@ def read_compressed(known: KnownFile, folder: Path, *, download: bool = True) ->
     ------
     DataError
         If the file is altered or damaged, or missing and not to be had.
+    ImportError
+        If the file is missing and pooch, which fetches it, too.
     """
     path = folder / f"{known.name}.gz"
     if path.is_file():

@@ -9,14 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gmmtf import sampling, solver
+from gmmtf import sampling
 from gmmtf.denoisers import Denoiser
 from gmmtf.images import patches
 from gmmtf.images.mnist import check_digits
 from gmmtf.images.transformer import DiT
 
 SAMPLERS = ("dpm-solver++", "ddim", "ancestral")
-"""DPM-Solver++ and DDIM in ``n_steps`` steps, and DDPM's own process in all T."""
+"""DPM-Solver++ and DDIM in ``n_calls`` steps, and DDPM's own process in all T."""
 
 
 def guided(model: DiT, labels: Tensor, guide: DiT, guidance: float) -> Denoiser:
@@ -66,7 +66,7 @@ def draw(
     n_images: int,
     *,
     sampler: str = "dpm-solver++",
-    n_steps: int = 15,
+    n_calls: int = 15,
     seed: int = 0,
     guide: DiT | None = None,
     guidance: float = 1.0,
@@ -83,7 +83,7 @@ def draw(
         Number of images.
     sampler
         One of `SAMPLERS`. From one seed all of them start at the same noise.
-    n_steps
+    n_calls
         Number of calls of the model; not used by ``"ancestral"``, which takes all T.
     seed
         Of the noise, which is drawn on the model's device.
@@ -104,8 +104,8 @@ def draw(
     if n_images < 1:
         raise ValueError(f"n_images: expected at least 1, got {n_images}")
     samplers: dict[str, Callable[..., Tensor]] = {
-        "dpm-solver++": partial(solver.dpm_solver, n_steps=n_steps),
-        "ddim": partial(sampling.ddim, n_steps=n_steps),
+        "dpm-solver++": partial(sampling.dpm_solver, n_calls=n_calls),
+        "ddim": partial(sampling.ddim, n_calls=n_calls),
         "ancestral": sampling.ancestral,
     }
     if sampler not in samplers:
@@ -134,7 +134,7 @@ def generate(
     n_each: int,
     *,
     sampler: str = "dpm-solver++",
-    n_steps: int = 15,
+    n_calls: int = 15,
     seed: int = 0,
     guide: DiT | None = None,
     guidance: float = 1.0,
@@ -174,7 +174,7 @@ def generate(
         classes,
         len(classes),
         sampler=sampler,
-        n_steps=n_steps,
+        n_calls=n_calls,
         seed=seed,
         guide=guide,
         guidance=guidance,

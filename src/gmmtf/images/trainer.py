@@ -231,7 +231,7 @@ class Training:
             **asdict(self.settings),
             "time_shape": list(self.settings.time_shape),
             "network": asdict(self.model.settings),
-            "schedule": [self.model.schedule.n_steps, float(self.model.schedule.betas.sum())],
+            "schedule": self.model.schedule.betas.tolist(),
             "data": data.hexdigest(),
         }
 

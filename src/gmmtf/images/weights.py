@@ -1,7 +1,9 @@
 """Weights of trained image transformers: a small file that says what it holds, and the shipped one.
 
-The file is safetensors with the weights as float16; its metadata hold the size of the network, the
-digits that its classes stand for, and whatever the writer adds about the run.
+The file is safetensors with the weights as float16 and the schedule's betas; its metadata hold the
+size of the network, the digits that its classes stand for, and whatever the writer adds about the
+run. Files of an earlier form hold the number of steps only; all of them were made with DDPM's
+linear schedule, and that is what they are read with.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ SHIPPED = {
 """The generator of the four digits, and the model without classes that guides it."""
 
 
+BETAS = "schedule.betas"
+
+
 @dataclass(frozen=True)
 class Trained:
     """A trained image transformer, the digits of its classes, and what is known of its run."""
@@ -63,11 +68,19 @@ def save_weights(
         What its classes stand for, in order; of a model without classes, what it was trained on.
     about
         JSON values to keep beside the weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is NaN or infinite, also as float16; nothing is written then.
     """
     tensors = {name: weight.half() for name, weight in model.state_dict().items()}
+    spoilt = [name for name, weight in tensors.items() if not bool(weight.isfinite().all())]
+    if spoilt:
+        raise ValueError(f"model: expected finite weights in float16, but {spoilt[0]} has others")
+    tensors[BETAS] = model.schedule.betas
     state = {
         "network": asdict(model.settings),
-        "schedule_steps": model.schedule.n_steps,
         "digits": check_digits(digits),
         "about": about,
     }
@@ -86,14 +99,21 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
         it names.
     """
     tensors, state = checkpoint.load(path)
-    missing = [k for k in ("network", "schedule_steps", "digits", "about") if k not in state]
+    missing = [k for k in ("network", "digits", "about") if k not in state]
+    if BETAS not in tensors and "schedule_steps" not in state:
+        missing.append(BETAS)
     if missing:
         raise ValueError(
-            f"{path}: expected the weights of an image transformer, but its state lacks "
+            f"{path}: expected the weights of an image transformer, but it lacks "
             f"{', '.join(missing)}"
         )
     settings = TransformerSettings(**state["network"])
-    model = DiT(settings, NoiseSchedule.linear(state["schedule_steps"]))
+    betas = tensors.pop(BETAS, None)
+    if betas is None:  # the earlier form
+        schedule = NoiseSchedule.linear(state["schedule_steps"])
+    else:
+        schedule = NoiseSchedule(betas)
+    model = DiT(settings, schedule)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

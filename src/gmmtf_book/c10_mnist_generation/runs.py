@@ -180,7 +180,7 @@ def _measure(
     reference = {digit: x[:size].to(device) for digit, x in real.items()}
     others = {digit: x[size : size + n].to(device) for digit, x in real.items()}
     shares = torch.bincount(classes, minlength=len(real)) / len(classes)
-    how: dict[str, Any] = {"sampler": evaluation.sampler, "n_steps": evaluation.n_steps}
+    how: dict[str, Any] = {"sampler": evaluation.sampler, "n_calls": evaluation.n_steps}
 
     def digits(model: DiT | None, seed: int) -> dict[str, Any]:
         images = others if model is None else generate(model, list(real), n, seed=seed, **how)

@@ -60,9 +60,9 @@ def run_samplers(
         return measure_digits(classifier, images, reference)
 
     for each in SAMPLERS:
-        how: dict[str, Any] = {"sampler": each.name, "n_steps": each.n_steps}
+        how: dict[str, Any] = {"sampler": each.name, "n_calls": each.n_steps}
         recording.point(f"{PREFIX}{each.name}/{each.n_steps}", lambda how=how: measure(**how))  # type: ignore[misc]
     for weight in GUIDANCE:
-        how = {"sampler": evaluation.sampler, "n_steps": evaluation.n_steps}
+        how = {"sampler": evaluation.sampler, "n_calls": evaluation.n_steps}
         how |= {"guide": guide.model, "guidance": weight}
         recording.point(f"{GUIDED}{weight:g}", lambda how=how: measure(**how))  # type: ignore[misc]

@@ -81,7 +81,7 @@ def generate(
         denoise,
         schedule,
         (batch, mixture.n_tokens, mixture.dim),
-        n_steps=n_steps,
+        n_calls=n_steps,
         eta=eta,
         generator=torch.Generator(device).manual_seed(seed),
         on_step=on_step,
