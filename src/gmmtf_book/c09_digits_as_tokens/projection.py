@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor
 
 from gmmtf.images.mnist import IMAGE_SIZE
@@ -46,19 +47,18 @@ class Projection:
         pixels = _pixels(images)
         if len(pixels) < 2:
             raise ValueError(f"images: expected at least 2, got {len(pixels)}")
-        centre = pixels.double().mean(0)
-        centred = pixels - centre.to(pixels)
-        covariance = (centred.T @ centred).double() / len(pixels)
-        values, vectors = torch.linalg.eigh(covariance)
-        values, vectors = values.flip(0), vectors.flip(1)
-        rank = int((values > 1e-6 * values[0]).sum())
+        pca = PCA(svd_solver="covariance_eigh").fit(pixels.double().numpy())
+        variances = torch.from_numpy(pca.explained_variance_) * ((len(pixels) - 1) / len(pixels))
+        rank = int((variances > 1e-6 * variances[0]).sum())
         if not isinstance(dim, int) or isinstance(dim, bool) or not 1 <= dim <= rank:
             raise ValueError(f"dim: expected an integer from 1 to {rank}, got {dim!r}")
-        axes = vectors[:, :dim]
-        # Eigenvectors have no sign of their own: the largest entry is made positive.
-        axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-        unit = math.sqrt(float(values[:dim].mean()))
-        return cls(centre, axes.contiguous(), unit, float(values[:dim].sum() / values.sum()))
+        axes = torch.from_numpy(pca.components_[:dim].T.copy())
+        # Principal axes have no sign of their own: the largest entry is made positive.
+        axes *= axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+        kept = float(pca.explained_variance_ratio_[:dim].sum())
+        return cls(
+            torch.from_numpy(pca.mean_), axes, math.sqrt(float(variances[:dim].mean())), kept
+        )
 
     @property
     def dim(self) -> int:
