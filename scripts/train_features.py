@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import time
 from pathlib import Path
 
 import torch
@@ -21,10 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from gmmtf import results
+from gmmtf.atomic import replacing
 from gmmtf.images import mnist
 from gmmtf.images.features import WEIGHTS_NAME, DigitClassifier, recognise
-from gmmtf.images.files import data_root, write_atomically
+from gmmtf.images.files import data_root
+from gmmtf.record import Recording
 
 BATCH_SIZE = 128
 PEAK_RATE = 3e-3
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    start = time.perf_counter()
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     images, labels = mnist.load("train")
@@ -70,19 +73,22 @@ def main() -> None:
     by_digit = {str(d): float(right[test_labels == d].double().mean()) for d in range(10)}
     content = save({name: value.contiguous() for name, value in classifier.state_dict().items()})
     sha256 = hashlib.sha256(content).hexdigest()
-    write_atomically(data_root() / "checkpoints" / WEIGHTS_NAME, content)
-    results.save(
-        data_root() / "results" / f"{Path(WEIGHTS_NAME).stem}.json",
-        settings={
-            "epochs": options.epochs,
-            "seed": options.seed,
-            "batch_size": BATCH_SIZE,
-            "peak_rate": PEAK_RATE,
-            "largest_shift": LARGEST_SHIFT,
-            "training_images": len(x),
-        },
-        values={"test_accuracy": accuracy, "accuracy_by_digit": by_digit, "sha256": sha256},
-    )
+    with replacing(data_root() / "checkpoints" / WEIGHTS_NAME) as partial:
+        partial.write_bytes(content)
+    settings = {
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "batch_size": BATCH_SIZE,
+        "peak_rate": PEAK_RATE,
+        "largest_shift": LARGEST_SHIFT,
+        "training_images": len(x),
+    }
+    # The weights have changed, so a record of others has no use.
+    path = data_root() / "results" / f"{Path(WEIGHTS_NAME).stem}.json"
+    path.unlink(missing_ok=True)
+    measured = {"test_accuracy": accuracy, "accuracy_by_digit": by_digit, "sha256": sha256}
+    recording = Recording(path, settings, code=DigitClassifier.__module__)
+    recording.add(measured, time.perf_counter() - start, kind="classifier")
     print(f"test accuracy {accuracy:.4f}, sha256 {sha256}")
 
 

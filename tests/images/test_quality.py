@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from gmmtf.images.evaluation import by_digit, class_indices, frequencies, qualit
 from gmmtf.images.features import WEIGHTS_NAME, WEIGHTS_SHA256, load_classifier, recognise
 from gmmtf.images.fid import fid
 from gmmtf.images.files import DataError, data_root
+from gmmtf.record import Recording
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +36,11 @@ def test_accuracy_is_the_recorded_one(
 ) -> None:
     images, labels = real
     accuracy = float((recognise(classifier, images) == labels).double().mean())
-    record = json.loads((data_root() / "results" / "mnist_features.json").read_text())
+    recording = Recording(data_root() / "results" / "mnist_features.json")
+    recorded = recording.value(kind="classifier")
     assert accuracy >= 0.99
-    assert accuracy == pytest.approx(record["values"]["test_accuracy"], abs=3e-4)
-    assert record["values"]["sha256"] == WEIGHTS_SHA256
+    assert accuracy == pytest.approx(recorded["test_accuracy"], abs=3e-4)
+    assert recorded["sha256"] == WEIGHTS_SHA256
 
 
 def test_altered_weights_are_refused(tmp_path: Path) -> None:
