@@ -25,7 +25,7 @@ def encode(value: Any) -> Any:
     Raises
     ------
     ValueError
-        If a number is not a number (NaN).
+        If a number is not a number (NaN), or an object has the form that stands for an infinity.
     TypeError
         If a value, or the key of an object, has no form in JSON.
     """
@@ -36,6 +36,8 @@ def encode(value: Any) -> Any:
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise TypeError(f"expected texts as keys, got {sorted(map(repr, value))}")
+        if set(value) == {_INFINITY}:
+            raise ValueError(f"expected a number in place of {value}, which stands for an infinity")
         return {key: encode(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(entry) for entry in value]

@@ -24,7 +24,8 @@ FIELDS = (
     "threads", "date", "seconds",
 )  # fmt: skip
 """What every provenance says. ``commit``: of the checkout; ``clean``: whether its code was as
-committed; ``code``: see :func:`code_digest`; ``seconds``: how long the number took."""
+committed; ``code``: the module that computed the number, a colon, and its :func:`code_digest`;
+``seconds``: how long the number took."""
 
 
 def provenance(
@@ -46,7 +47,7 @@ def provenance(
     return {
         "commit": commit,
         "clean": clean,
-        "code": UNKNOWN if code is None else code_digest(code),
+        "code": UNKNOWN if code is None else f"{code}:{code_digest(code)}",
         "gmmtf": gmmtf.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -80,7 +81,7 @@ def code_digest(module: str) -> str:
         tree = _tree(name)
         if tree is None:
             raise ValueError(f"code: expected the name of a module, got {name!r}")
-        seen[name] = ast.dump(_without_docstrings(tree))
+        seen[name] = repr(_form(_without_docstrings(tree)))
         waiting += [found for found in _imported(name, tree) if found not in seen]
     text = "\n".join(f"{name} {seen[name]}" for name in sorted(seen))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -106,7 +107,7 @@ def _checkout() -> tuple[str, bool | str]:
 def _file(name: str) -> Path | None:
     try:
         spec = find_spec(name)
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, ValueError):  # ValueError: __main__, which is no module
         return None
     return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
@@ -123,9 +124,13 @@ def _imported(module: str, tree: ast.Module) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names if a.name.split(".")[0] in ours]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            if node.module.split(".")[0] in ours:
-                found += [_home(node.module, a.name) for a in node.names]
+        elif (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and not node.level
+            and node.module.split(".")[0] in ours
+        ):
+            found += [_home(node.module, a.name) for a in node.names]
     return [name for name in found if name not in ours]
 
 
@@ -144,6 +149,14 @@ def _home(module: str, name: str) -> str:
         ):
             return _home(node.module, name)
     return module
+
+
+def _form(node: object) -> object:
+    """A syntax tree as nested lists; without what is empty, which differs between Pythons."""
+    if isinstance(node, ast.AST):
+        fields = [(name, _form(value)) for name, value in ast.iter_fields(node)]
+        return [type(node).__name__, *(f for f in fields if f[1] is not None and f[1] != [])]
+    return [_form(entry) for entry in node] if isinstance(node, list) else node
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

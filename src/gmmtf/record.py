@@ -2,7 +2,8 @@
 
 A file holds the settings that all its points share and a list of points. A point has labels (what
 was computed: a kind, a seed, a size), a value, and says what it was computed with. Points are only
-ever added; several processes, also on several machines with one file system, may add to one file.
+added, unless they are dropped on purpose; several processes, also on several machines with one file
+system, may add to one file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ import torch
 from filelock import FileLock
 
 from gmmtf.atomic import replacing
+from gmmtf.estimate import Estimate
 from gmmtf.jsonvalues import decode, encode, write
-from gmmtf.provenance import provenance
+from gmmtf.provenance import code_digest, provenance
 
 CONVERTER = "scripts/convert_records.py"
 
@@ -37,8 +40,15 @@ class Point:
     provenance: dict[str, Any]
 
     def has(self, labels: Mapping[str, Label]) -> bool:
-        """Whether the point has all these labels, and perhaps others."""
-        return all(k in self.labels and self.labels[k] == v for k, v in labels.items())
+        """Whether the point has all these labels, and perhaps others.
+
+        ``1`` and ``1.0`` are one number, ``True`` is another label.
+        """
+        return _key(labels) <= _key(self.labels)
+
+    def has_exactly(self, labels: Mapping[str, Label]) -> bool:
+        """Whether the point has these labels and no others."""
+        return _key(labels) == _key(self.labels)
 
 
 class Recording:
@@ -52,7 +62,8 @@ class Recording:
     path
         The file; None or empty to keep the points in memory only.
     settings
-        What all points depend on, as JSON values. None to take those of the file.
+        What all points depend on, as JSON values. None to read the file only, whatever its
+        settings: then nothing can be added, since nobody said what would be computed.
     code
         Name of the module that computes the points, for their provenance.
     device
@@ -64,7 +75,7 @@ class Recording:
         If ``settings`` is None and there is no file.
     ValueError
         If the file is no record, has the form of an earlier version, or holds points with other
-        settings; the message names the settings that differ.
+        settings; the message names the settings that differ. If ``code`` is no module.
     """
 
     def __init__(
@@ -79,6 +90,9 @@ class Recording:
         self.code = code
         self.device = device
         self.points: list[Point] = []
+        self.read_only = settings is None
+        if code is not None:
+            code_digest(code)  # noted now, as the code is when the process begins
         if settings is None:
             if self.path is None:
                 raise ValueError("settings: expected the settings of a record that has no file")
@@ -88,48 +102,70 @@ class Recording:
         self.settings = decode(json.loads(json.dumps(encode(dict(settings)))))
         self._take_over()
 
-    def point(self, compute: Callable[[], Any], **labels: Label) -> Any:
+    def point(self, compute: Callable[[], Any], /, **labels: Label) -> Any:
         """Return the recorded value with exactly these labels, or compute and record it.
 
         Raises
         ------
         ValueError
-            If a number of the value is NaN.
+            If a number of the value is NaN, or a missing point is to be added to a record that was
+            opened to be read.
         TypeError
-            If the value has no form in JSON, see :func:`gmmtf.jsonvalues.encode`.
+            If the value has no form in JSON, see :func:`gmmtf.jsonvalues.encode`, or a label is not
+            a text, a number or None.
         """
-        wanted = encode(labels)
-        for point in self.points:
-            if point.labels == wanted:
-                return point.value
+        wanted = _labels(labels)
+        found = self._known(wanted)
+        if found is None and not self.read_only:
+            self._take_over()  # another process may have it by now
+            found = self._known(wanted)
+        if found is not None:
+            return found.value
+        self._refuse_if_read_only(wanted)
         start = time.perf_counter()
         value = compute()
         return self.add(value, time.perf_counter() - start, **labels)
 
-    def add(self, value: Any, seconds: float, **labels: Label) -> Any:
+    def add(self, value: Any, seconds: float, /, **labels: Label) -> Any:
         """Record a value that was computed in ``seconds``; errors as :meth:`point`.
 
         Where another process has recorded these labels meanwhile, its value stays and is returned.
         """
         made = provenance(seconds, code=self.code, device=self.device)
-        new = Point(encode(labels), decode(encode(value)), made)
-        if self.path is None:
-            self.points.append(new)
-            return new.value
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"):
-            self._take_over()
-            present = [point for point in self.points if point.labels == new.labels]
-            if present:
-                return present[0].value
-            self.points.append(new)
-            with replacing(self.path) as partial:
-                partial.write_text(self.text(), encoding="utf-8")
-        return new.value
+        return self.take(Point(labels, value, made)).value
+
+    def take(self, point: Point) -> Point:
+        """Record a point with the provenance that it has; return the one that is recorded."""
+        new = Point(_labels(point.labels), decode(encode(point.value)), dict(point.provenance))
+        self._refuse_if_read_only(new.labels)
+        with self._changing():
+            known = self._known(new.labels)
+            if known is None:
+                self.points.append(new)
+        return known or new
+
+    def drop(self, **labels: Label) -> int:
+        """Remove the points that have these labels, to record them anew; return how many.
+
+        Raises
+        ------
+        ValueError
+            If no labels are given, or the record was opened to be read.
+        """
+        wanted = _labels(labels)
+        if not wanted:
+            raise ValueError("labels: expected at least one; to drop all points, delete the file")
+        self._refuse_if_read_only(wanted)
+        with self._changing():
+            kept = [point for point in self.points if not point.has(wanted)]
+            dropped = len(self.points) - len(kept)
+            self.points = kept
+        return dropped
 
     def select(self, **labels: Label) -> list[Point]:
         """Return the points that have these labels, in the order recorded."""
-        return [point for point in self.points if point.has(labels)]
+        wanted = _labels(labels)
+        return [point for point in self.points if point.has(wanted)]
 
     def value(self, **labels: Label) -> Any:
         """Return the value of the one point that has these labels.
@@ -151,13 +187,22 @@ class Recording:
 
         A column for each label, and for the value: one for each entry where the values are objects,
         else ``value``.
+
+        Raises
+        ------
+        ValueError
+            If an entry of a value has the name of a label.
         """
-        return pd.DataFrame([{**p.labels, **_columns(p.value)} for p in self.select(**labels)])
+        return pd.DataFrame([_row(point) for point in self.select(**labels)])
 
     def text(self) -> str:
         """Return the text of the file."""
         points = [
-            {"labels": p.labels, "value": encode(p.value), "provenance": p.provenance}
+            {
+                "labels": {name: encode(label) for name, label in p.labels.items()},
+                "value": encode(p.value),
+                "provenance": p.provenance,
+            }
             for p in self.points
         ]
         return write({"settings": encode(self.settings), "points": points})
@@ -165,27 +210,46 @@ class Recording:
     def __iter__(self) -> Iterator[Point]:
         return iter(self.points)
 
+    def _known(self, labels: Mapping[str, Label]) -> Point | None:
+        return next((point for point in self.points if point.has_exactly(labels)), None)
+
+    def _refuse_if_read_only(self, labels: Mapping[str, Label]) -> None:
+        if self.read_only:
+            raise ValueError(
+                f"{self.path}: point {dict(labels)} would change a record that was opened to be "
+                "read; give the settings to record"
+            )
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock of the file from reading what others wrote to writing it again."""
+        if self.path is None:
+            yield
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):
+            self._take_over()
+            yield
+            with replacing(self.path) as partial:
+                partial.write_text(self.text(), encoding="utf-8")
+
     def _take_over(self) -> None:
         """Read what the file holds by now; points of this object that it lacks are kept."""
         if self.path is None or not self.path.exists():
             return
         settings, points = _read(self.path)
-        differing = sorted(
-            name
-            for name in set(settings) | set(self.settings)
-            if settings.get(name) != self.settings.get(name)
-        )
+        differing = [
+            f"{name}: {_shown(settings, name)} there, {_shown(self.settings, name)} here"
+            for name in sorted(set(settings) | set(self.settings))
+            if settings.get(name, ...) != self.settings.get(name, ...)
+        ]
         if differing:
-            lines = [
-                f"{name}: {settings.get(name)!r} there, {self.settings.get(name)!r} here"
-                for name in differing
-            ]
             raise ValueError(
-                f"{self.path}: holds points with other settings ({'; '.join(lines)}); "
+                f"{self.path}: holds points with other settings ({'; '.join(differing)}); "
                 "expected the same, or another file"
             )
-        known = [point.labels for point in points]
-        self.points = points + [point for point in self.points if point.labels not in known]
+        known = {_key(point.labels) for point in points}
+        self.points = points + [p for p in self.points if _key(p.labels) not in known]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Point]]:
@@ -202,12 +266,38 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Point]]:
         raise ValueError(f"{path}: expected an object with the entries 'settings' and 'points'")
     try:
         points = [
-            Point(p["labels"], decode(p["value"]), p["provenance"]) for p in document["points"]
+            Point(
+                _labels({name: decode(label) for name, label in p["labels"].items()}),
+                decode(p["value"]),
+                p["provenance"],
+            )
+            for p in document["points"]
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected points with labels, value and provenance") from error
     return decode(document["settings"]), points
 
 
-def _columns(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {"value": value}
+def _labels(labels: Mapping[str, Any]) -> dict[str, Label]:
+    """Labels as plain numbers and texts."""
+    plain = {name: decode(encode(label)) for name, label in labels.items()}
+    for name, label in plain.items():
+        if isinstance(label, (list, dict, Estimate)):
+            raise TypeError(f"label {name!r}: expected a text, a number or None, got {label!r}")
+    return plain
+
+
+def _key(labels: Mapping[str, Label]) -> frozenset[tuple[str, bool, Label]]:
+    return frozenset((name, isinstance(label, bool), label) for name, label in labels.items())
+
+
+def _shown(settings: Mapping[str, Any], name: str) -> str:
+    return repr(settings[name]) if name in settings else "nothing"
+
+
+def _row(point: Point) -> dict[str, Any]:
+    value = point.value if isinstance(point.value, dict) else {"value": point.value}
+    both = sorted(set(point.labels) & set(value))
+    if both:
+        raise ValueError(f"point {point.labels}: its value has entries named like labels, {both}")
+    return {**point.labels, **value}
