@@ -102,7 +102,7 @@ OPTIMIZERS = {
         )
     },
     "callable": lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr, weight_decay=0.1),
-    "without lr": lambda parameters: torch.optim.SGD(parameters, lr=0.02, nesterov=True, momentum=0.5),
+    "without lr": lambda parameters: torch.optim.SGD(parameters, lr=0.02, momentum=0.5),
 }  # fmt: skip
 
 
