@@ -56,7 +56,7 @@ def command_line() -> argparse.Namespace:
         default = getattr(TransformerSettings, name)
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--generated", type=int, default=EvaluationSettings.n_generated)
-    parser.add_argument("--sampler-steps", type=int, default=EvaluationSettings.n_steps)
+    parser.add_argument("--n-calls", type=int, default=EvaluationSettings.n_steps)
     return parser.parse_args()
 
 
@@ -77,7 +77,7 @@ def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
             record_every=options.record_every,
             precision=options.precision or low,
         ),
-        evaluation=EvaluationSettings(n_generated=options.generated, n_steps=options.sampler_steps),
+        evaluation=EvaluationSettings(n_generated=options.generated, n_steps=options.n_calls),
     )
 
 

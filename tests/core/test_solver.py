@@ -100,5 +100,5 @@ def test_bad_input_is_named(arguments, message):
 
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(ImportError, match="needs diffusers"):
+    with pytest.raises(ImportError, match=r"needs diffusers: pip install 'gmmtf\[images\]'"):
         dpm_solver(gaussian, SCHEDULE, SHAPE, n_calls=10)

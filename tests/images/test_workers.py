@@ -26,7 +26,7 @@ OPTIONS = {
     "batch-size": 8,
     "record-every": 3,
 }
-OPTIONS |= {"warmup-steps": 2, "width": 16, "depth": 1, "generated": 5, "sampler-steps": 2}
+OPTIONS |= {"warmup-steps": 2, "width": 16, "depth": 1, "generated": 5, "n-calls": 2}
 SETTINGS = TrainingSettings(steps=2, batch_size=4, lr=1e-2, warmup_steps=1, record_every=1)
 NETWORK = TransformerSettings(image_size=8, patch=4, width=8, depth=1, heads=1, n_classes=2)
 

@@ -61,7 +61,7 @@ class Accelerated:
             from accelerate import Accelerator
         except ImportError as error:
             raise ImportError(
-                "several processes need accelerate: pip install accelerate"
+                "several processes need accelerate: pip install 'gmmtf[distributed]'"
             ) from error
         self._accelerator: Any = Accelerator(cpu=cpu)
         self.rank: int = self._accelerator.process_index

@@ -1,0 +1,28 @@
+"""What needs the extra ``images`` says so, and the rest of the library does without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+WITHOUT = """
+import importlib, pkgutil, sys
+for name in ("accelerate", "diffusers", "pooch", "sklearn", "torchmetrics"):
+    sys.modules[name] = None  # as if not installed
+import gmmtf
+for module in pkgutil.walk_packages(gmmtf.__path__, "gmmtf."):
+    try:
+        importlib.import_module(module.name)
+    except ImportError as error:
+        print(module.name, error)
+"""
+
+
+def test_what_needs_the_extra_names_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True
+    )
+    refused = done.stdout.splitlines()
+    names = {line.split()[0] for line in refused}
+    assert names == {"gmmtf.images.evaluation", "gmmtf.images.fid"}
+    assert all("need torchmetrics: pip install 'gmmtf[images]'" in line for line in refused)
