@@ -42,16 +42,35 @@ class _Weights(NamedTuple):
     masses: Tensor
 
 
-def integrate(scores: Scores, output: Output, queries: Queries) -> Integrated:
-    """Exact E‖V y + offset‖² for each query, up to quadrature."""
+class Nodes(NamedTuple):
+    """Quadrature for a set of queries.
+
+    ``weights``: those of the other tokens; ``own``: the query's own weight on the same scale,
+    ``[Q]``; ``lam``: nodes in λ, ``[Q, L]``; ``step``: the spacing of their logarithms, ``[Q]``.
+    """
+
+    weights: _Weights
+    own: Tensor
+    lam: Tensor
+    step: Tensor
+
+
+def place_nodes(scores: Scores, queries: Queries) -> Nodes:
+    """Place the nodes for the scores and for λ."""
     n = float(queries.mixture.n_tokens - 1)
     log_mass = torch.logsumexp(queries.log_weights + scores.shifts, 0) + scores.variance / 2
     scale = torch.maximum(log_mass + math.log(n), scores.own).detach()
     weights = _quadrature(scores, queries, scale)
     own = torch.exp(scores.own - scale)
-    lam, step = _lambda_nodes(weights, own, n)
-    one, power = _transforms(weights, lam)
-    first, second = _token_moments(power, lam, scores, output, queries)
+    return Nodes(weights, own, *_lambda_nodes(weights, own, n))
+
+
+def integrate(scores: Scores, output: Output, queries: Queries) -> Integrated:
+    """Exact E‖V y + offset‖² for each query, up to quadrature."""
+    n = float(queries.mixture.n_tokens - 1)
+    weights, own, lam, step = place_nodes(scores, queries)
+    one, power = transforms(weights, lam)
+    first, second = token_moments(power, lam, scores, output, queries)
     own_vector = (output.apply(queries.token) + output.offset).T
     log_phi = torch.log1p(-one)
     damping = -lam * own[:, None]
@@ -123,7 +142,7 @@ def _one_minus_phi(weights: _Weights, lam: Tensor) -> Tensor:
     return one.clamp(max=1 - 1e-15)
 
 
-def _transforms(weights: _Weights, lam: Tensor) -> tuple[Tensor, list[Tensor]]:
+def transforms(weights: _Weights, lam: Tensor) -> tuple[Tensor, list[Tensor]]:
     """1 - φ ``[Q, L]`` and the transforms E[w^j e^{-λw}; label k] ``[Q, L, M]`` for j = 0 to 4."""
     values = weights.values[:, None]
     term = torch.exp(-lam[:, :, None, None] * values) * weights.masses[:, None]
@@ -135,7 +154,7 @@ def _transforms(weights: _Weights, lam: Tensor) -> tuple[Tensor, list[Tensor]]:
     return _one_minus_phi(weights, lam), power
 
 
-def _token_moments(
+def token_moments(
     power: list[Tensor], lam: Tensor, scores: Scores, output: Output, queries: Queries
 ) -> tuple[Tensor, Tensor]:
     """E[w x' e^{-λw}] ``[Q, L, M + 1]`` and E[w² ‖x'‖² e^{-λw}] ``[Q, L]`` for x' = V x + offset.

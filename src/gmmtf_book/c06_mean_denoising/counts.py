@@ -15,11 +15,12 @@ from torch import Tensor
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.head import PLAIN, Output, output
-from gmmtf.risks.integral import _token_moments, _transforms
+from gmmtf.risks.head import PLAIN, output, scores
+from gmmtf.risks.integral import Nodes, place_nodes, token_moments, transforms
 from gmmtf.risks.queries import Queries
 from gmmtf.schedule import NoiseSchedule
-from gmmtf_book.c06_mean_denoising.maps import Nodes, estimates, nets, nodes_of
+from gmmtf_book.c06_mean_denoising.closed_forms import require_all_active
+from gmmtf_book.c06_mean_denoising.maps import mean_over_nets
 
 
 def error_given_count(
@@ -37,34 +38,19 @@ def error_given_count(
 
     ``count`` tokens of the data point, the query among them, share the query's pattern; the labels
     of the others are independent, with probabilities π restricted to the other patterns. The label
-    of the query itself follows π. Same-pattern attention has the error τ²/count.
-
-    Parameters
-    ----------
-    n_points, n_replicates
-        As in :func:`predict_map`.
-
-    Raises
-    ------
-    ValueError
-        If K < M, ``count`` is not between 2 and N - 1, or as :func:`predict_map`.
-
-    Warns
-    -----
-    ValidityWarning
-        If the quadrature is not accurate.
+    of the query itself follows π. Same-pattern attention has the error τ²/count. Nets and errors
+    as in :func:`~gmmtf_book.c06_mean_denoising.maps.predict_map`; besides ``ValueError`` if K < M
+    or ``count`` is not between 2 and N - 1.
     """
     weight.check_fits(mixture)
-    if mixture.k < mixture.n_patterns:
-        raise ValueError(f"n_active: expected all {mixture.n_patterns} patterns, got {mixture.k}")
+    require_all_active(mixture)
     if not 2 <= count <= mixture.n_tokens - 1:
         raise ValueError(f"count: expected 2 to {mixture.n_tokens - 1}, got {count}")
-
-    def error(part: Queries, seed: int) -> Tensor:
-        return _error_given_count(weight, part, count, seed)
-
-    drawn = nets(mixture, schedule, t, n_points, n_replicates, seed)
-    return estimates(drawn, error)[0]
+    (error,) = mean_over_nets(
+        lambda part, net: _error_given_count(weight, part, count, net),
+        mixture, schedule, t, n_points=n_points, n_replicates=n_replicates, seed=seed,
+    )  # fmt: skip
+    return error
 
 
 class _Group(NamedTuple):
@@ -98,35 +84,28 @@ def _error_given_count(weight: ReducedWeight, part: Queries, count: int, seed: i
         log_weights=mixed.log().T,
         target=torch.cat([part.reach * label.T, torch.zeros_like(part.reach)[None]]),
     )
-    nodes = nodes_of(weight, part)
-    error = output(PLAIN, nodes.scores.tilt, part)
+    seen = scores(weight, part)
+    nodes = place_nodes(seen, part)
+    error = output(PLAIN, seen.tilt, part)
     own_vector = nodes.own[:, None] * (error.apply(part.token) + error.offset).T
-    chosen = label[:, None]
-    factors = (chosen * n / sizes[0], (1 - chosen) * n / sizes[1])
-    same, other = (
-        _group(size, factor, nodes, error, part)
-        for size, factor in zip(sizes, factors, strict=True)
-    )
-    square, defect = _integrate(same, other, nodes, own_vector)
-    return torch.stack([square / part.mixture.dim, defect])
-
-
-def _group(size: float, factor: Tensor, nodes: Nodes, error: Output, part: Queries) -> _Group:
-    """Transforms of a group; ``factor`` ``[Q, 1, M]`` turns the law of all into the group's."""
-    lam, weights = nodes.lam, nodes.weights
-    _, power = _transforms(weights, lam)
-    selected = [p * factor for p in power]
-    rise = -torch.expm1(-lam[:, :, None, None] * weights.values[:, None])
-    one = ((rise * weights.masses[:, None]).sum(3) * factor).sum(2)
-    first, second = _token_moments(selected, lam, nodes.scores, error, part)
-    log_phi = torch.log1p(-one.clamp(max=1 - 1e-15))
-    return _Group(size, log_phi, first, second, selected[1].sum(-1))
+    _, power = transforms(nodes.weights, nodes.lam)
+    rise = -torch.expm1(-nodes.lam[:, :, None, None] * nodes.weights.values[:, None])
+    one = (rise * nodes.weights.masses[:, None]).sum(3)
+    groups = []
+    for size, members in zip(sizes, (label[:, None], 1 - label[:, None]), strict=True):
+        factor = members * n / size  # turns the law of all other tokens into the group's
+        selected = [p * factor for p in power]
+        log_phi = torch.log1p(-(one * factor).sum(2).clamp(max=1 - 1e-15))
+        moments = token_moments(selected, nodes.lam, seen, error, part)
+        groups.append(_Group(size, log_phi, *moments, selected[1].sum(-1)))
+    square, total = _integrate(groups[0], groups[1], nodes, own_vector)
+    return torch.stack([square / part.mixture.dim, (total - 1).abs()])
 
 
 def _integrate(
     same: _Group, other: _Group, nodes: Nodes, own_vector: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """E‖Σ w_i x'_i‖²/D² and the defect of the weights' sum, ``[Q]`` each."""
+    """E‖Σ w_i x'_i‖²/D² and the sum of the attention weights, ``[Q]`` each."""
     lam, own = nodes.lam, nodes.own[:, None]
     log_all = same.size * same.log_phi + other.size * other.log_phi - lam * own
     square = torch.exp(log_all) * own_vector.square().sum(1, keepdim=True)
@@ -140,5 +119,4 @@ def _integrate(
         mass = mass + without * group.mass
     across = 2 * same.size * other.size * torch.exp(log_all - same.log_phi - other.log_phi)
     square = square + across * (same.first * other.first).sum(-1)
-    error = (lam**2 * square).sum(1) * nodes.step
-    return error, ((lam * mass).sum(1) * nodes.step - 1).abs()
+    return (lam**2 * square).sum(1) * nodes.step, (lam * mass).sum(1) * nodes.step

@@ -1,169 +1,185 @@
-"""The intervention study: which points it computes, and the numbers that are drawn from them."""
+"""The intervention study: every point is simulated, and predicted from the trained weight alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from gmmtf.denoisers.attention import AttentionDenoiser
 from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.denoisers.replaced import map_numbers
+from gmmtf.estimate import Estimate
+from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.results import Recording
-from gmmtf.scaling.power_law import fit_power_law
+from gmmtf.record import Recording
+from gmmtf.risks import formulas
+from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf.risks.risk import risk
 from gmmtf.schedule import NoiseSchedule
-from gmmtf_book.c06_mean_denoising.draws import MAPS, measure, measure_counts
-from gmmtf_book.c06_mean_denoising.predictions import predict, predict_counts, weight_point
-from gmmtf_book.c06_mean_denoising.series import (
-    Series,
-    count_series,
-    crossings,
-    grid,
-    misfit,
-    parts,
-    series,
+from gmmtf.training import train
+from gmmtf_book import RESULTS
+from gmmtf_book.c06_mean_denoising import draws
+from gmmtf_book.c06_mean_denoising.closed_forms import (
+    blind_excess,
+    foreign_mismatch,
+    same_pattern_distance,
 )
+from gmmtf_book.c06_mean_denoising.counts import error_given_count
+from gmmtf_book.c06_mean_denoising.maps import predict_map
+from gmmtf_book.c06_mean_denoising.plan import Plan
 
-Heads = Callable[[int], AttentionDenoiser]
-"""Returns the head that was trained with a seed."""
+_LAW = ("n_patterns", "dim", "n_tokens", "radius", "sigma")
 
-
-@dataclass(frozen=True)
-class Plan:
-    """Which points a run computes.
-
-    ``seeds``: one trained head each; ``times``: noise levels of the interventions; ``counts`` and
-    ``count_times``: n_u and the noise levels of the error against 1/n_u; ``n_samples``: data points
-    a simulated point, ``batch_size`` at a time; ``n_points``: queries of each of the eight nets of
-    a prediction.
-    """
-
-    seeds: Sequence[int]
-    times: Sequence[int]
-    count_times: Sequence[int]
-    counts: Sequence[int]
-    n_samples: int
-    batch_size: int
-    n_points: int
+Columns = dict[str, list[Any]]
+"""Errors against n_u: the numbers of tokens, and a list of estimates for each map."""
 
 
-def law_of(settings: Mapping[str, Any]) -> MultiTokenGMM:
-    """Return the data law of a recorded run from its settings."""
-    names = ("n_patterns", "dim", "n_tokens", "radius", "sigma")
-    return MultiTokenGMM(**{name: settings[name] for name in names})
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Heads trained on a mixture, and the points of a plan that are computed from them."""
+
+    mixture: MultiTokenGMM
+    schedule: NoiseSchedule
+    plan: Plan
+    device: torch.device | str = "cpu"
+    _heads: dict[int, AttentionDenoiser] = field(default_factory=dict, repr=False)
+
+    def run(self, seeds: Iterable[int], path: str | None = None) -> Recording:
+        """Return the points of the plan, of which those that the file lacks are computed."""
+        settings = asdict(self.plan)
+        times, count_times = settings.pop("times"), settings.pop("count_times")
+        settings |= {name: getattr(self.mixture, name) for name in _LAW}
+        record = Recording(path, settings, code=__name__, device=self.device)
+        for seed in seeds:
+            stored = record.point(partial(self.weight, seed), kind="weight", seed=seed)
+            weight = ReducedWeight.from_json(stored)
+            for t in times:
+                point = partial(record.point, kind="maps", seed=seed, t=t)
+                point(partial(self.simulate, seed, t), side="simulated")
+                point(partial(self.predict, weight, seed, t), side="predicted")
+            for t in count_times:
+                point = partial(record.point, kind="counts", seed=seed, t=t)
+                point(partial(self.simulate_counts, seed, t), side="simulated")
+                point(partial(self.predict_counts, weight, t), side="predicted")
+        return record
+
+    def head(self, seed: int) -> AttentionDenoiser:
+        """The full d x d weight, trained from W = 0 on the Bayes estimate as the target (C3)."""
+        if seed not in self._heads:
+            plan, head = self.plan, AttentionDenoiser(self.mixture, self.schedule).to(self.device)
+            lr = plan.relative_step_size * natural_step_size(self.mixture)
+            run = train(
+                head, self.mixture, self.schedule, plan.steps, target="bayes", lr=lr, seed=seed,
+                batch_size=plan.train_batch, record_at=[], eval_samples=None,
+            )  # fmt: skip
+            list(run)
+            self._heads[seed] = head
+        return self._heads[seed]
+
+    def weight(self, seed: int) -> dict[str, Any]:
+        """The trained weight in reduced coordinates, and the norm of what they leave out."""
+        weight, outside = ReducedWeight.from_full(self.head(seed).weight, self.mixture)
+        return {**weight.as_json(), "outside": outside}
+
+    def simulate(self, seed: int, t: int) -> dict[str, dict[str, Estimate]]:
+        """All interventions on the same data points at time ``t``.
+
+        For each map the distances from the ``oracle`` and from the ``bayes`` estimate, and as
+        ``map`` the numbers of the trained one (:class:`gmmtf.denoisers.replaced.MapNumbers`).
+        """
+        head = self.head(seed)
+        generator = torch.Generator(head.weight.device).manual_seed(1000 * t + seed)
+
+        def batch() -> dict[tuple[str, str], Tensor]:
+            x_t, labels, maps = draws.attention_maps(head, t, self.plan.batch_size, generator)
+            numbers = map_numbers(maps["trained"], labels)._asdict()
+            found = draws.distances(head, maps, x_t, labels, t)
+            return found | {("map", name): value for name, value in numbers.items()}
+
+        found = draws.means(batch() for _ in self._batches)
+        result: dict[str, dict[str, Estimate]] = {"oracle": {}, "bayes": {}, "map": {}}
+        for (group, name), estimate in found.items():
+            result[group][name] = estimate
+        return result
+
+    def predict(self, weight: ReducedWeight, seed: int, t: int) -> dict[str, dict[str, Any]]:
+        """What :meth:`simulate` finds, but for the twin's distance from the Bayes estimate.
+
+        ``parts`` splits the trained head's excess over the oracle: ``gap`` (the labels are not
+        known), ``limit`` (what the weight gets wrong with infinitely many tokens) and ``tokens``
+        (the rest, due to finite N).
+        """
+        law, n = (self.mixture, self.schedule), self.plan.n_points
+        excess = risk(weight, *law, t=t, method="integral", n_points=n, seed=seed).excess_risk
+        many = replace(self.mixture, n_tokens=10**12)
+        limit = risk(weight, many, self.schedule, t=t, seed=seed).excess_risk.value
+        numbers = predict_map(weight, *law, t, n_points=n, seed=seed)
+        gap = bayes_risk(*law, t=t) - oracle_risk(*law, t=t)
+        rho, own = numbers["concentration"].value, numbers["own"].value
+        foreign = foreign_mismatch(rho, own, self.mixture)
+        blind = {
+            "uniform": Estimate(formulas.start_risk(*law, t=t)),
+            "other": Estimate(blind_excess(rho, foreign, *law, t)),
+            "same": Estimate(formulas.mean_denoising_excess(*law, t=t)),
+            "twin": Estimate(blind_excess(rho, numbers["mismatch"].value, *law, t)),
+        }
+        oracle = {"trained": excess + gap, **blind}
+        to_bayes = {name: oracle[name] - gap.value for name in ("trained", "uniform", "other")}
+        return {
+            "oracle": oracle,
+            "bayes": {**to_bayes, "same": same_pattern_distance(*law, t)},
+            "map": numbers,
+            "parts": {"gap": gap.value, "limit": limit, "tokens": excess.value - limit},
+        }
+
+    def simulate_counts(self, seed: int, t: int) -> Columns:
+        """Error of the attention output, ‖Σ_m A_nm x_m - √ᾱ μ_{z_n}‖²/(dτ²), against n_u.
+
+        In each data point one pattern, drawn with probability π, has exactly ``count`` tokens, and
+        the labels of the others are independent; the error is that of the tokens of this pattern,
+        with the ``trained`` and the ``same``-pattern map. It is 1/count for the latter.
+        """
+        head, law = self.head(seed), self.mixture
+        generator = torch.Generator(head.weight.device).manual_seed(1000 * t + 500 + seed)
+        level = noise_level(law, self.schedule, torch.tensor([t])).for_tokens(head.weight)
+
+        def batch(count: int) -> dict[str, Tensor]:
+            labels = draws.labels_with_count(law, count, self.plan.batch_size, generator)
+            x_t = draws.noisy_tokens(head, labels, t, generator)
+            truth = level.signal * law.means.to(x_t)[labels[:, :1]]
+            with torch.no_grad():
+                trained = head.attention(x_t, draws.times(t, x_t))[:, :count] @ x_t
+            found = {"trained": trained, "same": x_t[:, :count].mean(1, keepdim=True)}
+            errors = {name: (y - truth).double().square().mean((1, 2)) for name, y in found.items()}
+            return {name: error / level.variance.double().item() for name, error in errors.items()}
+
+        counts = list(self.plan.counts)
+        rows = [draws.means(batch(count) for _ in self._batches) for count in counts]
+        return {"count": counts, **{name: [row[name] for row in rows] for name in rows[0]}}
+
+    def predict_counts(self, weight: ReducedWeight, t: int) -> Columns:
+        """The errors of the trained map in :meth:`simulate_counts`."""
+        variance = float(noise_level(self.mixture, self.schedule, torch.tensor(t)).variance)
+        law, counts, n = (
+            (self.mixture, self.schedule, t),
+            list(self.plan.counts),
+            self.plan.n_points,
+        )
+        errors = [error_given_count(weight, *law, count, n_points=n) for count in counts]
+        return {"count": counts, "trained": [error / variance for error in errors]}
+
+    @property
+    def _batches(self) -> range:
+        return range(-(-self.plan.n_samples // self.plan.batch_size))
 
 
-def run(recording: Recording, head_of: Heads, plan: Plan) -> dict[str, Any]:
-    """Compute the points that ``recording`` lacks, and return all of them.
-
-    ``head_of`` returns the head trained with a seed; it is called only where a point is missing.
-    """
-    for seed in plan.seeds:
-        point = recording.point(f"{seed}/weight", partial(_weight, head_of, seed))
-        weight = ReducedWeight.from_json(point)
-        for t in plan.times:
-            recording.point(f"{seed}/{t}", partial(_level, head_of, weight, t, seed, plan))
-        for t in plan.count_times:
-            recording.point(f"{seed}/counts/{t}", partial(_counts, head_of, weight, t, seed, plan))
-    return recording.values
-
-
-def _weight(head_of: Heads, seed: int) -> dict[str, Any]:
-    return weight_point(head_of(seed))
-
-
-def _level(head_of: Heads, weight: ReducedWeight, t: int, seed: int, plan: Plan) -> dict[str, Any]:
-    head = head_of(seed)
-    return {
-        "simulated": measure(
-            head, t, n_samples=plan.n_samples, batch_size=plan.batch_size, seed=1000 * t + seed
-        ),
-        "predicted": predict(
-            weight, head.mixture, head.schedule, t, n_points=plan.n_points, seed=seed
-        ),
-    }
-
-
-def _counts(head_of: Heads, weight: ReducedWeight, t: int, seed: int, plan: Plan) -> dict[str, Any]:
-    head = head_of(seed)
-    return {
-        "simulated": measure_counts(
-            head,
-            t,
-            plan.counts,
-            n_samples=plan.n_samples,
-            batch_size=plan.batch_size,
-            seed=1000 * t + 500 + seed,
-        ),
-        "predicted": predict_counts(
-            weight, head.mixture, head.schedule, t, plan.counts, n_points=plan.n_points
-        ),
-    }
-
-
-def summary(
-    values: Mapping[str, Any], mixture: MultiTokenGMM, schedule: NoiseSchedule
-) -> dict[str, float]:
-    """Numbers that the account of the claims quotes (C6, C7, F1).
-
-    The entries "worst" are at most 1 if all predictions hold, within 5 % or two standard errors;
-    numbers of the map below 0.0001 are taken for zero. "low" and "high" are the lowest and the
-    highest noise level of the error against n_u.
-    """
-    oracle = {name: series(values, "oracle", name) for name in MAPS}
-    to_bayes = {name: series(values, "bayes", name) for name in MAPS if name != "twin"}
-    numbers = {
-        name: series(values, "map", name) for name in ("same", "own", "concentration", "mismatch")
-    }
-    _, seeds = grid(values)
-    levels = sorted(
-        int(key.split("/")[2]) for key in values if key.startswith(f"{seeds[0]}/counts/")
-    )
-    counted = {t: count_series(values, t) for t in levels}
-    times = oracle["trained"].times.tolist()
-    low, high = times.index(levels[0]), times.index(levels[-1])
-    found = {
-        "worst_oracle": max(misfit(row) for row in oracle.values()),
-        "largest_oracle": max(
-            float(np.abs(row.predicted / row.simulated - 1).max()) for row in oracle.values()
-        ),
-        "worst_bayes": max(misfit(row) for row in to_bayes.values()),
-        "worst_map": max(misfit(row, floor=1e-4) for row in numbers.values()),
-        "worst_counts": max(misfit(row["trained"]) for row in counted.values()),
-        "mass_low": float(numbers["same"].simulated[low]),
-        "mass_high": float(numbers["same"].simulated[high]),
-        "trained_over_same_low": _ratio(oracle, "trained", "same", low),
-        "trained_over_same_high": _ratio(oracle, "trained", "same", high),
-        "uniform_over_trained_low": _ratio(oracle, "uniform", "trained", low),
-        "other_over_uniform_low": _ratio(oracle, "other", "uniform", low),
-        "twin_over_trained_low": _ratio(oracle, "twin", "trained", low),
-        "pythagoras": _pythagoras(oracle["trained"], to_bayes["trained"], values),
-    }
-    for key, level in (("low", levels[0]), ("high", levels[-1])):
-        row = counted[level]["trained"]
-        found[f"slope_{key}"] = _exponent(row.times, row.simulated)
-        found[f"slope_{key}_predicted"] = _exponent(row.times, row.predicted)
-    same = counted[levels[0]]["same"]
-    found["slope_same"] = _exponent(same.times, same.simulated)
-    for key, (simulated, predicted) in crossings(values, mixture, schedule).items():
-        found[f"crossing_{key}"] = simulated
-        found[f"crossing_{key}_predicted"] = predicted
-    return found
-
-
-def _ratio(rows: Mapping[str, Series], first: str, second: str, at: int) -> float:
-    return float(rows[first].simulated[at] / rows[second].simulated[at])
-
-
-def _pythagoras(oracle: Series, to_bayes: Series, values: Mapping[str, Any]) -> float:
-    """Largest deviation from D_O = D_B + gap, as a share of D_O."""
-    deviation = oracle.simulated - to_bayes.simulated - parts(values)["gap"]
-    return float(np.abs(deviation / oracle.simulated).max())
-
-
-def _exponent(counts: np.ndarray, errors: np.ndarray) -> float:
-    """Exponent of the errors as a power of 1/n_u."""
-    return fit_power_law([1 / n for n in counts.tolist()], errors.tolist()).exponent
+def recorded() -> tuple[Recording, MultiTokenGMM]:
+    """Return the recorded run at paper scale, and its data law."""
+    record = Recording(RESULTS / "06_mean_denoising.json")
+    return record, MultiTokenGMM(**{name: record.settings[name] for name in _LAW})

@@ -1,0 +1,191 @@
+"""The numbers of the prose and of the checks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.record import Recording
+from gmmtf.risks import formulas
+from gmmtf.risks.head import PLAIN, HeadScalars
+from gmmtf.risks.risk import risk
+from gmmtf.scaling import best_weight, fit_power_law
+from gmmtf.schedule import NoiseSchedule
+from gmmtf_book.c06_mean_denoising import run, tables
+from gmmtf_book.c06_mean_denoising.closed_forms import uniform_crossing
+from gmmtf_book.c06_mean_denoising.draws import MAPS
+from gmmtf_book.c06_mean_denoising.tables import crossing, curve, rows
+
+SCHEDULE = NoiseSchedule.linear(1000)
+SHARES = (
+    "largest_oracle", "above_same_low", "bias_share", "gap_share", "twin_gain_low", "uneven",
+    "twin_loss", "twin_loss_predicted", "twin_gain_last", "mass_low", "mass_middle",
+    "mass_middle_predicted", "mass_high", "pattern_share", "own_low", "widest_share", "pythagoras",
+    "outside", "corrected",
+)  # fmt: skip
+"""Numbers that the prose quotes in percent."""
+
+
+def recorded() -> dict[str, float]:
+    """Numbers of the recorded run, and of its trained weights."""
+    record, mixture = run.recorded()
+    found = account(record, mixture)
+    stored = [point.value for point in record.select(kind="weight")]
+    weights = [ReducedWeight.from_json(value) for value in stored]
+    peak, middle = int(found["peak_time"]), int(found["twin_time"])
+    single, _ = best_weight(mixture, SCHEDULE, n_points=1024)
+    by_single = risk(single, mixture, SCHEDULE, t=peak).excess_risk.value + found["peak_gap"]
+    plain, corrected = (
+        risk(weights[0], mixture, SCHEDULE, t=middle, head=head).excess_risk.value
+        for head in (PLAIN, HeadScalars(tilt_correction=1.0))
+    )
+    products = weights[0].products(mixture)
+    own, m = float(products.diagonal().mean()), mixture.n_patterns
+    other = (float(products.sum() / m) - own) / (m - 1)
+    return found | {
+        "outside": max(v["outside"] for v in stored)
+        / min(float(w.pattern.norm()) for w in weights),
+        "single": by_single / formulas.mean_denoising_excess(mixture, SCHEDULE, t=peak),
+        "corrected": corrected / plain - 1,
+        "half_predicted": time_of(math.log(m - 1) / (own - other), SCHEDULE),
+    }
+
+
+def live(record: Recording, mixture: MultiTokenGMM) -> dict[str, float]:
+    """Numbers of a run, with ``live_`` before each name."""
+    return {f"live_{name}": value for name, value in account(record, mixture).items()}
+
+
+def prose(numbers: dict[str, float]) -> dict[str, float]:
+    """The numbers under the names of the prose: with hyphens, :data:`SHARES` in percent too."""
+    shares = [name for name in numbers if name.removeprefix("live_") in SHARES]
+    found = numbers | {f"{name}_percent": 100 * numbers[name] for name in shares}
+    return {name.replace("_", "-"): value for name, value in found.items()}
+
+
+def account(record: Recording, mixture: MultiTokenGMM) -> dict[str, float]:
+    """What the interventions of a run show (C6, C7, F1).
+
+    The entries "worst" are at most 1 if all predictions hold, within 5 % or two standard errors;
+    numbers of the map below 0.0001 are taken for zero. "low", "middle" and "high" are the noise
+    levels of the error against n_u, "peak" is that of the trained head's largest excess.
+    """
+    maps, counts = tables.maps(record), tables.counts(record)
+    names = {(group, name) for group, name, _ in maps.index}
+    sim, law = (
+        {(group, name): curve(maps, group, name, side) for group, name in names}
+        for side in ("simulated", "predicted")
+    )
+    trained, uniform, same = (sim["oracle", name] for name in ("trained", "uniform", "same"))
+    expected, gap, to_bayes = law["oracle", "trained"], law["parts", "gap"], sim["bayes", "trained"]
+    over_same, twin, share = trained / same, sim["oracle", "twin"] / trained, gap / expected
+    peak, twin_time, last = trained.idxmax(), twin.idxmax(), trained.index[-1]
+    widest, hump = share.idxmax(), gap.idxmax()
+    levels = counts.index.unique(0).tolist()
+    low, middle, high = levels[0], levels[len(levels) // 2], levels[-1]
+    few = curve(counts, middle, "trained") / curve(counts, middle, "same")
+    ratio = {name: sim[name] / law[name] for name in names}
+    found: dict[str, Any] = {
+        "n": mixture.n_tokens,
+        "d": mixture.dim,
+        "seeds": len(record.select(kind="weight")),
+        "low": low,
+        "middle": middle,
+        "high": high,
+        "worst_oracle": tables.misfit(maps.loc["oracle"]),
+        "worst_bayes": tables.misfit(maps.loc["bayes"]),
+        "worst_map": tables.misfit(maps.loc["map"], floor=1e-4),
+        "worst_counts": tables.misfit(counts.xs("trained", level=1)),
+        "largest_oracle": max((1 / ratio["oracle", name] - 1).abs().max() for name in MAPS),
+        "same_over_law": ratio["oracle", "same"][low],
+        "uniform_over_law": ratio["oracle", "uniform"][low],
+        "same_to_bayes_over_law": ratio["bayes", "same"][hump],
+        "uniform_over_trained_low": uniform[low] / trained[low],
+        "other_over_uniform_low": sim["oracle", "other"][low] / uniform[low],
+        "trained_over_same_low": over_same[low],
+        "trained_over_same_high": over_same[high],
+        "above_same_low": over_same[low] - 1,
+        "peak_time": peak,
+        "peak_ratio": over_same[peak],
+        "peak_gap": gap[peak],
+        "bias_share": law["parts", "limit"][peak] / expected[peak],
+        "gap_share": share[peak],
+        "last_time": last,
+        "last_same": over_same[last],
+        "last_uniform": trained[last] / uniform[last],
+        "variance_high": law["parts", "tokens"][last] / law["oracle", "same"][last],
+        "twin_gain_low": 1 - twin[low],
+        "uneven": twin[low] * over_same[low] - 1,
+        "twin_time": twin_time,
+        "twin_loss": twin[twin_time] - 1,
+        "twin_loss_predicted": law["oracle", "twin"][twin_time] / expected[twin_time] - 1,
+        "twin_gain_last": 1 - twin[last],
+        "mass_low": sim["map", "same"][low],
+        "mass_middle": sim["map", "same"][middle],
+        "mass_middle_predicted": law["map", "same"][middle],
+        "mass_high": sim["map", "same"][high],
+        "pattern_share": 1 / mixture.n_patterns,
+        "own_low": sim["map", "own"][low],
+        "half": np.interp(-0.5, -sim["map", "same"], trained.index),
+        "few": few.index[0],
+        "few_ratio": few.iloc[0],
+        "slope_low": _exponent(curve(counts, low, "trained")),
+        "slope_low_predicted": _exponent(curve(counts, low, "trained", "predicted")),
+        "slope_same": _exponent(curve(counts, low, "same")),
+        "slope_high": _exponent(curve(counts, high, "trained")),
+        "slope_high_predicted": _exponent(curve(counts, high, "trained", "predicted")),
+        "readable": share[share < 0.01].loc[:widest].index.max(),
+        "widest_time": widest,
+        "widest_share": share[widest],
+        "widest_oracle": trained[widest],
+        "widest_bayes": to_bayes[widest],
+        "pythagoras": ((trained - to_bayes - gap) / trained).abs().max(),
+        "crossing_risk": crossing(trained, same),
+        "crossing_risk_predicted": crossing(expected, law["oracle", "same"]),
+        "crossing_bayes": crossing(to_bayes, sim["bayes", "same"]),
+        "crossing_bayes_predicted": crossing(law["bayes", "trained"], law["bayes", "same"]),
+        "crossing_uniform": crossing(uniform, same),
+        "crossing_uniform_predicted": time_of(uniform_crossing(mixture), SCHEDULE),
+    }
+    miss = found["crossing_uniform"] - found["crossing_uniform_predicted"]
+    found["crossing_uniform_error"] = abs(miss)
+    return {name: np.asarray(value).item() for name, value in found.items()}
+
+
+def time_of(alpha_bar: float, schedule: NoiseSchedule) -> float:
+    """Time at which ᾱ falls to a value, interpolated; ``ValueError`` if it never does."""
+    grid = schedule.alpha_bars.numpy()
+    if not grid[-1] <= alpha_bar <= grid[0]:
+        raise ValueError(f"alpha_bar: expected {grid[-1]:.2g} to {grid[0]:.4g}, got {alpha_bar}")
+    return float(np.interp(-alpha_bar, -grid, np.arange(len(grid))))
+
+
+def excess_table(record: Recording) -> pd.DataFrame:
+    """Excess risks over Bayes, simulated and in brackets predicted, by noise level."""
+    maps = tables.maps(record)
+    gap = curve(maps, "parts", "gap", "predicted")
+    columns = {
+        "uniform": ("oracle", "uniform", gap),
+        "trained": ("oracle", "trained", gap),
+        "same pattern": ("oracle", "same", gap),
+        "same pattern, distance from Bayes": ("bayes", "same", 0 * gap),
+    }
+    table = {
+        title: [
+            f"{float(row.simulated) - shift[t]:.4f} ({float(row.predicted) - shift[t]:.4f})"
+            for t, row in rows(maps, group, name).iterrows()
+        ]
+        for title, (group, name, shift) in columns.items()
+    }
+    frame = pd.DataFrame(table, index=gap.index.rename("t"))
+    return frame.assign(gap=gap.map("{:.4f}".format))
+
+
+def _exponent(errors: Any) -> float:
+    """Exponent of the errors as a power of 1/n_u."""
+    return fit_power_law((1 / errors.index).tolist(), errors.tolist()).exponent

@@ -1,0 +1,85 @@
+"""The recorded points as tables: means over the seeds, simulated beside predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gmmtf.estimate import Estimate
+from gmmtf.record import Recording
+
+TOLERANCE = 0.05
+"""A prediction is right if it is off by less than this share, or by two standard errors."""
+
+
+def maps(record: Recording) -> pd.DataFrame:
+    """Numbers by group (``oracle``, ``bayes``, ``map``, ``parts``), name and noise level."""
+    points = record.select(kind="maps")
+    return _pooled(
+        (point.labels["side"], group, name, point.labels["t"], Estimate(0) + value)
+        for point in points
+        for group, entries in point.value.items()
+        for name, value in entries.items()
+    )
+
+
+def counts(record: Recording) -> pd.DataFrame:
+    """Errors of the attention output by noise level, map and n_u."""
+    points = record.select(kind="counts")
+    perfect = [{**p.value, "same": [1 / c for c in p.value["count"]]} for p in points]
+    return _pooled(
+        (point.labels["side"], point.labels["t"], name, count, Estimate(0) + value)
+        for point, law in zip(points, perfect, strict=True)
+        for name in ("trained", "same")
+        for count, value in zip(law["count"], point.value.get(name, law[name]), strict=True)
+    )
+
+
+def _pooled(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
+    """Average over the seeds; Estimates in the columns ``simulated`` and ``predicted``."""
+    frame: Any = pd.DataFrame(rows, columns=["side", 0, 1, 2, "value"])
+    if frame.empty:
+        raise ValueError("record: expected points of the intervention study, got none")
+    found: pd.DataFrame = frame.groupby(["side", 0, 1, 2]).value.agg(Estimate.mean).unstack("side")
+    return found
+
+
+def rows(table: Any, first: object, second: object) -> Any:
+    """The part of a table with this group and name, or this noise level and map."""
+    return table.loc[(first, second)]
+
+
+def curve(table: Any, first: object, second: object, side: str = "simulated") -> Any:
+    """One column of these rows as floats, a pandas Series."""
+    return rows(table, first, second)[side].astype(float)
+
+
+def misfit(table: Any, floor: float = 0.0) -> float:
+    """Largest deviation of a prediction, in units of what is tolerated: at most 1 if it holds.
+
+    Tolerated is the larger of 5 % and two standard errors, and never less than ``floor``.
+    """
+    found = table.dropna()
+    worst = 0.0
+    for difference, predicted in zip(
+        found.simulated - found.predicted, found.predicted, strict=True
+    ):
+        tolerated = max(TOLERANCE * abs(predicted.value), 2 * difference.standard_error, floor)
+        worst = max(worst, abs(difference.value) / tolerated)
+    return worst
+
+
+def crossing(first: Any, second: Any) -> float:
+    """Time from which on ``first`` stays below ``second``, interpolated between noise levels.
+
+    Raises ``ValueError`` if it is not below at the last time, or below at all of them.
+    """
+    times, ratio = first.index.to_numpy(), np.log((first / second).to_numpy())
+    if ratio[-1] >= 0 or (ratio < 0).all():
+        raise ValueError("first: expected to pass from above second to below it, got no crossing")
+    last = int(np.flatnonzero(ratio >= 0)[-1])
+    share = ratio[last] / (ratio[last] - ratio[last + 1])
+    return float(times[last] + share * (times[last + 1] - times[last]))
