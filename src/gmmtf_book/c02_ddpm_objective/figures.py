@@ -47,7 +47,7 @@ def schedules(
     """Compare schedules by their SNR beside the threshold, and by the wrong labels."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
     for (name, each), colour in zip(schedules.items(), PATTERN_COLOURS, strict=False):
-        fractions = torch.arange(each.n_steps) / each.n_steps
+        fractions = torch.arange(each.n_steps, dtype=torch.float64) / each.n_steps
         left.plot(fractions, each.snr.log(), color=colour, label=name)
         rows = wrong[wrong.schedule == name]
         right.plot(rows.fraction, rows.wrong, "o-", ms=4, color=colour)
