@@ -13,6 +13,7 @@ Examples::
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
@@ -27,6 +28,9 @@ from run_chapter import chapter_path, chapters
 
 CELL_TIMEOUT = 1800
 CELL_METADATA = ("tags", "mystnb")
+NAME = re.compile(r"[a-z]+(-[a-z0-9]+)*")
+RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){0,3}(-[0-9a-f]{12})?")
+"""The ids that editors give to new cells."""
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -34,11 +38,25 @@ NOTEBOOK_METADATA = {
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
-    """Keep of the metadata what the book uses, and name the cells by their position."""
+    """Keep of the metadata what the book uses, and name the cells that have no name yet.
+
+    A name, such as ``checks`` or ``cell-007``, stays with its cell, wherever that moves: other
+    files refer to it. A new cell gets a number that no cell has.
+    """
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    for position, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{position:03d}"
+    taken: set[str] = set()
+    unnamed = []
+    for cell in notebook.cells:
+        name = cell.get("id", "")
+        if NAME.fullmatch(name) and not RANDOM.fullmatch(name) and name not in taken:
+            taken.add(name)
+        else:
+            unnamed.append(cell)
+    free = (name for n in range(1000) if (name := f"cell-{n:03d}") not in taken)
+    for cell in unnamed:
+        cell.id = next(free)
+    for cell in notebook.cells:
         cell.metadata = nbformat.from_dict(
             {key: cell.metadata[key] for key in CELL_METADATA if cell.metadata.get(key)}
         )

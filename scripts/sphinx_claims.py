@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +20,12 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-KEYS = ("id", "claim", "source", "done", "number", "evidence", "chapter", "status")
-EVIDENCE_KEYS = {"what", "value", "chapter", "cell"}
+KEYS = ("id", "claim", "source", "done", "number", "evidence", "numbers", "chapter", "status")
+EVIDENCE_KEYS = {"what", "value", "chapter", "number", "run"}
+OLD_EVIDENCE_KEYS = {"what", "value", "chapter", "cell"}
+RUNS = ("live", "recorded")
+PLACEHOLDER = re.compile(r"\{(?P<name>[^{}:]+):(?P<form>[^{}]+)\}")
+"""A number in a text, ``{name:.2f}``; braces of LaTeX hold no colon."""
 BOUNDS = {"at_least", "at_most"}
 STATUSES = ("confirmed", "confirmed in our reading", "deviates", "not testable", "not yet")
 HEADINGS = {
@@ -36,10 +42,11 @@ HEADINGS = {
 def load_claims(path: Path) -> list[dict[str, Any]]:
     """Read the claims and check their form.
 
-    The entry ``evidence`` of a claim is a list of numbers. Each says what it is, its value, a bound
-    or two, the chapter and the id of the cell, and where it is kept: under ``check`` the row of the
-    chapter's check table (the live run), under ``recorded`` the entry of the summary of the
-    recorded run. The value is None where the check table does not show it.
+    The entry ``evidence`` of a claim is a list of numbers. Each says what it is, the chapter and
+    the name that the number has there, its value, a bound or two, and the run that it comes from:
+    ``live`` if the build computes it, ``recorded`` if it is read. The value is None where the
+    chapter's check table does not show it. ``numbers`` are those that the texts hold as
+    ``{name:.2f}``. All but the names and the texts is filled in by ``make_claims.py``.
 
     Raises
     ------
@@ -60,24 +67,51 @@ def load_claims(path: Path) -> list[dict[str, Any]]:
         seen.add(claim["id"])
         for number in claim["evidence"]:
             _check_evidence(number, where)
+        for text in (claim["done"], claim["number"], *(n["what"] for n in claim["evidence"])):
+            with_numbers(text, claim["numbers"], where)
     return claims
 
 
+def with_numbers(text: str, numbers: Mapping[str, float], where: str = "text") -> str:
+    """Put numbers into a text, in which ``{name:.2f}`` stands for one.
+
+    Raises
+    ------
+    ValueError
+        If a number is missing.
+    """
+
+    def number(match: re.Match[str]) -> str:
+        if match["name"] not in numbers:
+            raise ValueError(f"{where}: no number {match['name']!r} for its text; `make claims`")
+        return format(numbers[match["name"]], match["form"]).replace("%", " %")
+
+    return PLACEHOLDER.sub(number, text)
+
+
 def _check_evidence(number: dict[str, Any], where: str) -> None:
-    kept = set(number) & {"check", "recorded"}
-    rest = set(number) - kept - BOUNDS
-    if rest != EVIDENCE_KEYS or len(kept) != 1 or not set(number) & BOUNDS:
+    keys = set(number) - BOUNDS
+    old = keys - {"check", "recorded"} == OLD_EVIDENCE_KEYS
+    complete = keys == EVIDENCE_KEYS or old
+    if not complete or not set(number) & BOUNDS:
         raise ValueError(
-            f"{where}: evidence with keys {sorted(number)}, expected {sorted(EVIDENCE_KEYS)}, one "
-            "of ['check', 'recorded'] and a bound"
+            f"{where}: evidence with keys {sorted(number)}, expected {sorted(EVIDENCE_KEYS)} "
+            "and a bound; `make claims` fills them in"
         )
+    if run_of(number) not in RUNS:
+        raise ValueError(f"{where}: run {number['run']!r}, expected one of {RUNS}")
     if number["value"] is None:
-        if "recorded" in number:
+        if run_of(number) == "recorded":
             raise ValueError(f"{where}: {number['what']} is recorded, but has no value")
         return
     low, high = number.get("at_least", -math.inf), number.get("at_most", math.inf)
     if not low <= number["value"] <= high:
         raise ValueError(f"{where}: {number['what']} is {number['value']}, not in {low} to {high}")
+
+
+def run_of(number: dict[str, Any]) -> str:
+    """``live`` or ``recorded``."""
+    return str(number.get("run") or ("live" if "check" in number else "recorded"))
 
 
 def required(number: dict[str, Any]) -> str:
@@ -122,7 +156,7 @@ class ClaimsTable(SphinxDirective):
 
     def cell(self, claim: dict[str, Any], key: str) -> nodes.Element:
         """Return the content of one cell, parsed as MyST; empty fields show a dash."""
-        text = claim[key] or "–"
+        text = with_numbers(claim[key], claim["numbers"]) or "–"
         if key == "id":
             text = f"**{text}**"
         if key == "claim":
@@ -131,7 +165,8 @@ class ClaimsTable(SphinxDirective):
             text += f" {{doc}}`{claim['chapter']}`"
         lines = [text]
         if key == "number":
-            lines += ["", *(self.evidence(number) for number in claim["evidence"])]
+            items = (self.evidence(number) for number in claim["evidence"])
+            lines += ["", *(with_numbers(item, claim["numbers"]) for item in items)]
         holder = nodes.container()
         source = StringList(lines, source=str(self.env.doc2path(self.env.docname)))
         self.state.nested_parse(source, self.content_offset, holder)
@@ -140,10 +175,9 @@ class ClaimsTable(SphinxDirective):
     @staticmethod
     def evidence(number: dict[str, Any]) -> str:
         """Return one number as an item of a list."""
-        run = "live" if "check" in number else "recorded"
         value = "holds" if number["value"] is None else f"{number['value']:.3g}"
         return (
-            f"- {number['what']}: **{value}** ({required(number)}; {run}, "
+            f"- {number['what']}: **{value}** ({required(number)}; {run_of(number)}, "
             f"{{doc}}`{number['chapter'].split('_')[0]} <{number['chapter']}>`)"
         )
 
