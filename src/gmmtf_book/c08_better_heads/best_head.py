@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight, risk
 from gmmtf.denoisers.deeper import WEIGHT_UNIT
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.results import Recording
 from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.queries import Queries, draw_queries
-from gmmtf.risks.risk import risk, squared_error
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.risks.risk import squared_error
 
 
 @dataclass(frozen=True)
@@ -46,13 +41,13 @@ KINDS = {
 class BestHead:
     """The best head of a kind in the family that is invariant under exchange of patterns too.
 
-    ``weight``: G = (a I + b 11ᵀ)/r² and κ; ``scalars``: the options; ``excess``: value and standard
-    error, from the expansion where it holds and else from the integral.
+    ``weight``: G = (a I + b 11ᵀ)/r² and κ; ``scalars``: the options; ``excess``: from the
+    expansion where it holds and else from the integral.
     """
 
     weight: ReducedWeight
     scalars: HeadScalars
-    excess: tuple[float, float]
+    excess: Estimate
     method: str
 
     def as_json(self, mixture: MultiTokenGMM) -> dict[str, Any]:
@@ -60,7 +55,7 @@ class BestHead:
         square = mixture.require_equal_orthogonal("the best head") ** 2
         pattern = self.weight.pattern * square
         return {
-            "excess": list(self.excess),
+            "excess": self.excess,
             "method": self.method,
             "same": float(pattern[0, 0]),
             "different": float(pattern[0, 1]),
@@ -192,31 +187,7 @@ def _evaluate(
         )  # fmt: skip
     if not found.holds:
         return None
-    excess = (found.excess_risk.value, found.excess_risk.standard_error)
-    return BestHead(weight, scalars, excess, method)
-
-
-def record_retuned(
-    recording: Recording,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    *,
-    names: Sequence[str],
-    times: Sequence[int],
-    n_points: int,
-) -> dict[str, Any]:
-    """Predict heads that may have other numbers at every time, and return all points.
-
-    Keys are ``retuned/<kind>/<time>``; the points are those of :meth:`BestHead.as_json`.
-    """
-
-    def compute(name: str, t: int) -> dict[str, Any]:
-        return best_head(KINDS[name], mixture, schedule, t, n_points=n_points).as_json(mixture)
-
-    for name in names:
-        for t in times:
-            recording.point(f"retuned/{name}/{t}", partial(compute, name, t))
-    return recording.values
+    return BestHead(weight, scalars, found.excess_risk, method)
 
 
 def clean_context_excess(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> float:

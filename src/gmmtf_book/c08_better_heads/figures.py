@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf_book.c08_better_heads.summary import Reduction
 
 KIND_COLOURS = {
     "plain": COLOURS["trained"],
@@ -30,45 +32,37 @@ _FLOOR = {
 }
 
 
-def floor_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    simulated: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
-) -> Figure:
+def floor_curves(exact: pd.DataFrame, simulated: pd.DataFrame) -> Figure:
     """Draw the excess risk against the number of tokens, with and without tilt correction.
 
     Parameters
     ----------
-    curves
-        Numbers of tokens and exact excess risks of the curves that
-        :func:`gmmtf_book.c08_better_heads.tilt.record_floor` names.
+    exact
+        Exact excess risks, a row a number of tokens and a column a curve.
     simulated
-        Numbers of tokens, excess risks and standard errors, for some of the curves.
+        Columns ``curve``, ``N`` and ``simulated``.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
     for name, (label, colour, line) in _FLOOR.items():
-        axis.plot(*curves[name], line, color=colour, label=label)
-    for name, (counts, values, errors) in simulated.items():
-        axis.errorbar(counts, values, [2 * e for e in errors], fmt="o", ms=6, color=_FLOOR[name][1])
+        axis.plot(exact.index, exact[name].map(float), line, color=colour, label=label)
+    for curve, points in simulated.groupby("curve"):
+        colour = _FLOOR[str(curve)][1]
+        error_bars(axis, points["N"], points["simulated"], fmt="o", ms=6, color=colour)
     axis.set(xlabel="tokens per data point $N$", ylabel="excess risk", xscale="log", yscale="log")
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     return figure
 
 
-def reductions(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figure:
+def reductions(panels: Mapping[str, Mapping[str, Reduction]]) -> Figure:
     """Draw the excess risk of each kind of head over the plain head's, one panel a setting.
 
-    Parameters
-    ----------
-    panels
-        By title, what :func:`gmmtf_book.c08_better_heads.run.ratios` returns. The kinds of the first panel are
-        shown in all.
+    All panels have the same kinds in the same order.
     """
     figure, axes = plt.subplots(
         1, len(panels), figsize=(WIDTH, 4.4), sharey=True, sharex=True, squeeze=False
     )
-    names = list(next(iter(panels.values())))  # one order for all panels
     for axis, (title, found) in zip(axes[0], panels.items(), strict=True):
-        _reductions(axis, {name: found[name] for name in names})
+        _reductions(axis, found)
         axis.set_title(title)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2)
@@ -76,70 +70,42 @@ def reductions(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Figur
     return figure
 
 
-def _reductions(axis: Axes, found: Mapping[str, Mapping[str, float]]) -> None:
-    names = list(found)
-    places = range(len(names))
-    predicted = [
-        (y, found[name]["predicted"]) for y, name in enumerate(names) if "predicted" in found[name]
-    ]
-    axis.plot(
-        [x for _, x in predicted],
-        [y for y, _ in predicted],
-        "|",
-        color=COLOURS["theory"],
-        ms=22,
-        mew=2,
-        label="predicted",
-    )
+def _reductions(axis: Axes, found: Mapping[str, Reduction]) -> None:
+    places = range(len(found))
+    predicted = [(r.predicted, y) for y, r in enumerate(found.values()) if r.predicted is not None]
+    bars, rows = zip(*predicted, strict=True)
+    axis.plot(bars, rows, "|", color=COLOURS["theory"], ms=22, mew=2, label="predicted")
+    measured = [r.measured for r in found.values()]
     axis.errorbar(
-        [found[name]["measured"] for name in names],
+        [e.value for e in measured],
         list(places),
-        xerr=[2 * found[name]["error"] for name in names],
+        xerr=[2 * e.standard_error for e in measured],
         fmt="o",
         color=COLOURS["trained"],
         label="trained",
     )
     axis.axvline(1, color="0.7", lw=1, zorder=0)
     axis.set_xscale("log")
-    axis.set(xlim=(0.13, 1.5), ylim=(len(names) - 0.5, -0.5))
+    axis.set(xlim=(0.13, 1.5), ylim=(len(found) - 0.5, -0.5))
     axis.xaxis.set_major_locator(FixedLocator([0.15, 0.25, 0.5, 1]))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_yticks(list(places), names)
+    axis.set_yticks(list(places), list(found))
 
 
-def by_noise_level(
-    times: Sequence[float],
-    predicted: Mapping[str, Sequence[float]],
-    measured: Mapping[str, Sequence[tuple[float, float]]],
-    retuned: Mapping[str, Sequence[float]],
-) -> Figure:
+def by_noise_level(levels: pd.DataFrame) -> Figure:
     """Draw the excess risk of some kinds of heads at each noise level.
 
-    Parameters
-    ----------
-    times
-        Noise levels t.
-    predicted, measured
-        By kind, the excess risk at each time with one set of numbers for all times; measured with
-        standard errors.
-    retuned
-        By kind, the predicted excess risk with the best numbers for each time.
+    ``levels``: a row a noise level, a column for ``predicted``, ``trained`` (with errors) and
+    ``retuned`` and a kind.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
-    for name, values in predicted.items():
-        axis.plot(times, values, color=KIND_COLOURS[name], label=f"{name}, one head for all $t$")
-    for name, pairs in measured.items():
-        axis.errorbar(
-            times,
-            [value for value, _ in pairs],
-            [2 * error for _, error in pairs],
-            fmt="o",
-            ms=5,
-            color=KIND_COLOURS[name],
-        )
-    for name, values in retuned.items():
-        axis.plot(times, values, "--", color=KIND_COLOURS[name], label=f"{name}, best at each $t$")
+    for name, values in levels["predicted"].items():
+        axis.plot(values, color=KIND_COLOURS[str(name)], label=f"{name}, one head for all $t$")
+    for name, values in levels["trained"].items():
+        error_bars(axis, levels.index, values, fmt="o", ms=5, color=KIND_COLOURS[str(name)])
+    for name, values in levels["retuned"].items():
+        axis.plot(values, "--", color=KIND_COLOURS[str(name)], label=f"{name}, best at each $t$")
     axis.set(xlabel="noise level $t$", ylabel="excess risk", yscale="log")
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     return figure

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from scipy.optimize import minimize_scalar
 
-from gmmtf.denoisers.attention import AttentionDenoiser
-from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, ReducedWeight, evaluate, risk
 from gmmtf.laws.level import noise_level
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.results import Recording
-from gmmtf.risks.evaluate import evaluate
+from gmmtf.record import Recording
 from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.queries import draw_queries
-from gmmtf.risks.risk import risk, squared_error
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.risks.risk import squared_error
+from gmmtf_book.c08_better_heads.plan import SCHEDULE
 
 TIME = 306
 """Noise level of the study: ᾱ = 0.38 on the linear schedule with 1000 steps."""
@@ -39,10 +35,9 @@ def mixture(n_tokens: int) -> MultiTokenGMM:
     return MultiTokenGMM(n_patterns=4, dim=32, n_tokens=n_tokens, radius=8.0, sigma=0.3)
 
 
-def bayes_strength(schedule: NoiseSchedule) -> float:
+def bayes_strength() -> float:
     """βr² of W = P/τ², with which the corrected head has the Bayes denoiser as its limit."""
-    one = mixture(2)
-    return 64.0 / float(noise_level(one, schedule, torch.tensor(TIME)).variance)
+    return 64.0 / float(noise_level(mixture(2), SCHEDULE, torch.tensor(TIME)).variance)
 
 
 def centred(strength: float, radius: float, size: int) -> ReducedWeight:
@@ -62,10 +57,8 @@ def on_patterns(strength: float, radius: float, size: int) -> ReducedWeight:
     return ReducedWeight(strength / radius**2 * eye, torch.zeros((), dtype=torch.float64))
 
 
-def excess(
-    strength: float, n_tokens: int, corrected: bool, schedule: NoiseSchedule, n_points: int
-) -> list[float]:
-    """Exact excess risk of W = βP, with its standard error.
+def excess(strength: float, n_tokens: int, corrected: bool, n_points: int) -> dict[str, Estimate]:
+    """Exact excess risk of W = βP.
 
     Where scores have a standard deviation above 8 the quadrature calls itself unreliable; that is
     so for a few queries at W = P/τ², whose errors are of order one either way.
@@ -76,19 +69,17 @@ def excess(
         found = risk(
             on_patterns(strength, 8.0, 4),
             there,
-            schedule,
+            SCHEDULE,
             t=TIME,
             head=HeadScalars(tilt_correction=float(corrected)),
             method="integral",
             n_points=n_points,
             n_replicates=4,
-        ).excess_risk
-    return [found.value, found.standard_error]
+        )
+    return {"excess": found.excess_risk}
 
 
-def best(
-    n_tokens: int, corrected: bool, schedule: NoiseSchedule, n_points: int
-) -> dict[str, list[float] | float]:
+def best(n_tokens: int, corrected: bool, n_points: int) -> dict[str, Estimate | float]:
     """Find the best weight β(I - 11ᵀ/M) for this number of tokens, and its exact excess risk.
 
     With many tokens a few queries of unreadable label carry the whole risk, so the evaluation uses
@@ -96,7 +87,7 @@ def best(
     """
     there = mixture(n_tokens)
     head = HeadScalars(tilt_correction=float(corrected))
-    queries = draw_queries(there, schedule, t=TIME, n_points=2 * n_points)
+    queries = draw_queries(there, SCHEDULE, t=TIME, n_points=2 * n_points)
 
     def value(log_strength: float) -> float:
         weight = centred(math.exp(log_strength), 8.0, 4)
@@ -110,55 +101,50 @@ def best(
     found = risk(
         centred(strength, 8.0, 4),
         there,
-        schedule,
+        SCHEDULE,
         t=TIME,
         head=head,
         method="integral",
         n_points=4 * n_points,
         n_replicates=4,
         seed=1,
-    ).excess_risk
-    return {"excess": [found.value, found.standard_error], "strength": strength}
+    )
+    return {"excess": found.excess_risk, "strength": strength}
 
 
-def simulated(
-    strength: float, n_tokens: int, corrected: bool, schedule: NoiseSchedule, n_samples: int
-) -> list[float]:
-    """Excess risk of W = βP by simulation with full tokens, with its standard error."""
+def simulated(strength: float, n_tokens: int, corrected: bool, n_samples: int) -> Estimate:
+    """Excess risk of W = βP by simulation with full tokens."""
     there = mixture(n_tokens)
-    head = AttentionDenoiser(there, schedule, torch.float64, tilt_correction=corrected)
+    head = AttentionDenoiser(there, SCHEDULE, torch.float64, tilt_correction=corrected)
     with torch.no_grad():
         head.weight.copy_(on_patterns(strength, 8.0, 4).to_full(there))
-    found = evaluate(
+    return evaluate(
         head,
         there,
-        schedule,
+        SCHEDULE,
         t=TIME,
         n_samples=n_samples,
         batch_size=1,
         generator=torch.Generator().manual_seed(0),
         dtype=torch.float64,
     ).excess_risk
-    return [found.value, found.standard_error]
 
 
-def record_floor(
-    recording: Recording, schedule: NoiseSchedule, counts: Sequence[int], n_points: int
-) -> dict[str, Any]:
-    """Compute the curves of the floor at the given numbers of tokens, and return all points.
+CURVES = {
+    "plain": (FIXED_STRENGTH, False),
+    "corrected": (FIXED_STRENGTH, True),
+    "limit": (bayes_strength(), True),
+}
+"""Curves of a fixed weight W = βP: βr², and whether the tilt is corrected. Beside them there are
+``best plain`` and ``best corrected``."""
 
-    Keys are ``floor/<curve>/<N>`` with the curves ``plain``, ``corrected`` (W = βP fixed),
-    ``limit`` (corrected, W = P/τ²), ``best plain`` and ``best corrected``.
-    """
-    limit = bayes_strength(schedule)
+
+def run(record: Recording, counts: Sequence[int], n_points: int = 256) -> None:
+    """Compute the curves of the floor at the given numbers of tokens."""
     for n in counts:
-        curves: dict[str, Callable[[], Any]] = {
-            "plain": partial(excess, FIXED_STRENGTH, n, False, schedule, n_points),
-            "corrected": partial(excess, FIXED_STRENGTH, n, True, schedule, n_points),
-            "limit": partial(excess, limit, n, True, schedule, max(8, n_points // 4)),
-            "best plain": partial(best, n, False, schedule, n_points),
-            "best corrected": partial(best, n, True, schedule, n_points),
-        }
-        for name, compute in curves.items():
-            recording.point(f"floor/{name}/{n}", compute)
-    return recording.values
+        for curve, (strength, corrected) in CURVES.items():
+            points = max(8, n_points // 4) if curve == "limit" else n_points
+            compute = partial(excess, strength, n, corrected, points)
+            record.point(compute, kind="floor", curve=curve, N=n)
+        for curve, corrected in (("best plain", False), ("best corrected", True)):
+            record.point(partial(best, n, corrected, n_points), kind="floor", curve=curve, N=n)

@@ -1,0 +1,307 @@
+"""The numbers of chapter 8: excess risks over the plain head's, and what the prose quotes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gmmtf import Estimate
+from gmmtf.denoisers.deeper import WEIGHT_UNIT
+from gmmtf.laws.level import noise_level
+from gmmtf.record import Recording
+from gmmtf_book import RESULTS
+from gmmtf_book.c08_better_heads import tilt
+from gmmtf_book.c08_better_heads.best_head import KINDS, clean_context_excess
+from gmmtf_book.c08_better_heads.heads import DEEPER, RETUNED
+from gmmtf_book.c08_better_heads.plan import SCHEDULE, Plan
+
+Numbers = dict[str, object]
+
+LAST = 10**12
+"""Most tokens of the floor's curves."""
+
+
+SHOWN = ("plain", "tilt", "value")
+"""Heads that are compared at each noise level."""
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """Excess risk over the plain head's: over seeds on common data, and predicted."""
+
+    measured: Estimate
+    predicted: float | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A record, and the plan that its points follow."""
+
+    record: Recording
+    plan: Plan
+
+    @classmethod
+    def recorded(cls) -> Study:
+        """Return the recorded run at paper scale."""
+        record = Recording(RESULTS / "08_better_heads.json")
+        return cls(record, Plan.from_settings(record.settings))
+
+    def best(self, name: str) -> dict[str, Any]:
+        """Return the predicted best head of a kind."""
+        found: dict[str, Any] = self.record.value(kind="predicted", head=name)
+        return found
+
+    def trained(self) -> pd.DataFrame:
+        """Excess risk after training, a row a seed and a column a kind."""
+        frame = self.record.frame(kind="trained")
+        wide = frame.assign(excess=frame["excess"].map(float)).pivot(
+            index="seed", columns="head", values="excess"
+        )
+        return wide[[name for name in (*KINDS, *DEEPER) if name in wide]]
+
+    def reductions(self) -> dict[str, Reduction]:
+        """Excess risk of each kind over the plain head's."""
+        found = {}
+        wide = self.trained()
+        plain = self.best("plain")["excess"].value
+        for name, ratios in wide.div(wide["plain"], axis=0).items():
+            each = [Estimate(ratio) for ratio in ratios]
+            predicted = self.best(str(name))["excess"].value / plain if name in KINDS else None
+            found[str(name)] = Reduction(Estimate.pooled(each), predicted)
+        return found
+
+    def worst(self) -> tuple[float, float]:
+        """Largest |trained/predicted - 1| of the reductions, and of the excess risks."""
+        reductions = [
+            r.measured.relative_to(r.predicted)
+            for r in self.reductions().values()
+            if r.predicted is not None
+        ]
+        means = self.trained().mean()
+        excess = [abs(means[n] / self.best(n)["excess"].value - 1) for n in KINDS if n in means]
+        return max(reductions), max(excess)
+
+    def levels(self) -> pd.DataFrame:
+        """Excess risk at each noise level, a column a kind and method.
+
+        ``predicted``: with one set of numbers for all times; ``trained``: the same, one seed;
+        ``retuned``: predicted, with numbers of their own at each time.
+        """
+        columns = {("predicted", name): self.best(name)["levels"] for name in SHOWN}
+        for name in SHOWN:
+            run = self.record.value(kind="trained", head=name, seed=0)
+            columns["trained", name] = run["levels"]
+        for name in RETUNED:
+            points = self.record.frame(kind="retuned", head=name)
+            columns["retuned", name] = points["excess"].map(float).tolist()
+        return pd.DataFrame(columns, index=pd.Index(self.plan.level_times, name="t"))
+
+    def retuned(self) -> dict[str, float]:
+        """Predicted excess with other numbers at every time over that with one set."""
+        sums: Any = self.levels().drop(columns="trained", level=0).sum()
+        return {name: float(sums["retuned", name] / sums["predicted", name]) for name in RETUNED}
+
+    def floor(self) -> pd.DataFrame:
+        """Exact excess risks, a row a number of tokens and a column a curve."""
+        frame = self.record.frame(kind="floor")
+        return frame.pivot(index="N", columns="curve", values="excess")
+
+    def products(self, name: str, part: str) -> float:
+        """βr² of a trained part: product of a pattern with itself less that with another."""
+        size = self.plan.n_patterns
+        found = []
+        for point in self.record.select(kind="trained", head=name):
+            weight = np.reshape(point.value["numbers"][f"{part}weight.original0"], (size, size))
+            other = (weight.sum() - np.trace(weight)) / (size * (size - 1))
+            found.append(WEIGHT_UNIT * (np.trace(weight) / size - other))
+        return float(np.mean(found))
+
+    def shares(self, part: str) -> float:
+        """Share of a part of the two heads in the value, over seeds."""
+        points = self.record.select(kind="trained", head="two heads")
+        return float(np.mean([p.value["numbers"][f"{part}value.original"][0] for p in points]))
+
+
+def recorded() -> dict[str, float]:
+    """Return the numbers of the recorded run that are checked and quoted as claims, by name."""
+    study = Study.recorded()
+    found = {f"reduction/{name}": r.measured.value for name, r in study.reductions().items()}
+    found["worst reduction"], found["worst excess"] = study.worst()
+    found |= {f"retuned/{name}": value for name, value in study.retuned().items()}
+    floor: Any = study.floor().map(float)
+    return found | {
+        "two heads over value": found["reduction/two heads"] / found["reduction/value"],
+        "floor ratio": floor.loc[LAST, "best corrected"] / floor.loc[LAST, "best plain"],
+        "floor limit": floor.loc[10**6, "limit"],
+    }
+
+
+def live(study: Study, simulated: pd.DataFrame) -> dict[str, float]:
+    """Return the numbers that a run computed; ``simulated`` as :func:`simulated_floor` gives."""
+    found = {"live worst reduction": study.worst()[0]}
+    for name, reduction in study.reductions().items():
+        if reduction.predicted is not None:
+            found[f"live predicted {name}"] = reduction.predicted
+    return found | {
+        "live floor deviation": floor_deviation(simulated),
+        "live log-variance": log_variance(),
+        "live strength": tilt.bayes_strength(),
+    }
+
+
+def simulated_floor(plan: Plan) -> pd.DataFrame:
+    """Simulate points of the floor's curves of a fixed weight, beside the recorded integral."""
+    exact: Any = Study.recorded().floor()
+    rows = [
+        (curve, n, tilt.simulated(*setting, plan.floor_samples), exact.loc[n, curve])
+        for curve, (strength, corrected) in tilt.CURVES.items()
+        for n in plan.floor_simulated
+        for setting in [(strength, n, corrected)]
+    ]
+    return pd.DataFrame(rows, columns=["curve", "N", "simulated", "exact"])
+
+
+def floor_deviation(simulated: pd.DataFrame) -> float:
+    """Largest distance of simulation from integral, in standard errors."""
+    pairs = zip(simulated["simulated"], simulated["exact"], strict=True)
+    return max(float(found.errors_from(exact)) for found, exact in pairs)
+
+
+def log_variance() -> float:
+    """Mean log-variance of the weights at W = P/τ² in the setting of the floor: ᾱr²/τ² + M."""
+    level = noise_level(tilt.mixture(2), SCHEDULE, torch.tensor(tilt.TIME))
+    return float(level.signal**2) * 64 / float(level.variance) + 4
+
+
+def floor_numbers(simulated: pd.DataFrame) -> Numbers:
+    """What the prose quotes of the floor."""
+    study, spread = Study.recorded(), log_variance()
+    floor: Any = study.floor()
+    best = study.record.frame(kind="floor", curve="best corrected").set_index("N")["strength"]
+    return {
+        "abar": float(SCHEDULE.alpha_bar(torch.tensor(tilt.TIME))),
+        "logvar": spread,
+        "typical": f"{math.exp(spread / 2):.0e}",
+        "safe": f"{math.exp(spread):.0e}",
+        "million": floor.loc[10**6, "limit"].value,
+        "last": floor.loc[LAST, "limit"].value,
+        "plain": floor.loc[LAST, "plain"].value,
+        "corrected": floor.loc[LAST, "corrected"].value,
+        "best-plain": floor.loc[LAST, "best plain"].value,
+        "best": str(floor.loc[LAST, "best corrected"]),
+        "best-million": str(floor.loc[10**6, "best corrected"]),
+        "small-plain": floor.loc[100, "best plain"].value,
+        "small-corrected": floor.loc[100, "best corrected"].value,
+        "strength-million": best[10**6],
+        "strength-last": best[LAST],
+        "bayes": tilt.bayes_strength(),
+        "deviation": floor_deviation(simulated),
+    }
+
+
+_GLUED = {
+    "tilt": "tilt", "skip": "skip", "value": "value", "value, tilt": "both", "two heads": "two",
+    "depth 2": "deep", "depth 2, value": "deepvalue",
+}  # fmt: skip
+
+
+def part_numbers(live: Study, paper: Study) -> Numbers:
+    """What the prose quotes of the reductions, part by part."""
+    plain, value, plan = paper.best("plain"), paper.best("value"), paper.plan
+    found: Numbers = {"live-worst": 100 * live.worst()[0]}
+    found["paper-worst"], found["paper-worst-excess"] = (100 * worst for worst in paper.worst())
+    for name, key in _GLUED.items():
+        found[key] = paper.reductions()[name].measured.value
+    return found | {
+        "law": plan.n_patterns / plan.dim,
+        "skip-s": paper.best("skip")["skip_span"],
+        "value-span": value["value_span"],
+        "value-complement": abs(value["value_complement"]),
+        "value-same": value["same"] - value["different"],
+        "plain-same": plain["same"] - plain["different"],
+        "d": plan.dim,
+        "n": plan.n_tokens,
+    }
+
+
+def level_numbers(paper: Study) -> Numbers:
+    """What the prose quotes of the comparison by noise level."""
+    levels: Any = paper.levels()
+    plain, value = levels["retuned", "plain"], levels["retuned", "value"]
+    by_time = value / levels["predicted", "value"]
+    costs = levels["predicted", "tilt"] - levels["predicted", "plain"]
+    tilts = levels["predicted", "tilt"] / levels["predicted", "plain"]
+    first, worst = levels.index.min(), costs.idxmax()
+    best, plan = paper.best("plain"), paper.plan
+    beta = (best["same"] - best["different"]) / plan.radius**2
+    hump = noise_level(plan.mixture, SCHEDULE, torch.tensor(worst))
+    spread = float(hump.signal**2) * plan.radius**2 / plan.n_patterns
+    return {
+        **{f"retuned-{name}": ratio for name, ratio in paper.retuned().items()},
+        "retuned-both": value.sum() / levels["predicted", "plain"].sum(),
+        "retuned-low": by_time[first],
+        "retuned-best": by_time.min(),
+        "retuned-best-t": by_time.idxmin(),
+        "retuned-share": (value / plain)[150],
+        "tilt-worst": 100 * (tilts[worst] - 1),
+        "tilt-worst-t": worst,
+        "tilt-low": 100 * (1 - tilts[first]),
+        "tilt-low-t": first,
+        "slope-bayes": spread / (spread + float(hump.variance)),
+        "slope-plain": beta * (spread + float(hump.variance)),
+        "slope-corrected": beta * spread,
+    }
+
+
+def depth_table(paper: Study) -> pd.DataFrame:
+    """Excess of depth 2, and of attention to a clean context, without and with a value matrix."""
+    clean = clean_context_excess(paper.plan.mixture, SCHEDULE)
+    shrunk = clean * paper.plan.n_patterns / paper.plan.dim
+    means = paper.trained().mean()
+    rows = {"depth 2": clean, "depth 2, value": shrunk}
+    return pd.DataFrame(
+        {"trained": means[list(rows)], "clean context": pd.Series(rows)}
+    ).rename_axis(None)
+
+
+def depth_numbers(paper: Study, table: Any) -> Numbers:
+    """What the prose quotes of two heads and of depth 2."""
+    found = {name: r.measured.value for name, r in paper.reductions().items()}
+    (sharp, share), (broad, other) = (
+        (paper.products("two heads", part), paper.shares(part)) for part in ("heads.0.", "heads.1.")
+    )
+    ratio = table["trained"] / table["clean context"]
+    return {
+        "two-shares": f"at the end βr² is {sharp:.0f} with share {share:.2f}, "
+        f"and {broad:.0f} with share {other:.2f}",
+        "two-gain": 100 * (1 - found["two heads"] / found["value"]),
+        "deep-excess": table.loc["depth 2", "trained"],
+        "clean": table.loc["depth 2", "clean context"],
+        "clean-ratio": ratio["depth 2"],
+        "clean-value-ratio": ratio["depth 2, value"],
+        "layer-1": paper.products("depth 2", "first."),
+        "layer-2": paper.products("depth 2", "second."),
+        "deep-gain": 100 * (1 - found["depth 2"]),
+        "deepvalue-gain": 100 * (1 - found["depth 2, value"] / found["value"]),
+    }
+
+
+def reduction_table(live: Study, paper: Study) -> pd.DataFrame:
+    """Excess over the plain head's of all kinds, of this run and recorded."""
+    columns = {}
+    for title, study in (("this run", live), ("recorded", paper)):
+        found = study.reductions()
+        columns[title, "trained"] = {
+            name: f"{r.measured.value:.3f}" if title == "this run"
+            else f"{r.measured.value:.4f} ± {r.measured.standard_error:.4f}"
+            for name, r in found.items()
+        }  # fmt: skip
+        columns[title, "predicted"] = {
+            name: "" if r.predicted is None else f"{r.predicted:.4f}" for name, r in found.items()
+        }
+    return pd.DataFrame(columns)
