@@ -151,19 +151,19 @@ def test_predicted_numbers_of_the_map_agree_with_simulation(mixture, t):
         found = map_numbers(head.attention(x_t, times), labels)
     predicted = predict_map(chosen, mixture, SCHEDULE, t, n_points=256)
     for name, values in found._asdict().items():
-        assert close(values, getattr(predicted, name)), name
+        assert close(values, predicted[name]), name
 
 
 def test_predicted_numbers_without_weight_are_exact():
     predicted = predict_map(ReducedWeight.zero(UNEVEN), UNEVEN, SCHEDULE, 300, n_points=64)
     n, squares = UNEVEN.n_tokens, float(UNEVEN.probabilities.square().sum())
-    assert predicted.own.value == pytest.approx(1 / n, rel=1e-6)
-    assert predicted.concentration.value == pytest.approx(1 / n, rel=1e-6)
+    assert predicted["own"].value == pytest.approx(1 / n, rel=1e-6)
+    assert predicted["concentration"].value == pytest.approx(1 / n, rel=1e-6)
     # On the net of queries the labels occur with their probabilities only approximately.
-    assert predicted.same.value == pytest.approx(1 / n + (1 - 1 / n) * squares, rel=0.02)
-    assert predicted.limit.value == pytest.approx(predicted.same.value, rel=1e-6)
+    assert predicted["same"].value == pytest.approx(1 / n + (1 - 1 / n) * squares, rel=0.02)
+    assert predicted["limit"].value == pytest.approx(predicted["same"].value, rel=1e-6)
     mismatch = foreign_mismatch(1 / n, 1 / n, UNEVEN)
-    assert predicted.mismatch.value == pytest.approx(mismatch, rel=0.02)
+    assert predicted["mismatch"].value == pytest.approx(mismatch, rel=0.02)
 
 
 @pytest.mark.parametrize("count", [2, 6, 11])

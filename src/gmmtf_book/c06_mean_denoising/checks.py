@@ -12,10 +12,10 @@ def _recorded(
 
 
 BOUNDS = [
-    Bound("live_same_over_law", "low noise: same pattern / law", 0.9, 1.1, digits=2),
-    Bound("live_uniform_over_law", "low noise: uniform / law", 0.95, 1.05, digits=2),
-    Bound("live_same_to_bayes_over_law", "same pattern to Bayes / law", 0.9, 1.1, digits=2),
-    Bound("live_slope_same", "same pattern: exponent of 1/n_u", 0.9, 1.1, digits=2),
+    Bound("live_same_over_law", "low noise: same pattern / law", 0.9, 1.1, digits=4),
+    Bound("live_uniform_over_law", "low noise: uniform / law", 0.95, 1.05, digits=4),
+    Bound("live_same_to_bayes_over_law", "same pattern to Bayes / law", 0.9, 1.1, digits=4),
+    Bound("live_slope_same", "same pattern: exponent of 1/n_u", 0.9, 1.1),
     Bound("live_crossing_uniform_error", "crossing of uniform: |error| in t", at_most=20, digits=2),
     Bound("live_worst_oracle", "distance from the oracle, misfit", at_most=2, shown=False),
     Bound("live_worst_bayes", "distance from Bayes, misfit", at_most=2, shown=False),

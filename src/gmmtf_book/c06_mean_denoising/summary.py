@@ -29,6 +29,8 @@ SHARES = (
     "outside", "corrected",
 )  # fmt: skip
 """Numbers that the prose quotes in percent."""
+LIVE = ("n", "largest_oracle", "crossing_risk", "crossing_risk_predicted", "own_low")
+"""Numbers that it quotes of the run in the chapter."""
 
 
 def recorded() -> dict[str, float]:
@@ -62,9 +64,13 @@ def live(record: Recording, mixture: MultiTokenGMM) -> dict[str, float]:
 
 
 def prose(numbers: dict[str, float]) -> dict[str, float]:
-    """The numbers under the names of the prose: with hyphens, :data:`SHARES` in percent too."""
-    shares = [name for name in numbers if name.removeprefix("live_") in SHARES]
-    found = numbers | {f"{name}_percent": 100 * numbers[name] for name in shares}
+    """What the prose quotes, under its names: with hyphens, :data:`SHARES` in percent."""
+    found = {}
+    for name, value in numbers.items():
+        of_recorded = name.removeprefix("live_")
+        if of_recorded == name or of_recorded in LIVE:
+            share = of_recorded in SHARES
+            found[f"{name}_percent" if share else name] = 100 * value if share else value
     return {name.replace("_", "-"): value for name, value in found.items()}
 
 
