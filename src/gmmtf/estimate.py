@@ -48,7 +48,7 @@ class Estimate:
         the mean only.
         """
         whole = cls.from_samples(samples)
-        paired = samples[: samples.numel() // 2 * 2].view(-1, 2)
+        paired = samples[: samples.numel() // 2 * 2].reshape(-1, 2)
         variance = float((paired[:, 0] - paired[:, 1]).square().mean()) / 2
         return cls(whole.value, math.sqrt(variance / samples.numel()))
 

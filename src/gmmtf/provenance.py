@@ -70,7 +70,7 @@ def code_digest(module: str) -> str:
     Raises
     ------
     ValueError
-        If there is no such module.
+        If there is no such module; a script or notebook that runs is none.
     """
     seen: dict[str, str] = {}
     waiting = [module]
@@ -105,9 +105,11 @@ def _checkout() -> tuple[str, bool | str]:
 
 
 def _file(name: str) -> Path | None:
+    if name == "__main__":  # whatever program runs
+        return None
     try:
         spec = find_spec(name)
-    except (ModuleNotFoundError, ValueError):  # ValueError: __main__, which is no module
+    except ModuleNotFoundError:
         return None
     return Path(spec.origin) if spec is not None and spec.origin is not None else None
 
