@@ -13,7 +13,14 @@ from refresh_outputs import normalise, serialise
 
 from .chapters import BOOK, CHAPTERS, cells_tagged, read
 
-CONVERTED = {"01_multi_token_gmm", "02_ddpm_objective", "03_mmse_denoiser"}
+CONVERTED = {
+    "01_multi_token_gmm",
+    "02_ddpm_objective",
+    "03_mmse_denoiser",
+    "05_tokens_and_patterns",
+    "06_mean_denoising",
+    "08_better_heads",
+}
 FOLDED = {
     "parameters", "hide-input", "remove-input", "hide-cell", "remove-cell", "nbval-check-output",
 }  # fmt: skip
