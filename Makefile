@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lab paper bench outputs lint clean
+.PHONY: help env book test lab paper bench outputs records claims lint clean
 
 help:  ## list the commands
 	@echo "make <command>, one of:"
@@ -50,10 +50,17 @@ bench: $(READY)  ## time the library, into _build/bench.json
 outputs: $(READY)  ## execute all chapters in place and store their outputs
 	$(PY) scripts/refresh_outputs.py
 
-lint: $(READY)  ## ruff and mypy
+records: $(READY)  ## say which code, commits and machines the recorded points come from
+	$(PY) scripts/records.py
+
+claims: $(READY)  ## fill the numbers of data/results/claims.json
+	$(PY) scripts/make_claims.py
+
+lint: $(READY)  ## ruff, mypy, and which module may import which
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	PYTHONPATH=src $(VENV)/bin/lint-imports --no-cache --no-logo
 
 clean:  ## remove what was built; the environment stays
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -61,7 +61,10 @@ def converted(document: dict[str, Any], rules: Sequence[Rule]) -> Recording:
         if not found:
             raise ValueError(f"{key!r}: no rule has this form of key, or it gives no point")
         for labels, part in found:
+            before = len(record.points)
             record.take(Point(labels, part, made))
+            if len(record.points) == before:
+                raise ValueError(f"{key!r}: a point with the labels {labels} occurred before")
     return record
 
 

@@ -83,6 +83,8 @@ def test_a_changed_library_reaches_the_page(small):
         ("src/__pycache__/small_library.cpython-311.pyc", False),
         ("src/small.egg-info/PKG-INFO", False),
         ("data/results/claims.json", False),
+        ("data/results/04_training.json.lock", False),
+        ("data/results/04_training.json.12.partial", False),
         ("README.md", False),
     ],
 )

@@ -29,11 +29,31 @@ def run_nbval(notebook: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def change_a_digit(text: str) -> str:
-    """Replace the last digit of a text by another one."""
-    changed, count = re.subn(r"\d(?=\D*$)", lambda m: str((int(m.group()) + 1) % 10), text)
-    assert count == 1, f"no digit in {text!r}"
-    return changed
+def change_a_digit(table: str) -> str:
+    """Replace the last digit of the first value that a check table shows by another one."""
+    lines = table.splitlines(keepends=True)
+    for place, line in enumerate(lines[1:], start=1):
+        found = re.match(r"(.*?\S\s{2,}-?[\d.]*)(\d)(e[-+]\d+)?\s{2,}", line)
+        if found:
+            digit = str((int(found[2]) + 1) % 10)
+            lines[place] = line[: found.end(1)] + digit + line[found.end(2) :]
+            return "".join(lines)
+    raise AssertionError(f"no value is shown in {table!r}")
+
+
+def test_the_changed_digit_is_one_of_a_value():
+    table = (
+        "claim   value      required    run\n"
+        "hidden  -          at most 1   live  holds\n"
+        "x = 4   -1.51e+04  1 to 5      live  holds\n"
+        "y       2          at least 1  live  holds\n"
+    )
+    assert change_a_digit(table) == table.replace("-1.51e+04", "-1.52e+04")
+    assert change_a_digit(table.replace("-1.51e+04", "-        ")) == table.replace(
+        "-1.51e+04", "-        "
+    ).replace("2   ", "3   ")
+    with pytest.raises(AssertionError, match="no value is shown"):
+        change_a_digit("claim  value  required    run\na      -      at most 1   live  holds\n")
 
 
 def check_cells(notebook: NotebookNode) -> list[NotebookNode]:

@@ -51,7 +51,7 @@ def digest(module: str) -> str:
         ("inner", "def f(x):\n    return x + True\n", True),
         ("late", "def h(x):\n    return 3 * x\n", True),
         ("apart", "Z = 2\n", False),
-        ("inner", '"""A."""\n\ndef f(x):\n    """B."""\n    # of one\n    return (x +\n 1)\n', False),
+        ("inner", '"""A."""\n\ndef f(x):\n    """B."""\n    # one\n    return (x +\n 1)\n', False),
     ],
 )  # fmt: skip
 def test_the_digest_follows_the_code_and_what_it_imports(package, module, text, counts):
