@@ -20,6 +20,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import nbformat
@@ -32,7 +33,7 @@ from kernel_environment import BOOK
 from sphinx_claims import PLACEHOLDER
 
 CLAIMS = RESULTS / "claims.json"
-DIGITS = 4
+DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def bounds(chapter: str) -> dict[str, Bound]:
 @cache
 def recorded(chapter: str) -> dict[str, float]:
     """Return the numbers of a chapter's recorded run; none if it has no such run."""
-    summary = import_module(f"gmmtf_book.c{chapter}.summary")
+    name = f"gmmtf_book.c{chapter}.summary"
+    summary = import_module(name) if find_spec(name) else None
     return summary.recorded() if hasattr(summary, "recorded") else {}
 
 

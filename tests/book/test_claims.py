@@ -91,14 +91,14 @@ def written_by_hand(*numbers: str, text: str = "") -> dict[str, object]:
 def test_numbers_are_filled_in(tmp_path):
     text = "falls like $d^{{exponent:.2f}}$, {ratio:.3g} times, {share:.1%}, at $\\pi_{\\min}$"
     claim = make_claims.filled(written_by_hand("ratio", "hidden", "exponent", text=text))
-    assert [entry["value"] for entry in claim["evidence"]] == [1.25, None, -0.6587]
+    assert [entry["value"] for entry in claim["evidence"]] == [1.25, None, -0.658749]
     assert [entry["run"] for entry in claim["evidence"]] == ["live", "live", "recorded"]
     assert [required(entry) for entry in claim["evidence"]] == [
         "at most 2",
         "0.5 to 1",
         "-1 to -0.5",
     ]
-    assert claim["numbers"] == {"exponent": -0.6587, "ratio": 1.25, "share": 0.9947}
+    assert claim["numbers"] == {"exponent": -0.658749, "ratio": 1.25, "share": 0.99471}
     drawn = with_numbers(claim["number"], claim["numbers"])
     assert drawn == "falls like $d^{-0.66}$, 1.25 times, 99.5 %, at $\\pi_{\\min}$"
     assert make_claims.filled(claim) == claim
