@@ -163,7 +163,7 @@ def test_the_paper_run_computes_nothing_over_the_record(tmp_path, idle):
 
 def test_tables_average_the_seeds():
     record = small_run()
-    found = tables.rows(tables.maps(record), "oracle", "trained")
+    found = tables.maps(record).loc["oracle", "trained"]
     each = {
         side: [
             record.value(kind="maps", seed=s, t=400, side=side)["oracle"]["trained"] for s in (0, 1)
@@ -183,17 +183,17 @@ def test_tables_average_the_seeds():
 
 def test_tables_of_counts_hold_the_law_of_same_pattern_attention():
     found = tables.counts(small_run())
-    same = tables.curve(found, 100, "same", "predicted")
+    same = found.predicted[100, "same"].astype(float)
     assert same.to_dict() == {2: 1 / 2, 4: 1 / 4, 8: 1 / 8}
     stored = [small_run().value(kind="counts", seed=s, t=900, side="simulated") for s in (0, 1)]
     mean = np.mean([value["trained"][1].value for value in stored])
-    assert tables.curve(found, 900, "trained")[4] == pytest.approx(mean)
+    assert found.simulated[900, "trained", 4].value == pytest.approx(mean)
 
 
 def test_parts_add_up_to_the_predicted_excess():
-    maps = tables.maps(small_run())
-    parts = [tables.curve(maps, "parts", n, "predicted") for n in ("gap", "limit", "tokens")]
-    predicted = tables.curve(maps, "oracle", "trained", "predicted")
+    law = tables.maps(small_run()).predicted.astype(float)
+    parts = [law["parts", name] for name in ("gap", "limit", "tokens")]
+    predicted = law["oracle", "trained"]
     np.testing.assert_allclose(sum(parts), predicted, rtol=1e-10)
 
 
@@ -260,14 +260,15 @@ def test_recorded_error_given_count_can_be_computed_again():
 
 
 def test_recorded_closed_forms_hold_at_every_noise_level():
-    uniform, same = (tables.curve(paper_maps(), "oracle", name) for name in ("uniform", "same"))
+    simulated = paper_maps().simulated.astype(float)
+    uniform, same = simulated["oracle", "uniform"], simulated["oracle", "same"]
     for t in uniform.index.tolist():
         start = formulas.start_risk(LAW, SCHEDULE, t=t)
         perfect = formulas.mean_denoising_excess(LAW, SCHEDULE, t=t)
         assert uniform[t] == pytest.approx(start, rel=0.02)
         assert same[t] == pytest.approx(perfect, rel=0.02)
     law = same_pattern_distance(LAW, SCHEDULE, 650)
-    assert tables.curve(paper_maps(), "bayes", "same")[650] == pytest.approx(law.value, rel=0.02)
+    assert simulated["bayes", "same", 650] == pytest.approx(law.value, rel=0.02)
 
 
 def test_recorded_blind_maps_follow_from_the_simulated_numbers_of_the_map():
@@ -346,6 +347,6 @@ def test_prose_gets_shares_in_percent_and_few_numbers_of_the_live_run():
 
 
 def test_gap_is_what_the_risks_say():
-    gap = tables.curve(paper_maps(), "parts", "gap", "predicted")[600]
+    gap = paper_maps().predicted["parts", "gap", 600].value
     bayes = bayes_risk(LAW, SCHEDULE, t=600).value
     assert gap == pytest.approx(bayes - oracle_risk(LAW, SCHEDULE, t=600), rel=0.01)

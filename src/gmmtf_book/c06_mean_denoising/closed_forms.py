@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from gmmtf.estimate import Estimate
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, bayes_risk, oracle_risk
 from gmmtf.laws.level import noise_level
-from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.risks import formulas
-from gmmtf.risks.optimum import bayes_risk, oracle_risk
-from gmmtf.schedule import NoiseSchedule
 
 
 def blind_excess(

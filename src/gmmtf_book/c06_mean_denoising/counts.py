@@ -12,13 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.estimate import Estimate
-from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight
 from gmmtf.risks.head import PLAIN, output, scores
 from gmmtf.risks.integral import Nodes, place_nodes, token_moments, transforms
 from gmmtf.risks.queries import Queries
-from gmmtf.schedule import NoiseSchedule
 from gmmtf_book.c06_mean_denoising.closed_forms import require_all_active
 from gmmtf_book.c06_mean_denoising.maps import mean_over_nets
 
@@ -29,10 +26,7 @@ def error_given_count(
     schedule: NoiseSchedule,
     t: int,
     count: int,
-    *,
-    n_points: int = 128,
-    n_replicates: int = 8,
-    seed: int = 0,
+    **nets: int,
 ) -> Estimate:
     """Error E‖Σ_m A_nm x_m - √ᾱ μ_{z_n}‖²/d of the attention average where n_z is ``count`` (C6).
 
@@ -46,11 +40,11 @@ def error_given_count(
     require_all_active(mixture)
     if not 2 <= count <= mixture.n_tokens - 1:
         raise ValueError(f"count: expected 2 to {mixture.n_tokens - 1}, got {count}")
-    (error,) = mean_over_nets(
-        lambda part, net: _error_given_count(weight, part, count, net),
-        mixture, schedule, t, n_points=n_points, n_replicates=n_replicates, seed=seed,
-    )  # fmt: skip
-    return error
+
+    def compute(part: Queries, seed: int) -> Tensor:
+        return _error_given_count(weight, part, count, seed)
+
+    return mean_over_nets(compute, mixture, schedule, t, **nets)[0]
 
 
 class _Group(NamedTuple):

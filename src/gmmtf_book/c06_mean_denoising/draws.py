@@ -9,11 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gmmtf.denoisers.attention import AttentionDenoiser
-from gmmtf.denoisers.optimal import BayesDenoiser, OracleDenoiser
+from gmmtf import AttentionDenoiser, BayesDenoiser, Estimate, MultiTokenGMM, OracleDenoiser
 from gmmtf.denoisers.replaced import GivenAttention, same_pattern_attention, uniform_attention
-from gmmtf.estimate import Estimate
-from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import standard_normal
 from gmmtf_book.c06_mean_denoising.closed_forms import require_all_active
 

@@ -10,26 +10,25 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from torch import Tensor
 
-from gmmtf.estimate import Estimate
+from gmmtf import Estimate
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
-from gmmtf_book.c06_mean_denoising.tables import crossing, curve, rows
+from gmmtf_book.c06_mean_denoising.tables import crossing
 
-Runs = Mapping[str, pd.DataFrame]
+Runs = Mapping[str, Any]  # pandas tables
 
-STYLES: dict[str, dict[str, Any]] = {
-    "uniform": {"label": "uniform", "color": COLOURS["start"], "fmt": "s"},
-    "other": {"label": "another data point's", "color": COLOURS["different"], "fmt": "x"},
-    "trained": {"label": "trained", "color": COLOURS["trained"], "fmt": "o"},
-    "same": {"label": "same pattern", "color": COLOURS["oracle"], "fmt": "^"},
-    "twin": {"label": "twin's", "color": PATTERN_COLOURS[4], "fmt": "D"},
+STYLES = {
+    "uniform": ("uniform", COLOURS["start"], "s"),
+    "other": ("another data point's", COLOURS["different"], "x"),
+    "trained": ("trained", COLOURS["trained"], "o"),
+    "same": ("same pattern", COLOURS["oracle"], "^"),
+    "twin": ("twin's", PATTERN_COLOURS[4], "D"),
 }
-"""How the maps of the study are drawn."""
+"""Names, colours and markers of the maps of the study."""
 
 
 def given_maps(maps: Mapping[str, Tensor], labels: Tensor) -> Figure:
@@ -48,11 +47,9 @@ def given_maps(maps: Mapping[str, Tensor], labels: Tensor) -> Figure:
         for edge in edges:
             axis.axhline(edge - 0.5, color="white", linewidth=0.4)
             axis.axvline(edge - 0.5, color="white", linewidth=0.4)
-        axis.set(title=STYLES[name]["label"], xticks=[], yticks=[])
-    for axis in axes[1]:
-        axis.set_xlabel("key token")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("query token")
+        axis.set(title=STYLES[name][0], xticks=[], yticks=[])
+    plt.setp(axes[1], xlabel="key token")
+    plt.setp(axes[:, 0], ylabel="query token")
     figure.colorbar(image, ax=axes, label="attention", shrink=0.6, extend="max")
     return figure
 
@@ -60,10 +57,11 @@ def given_maps(maps: Mapping[str, Tensor], labels: Tensor) -> Figure:
 def risks_of_maps(runs: Runs) -> Figure:
     """Draw the excess over the oracle's risk against the noise level, for four maps (C6)."""
 
-    def draw(ax: Axes, maps: pd.DataFrame) -> None:
+    def draw(ax: Axes, maps: Any) -> None:
         for name in ("uniform", "other", "trained", "same"):
-            _curve(ax, rows(maps, "oracle", name), **STYLES[name])
-        ax.plot(_part(maps, "gap"), ":", color=COLOURS["bayes"], label="Bayes estimate")
+            _curve(ax, maps.loc["oracle", name], *STYLES[name])
+        gap = maps.predicted["parts", "gap"].astype(float)
+        ax.plot(gap, ":", color=COLOURS["bayes"], label="Bayes estimate")
         ax.set(yscale="log", ylim=(5e-4, 4))
 
     return _panels(runs, draw, "excess over the oracle's risk")
@@ -73,20 +71,16 @@ def excess_parts(runs: Runs) -> Figure:
     """Draw the parts of the trained head's excess over the oracle, and what same-pattern costs."""
     names = {"gap": "labels not readable", "limit": "bias", "tokens": "finite $N$"}
     colours = (COLOURS["bayes"], COLOURS["different"], COLOURS["start"])
-    area: dict[str, Any] = {
-        "labels": list(names.values()),
-        "colors": colours,
-        "alpha": 0.45,
-        "linewidth": 0,
-    }
 
-    def draw(ax: Axes, maps: pd.DataFrame) -> None:
-        parts = [_part(maps, name) for name in names]
-        ax.stackplot(parts[0].index, parts, **area)
+    def draw(ax: Axes, maps: Any) -> None:
+        law = maps.predicted.astype(float)
+        areas = [law["parts", name] for name in names]
+        where = areas[0].index
+        ax.stackplot(where, areas, labels=names.values(), colors=colours, alpha=0.45, linewidth=0)
         for name in ("trained", "same"):
-            _curve(ax, rows(maps, "oracle", name), **STYLES[name])
-        both = (curve(maps, "oracle", name, "predicted") for name in ("trained", "same"))
-        ax.axvline(crossing(*both), color="0.5", linestyle=":", linewidth=1)
+            _curve(ax, maps.loc["oracle", name], *STYLES[name])
+        crossed = crossing(law["oracle", "trained"], law["oracle", "same"])
+        ax.axvline(crossed, color="0.5", linestyle=":", linewidth=1)
         ax.set_ylim(0, None)
 
     return _panels(runs, draw, "excess over the oracle's risk", sharey=False)
@@ -95,8 +89,8 @@ def excess_parts(runs: Runs) -> Figure:
 def twin_ratio(runs: Runs) -> Figure:
     """Draw the excess with the twin's map over that with the head's own."""
 
-    def draw(ax: Axes, maps: pd.DataFrame) -> None:
-        _curve(ax, rows(maps, "oracle", "twin") / rows(maps, "oracle", "trained"), **STYLES["twin"])
+    def draw(ax: Axes, maps: Any) -> None:
+        _curve(ax, maps.loc["oracle", "twin"] / maps.loc["oracle", "trained"], *STYLES["twin"])
         ax.axhline(1, color="0.7", linewidth=0.8, zorder=0)
 
     return _panels(runs, draw, "excess, twin's map / own map", legend=False)
@@ -104,15 +98,13 @@ def twin_ratio(runs: Runs) -> Figure:
 
 def attention_mass(runs: Runs) -> Figure:
     """Draw the attention to the same pattern, and to the token itself, against the noise level."""
-    styles = {"same": ("same pattern", COLOURS["same"], "o")}
-    styles["own"] = ("itself", COLOURS["different"], "^")
+    blue, line = COLOURS["same"], {"color": COLOURS["theory"], "linewidth": 1.2}
 
-    def draw(ax: Axes, maps: pd.DataFrame) -> None:
-        for name, (label, colour, marker) in styles.items():
-            line = {"color": COLOURS["theory"], "linewidth": 1.2}
-            _curve(ax, rows(maps, "map", name), line, label=label, color=colour, fmt=marker)
-        limit = curve(maps, "map", "limit", "predicted")
-        ax.plot(limit, "--", color=COLOURS["same"], linewidth=1, label="softmax limit")
+    def draw(ax: Axes, maps: Any) -> None:
+        _curve(ax, maps.loc["map", "same"], "same pattern", blue, "o", line)
+        _curve(ax, maps.loc["map", "own"], "itself", COLOURS["different"], "^", line)
+        limit = maps.predicted["map", "limit"].astype(float)
+        ax.plot(limit, "--", color=blue, linewidth=1, label="softmax limit")
         ax.set_ylim(0, 1.03)
 
     return _panels(runs, draw, "share of the attention")
@@ -122,11 +114,11 @@ def errors_by_count(runs: Runs) -> Figure:
     """Draw the error of the attention output against 1/n_u, at several noise levels."""
     colours = (PATTERN_COLOURS[0], PATTERN_COLOURS[1], PATTERN_COLOURS[4])
 
-    def draw(ax: Axes, counts: pd.DataFrame) -> None:
+    def draw(ax: Axes, counts: Any) -> None:
         for t, colour, marker in zip(counts.index.unique(0), colours, "osD", strict=False):
-            found = rows(counts, t, "trained")
+            found = counts.loc[t, "trained"]
             shares = 1 / found.index
-            _curve(ax, found.set_index(shares), label=f"$t$ = {t}", color=colour, fmt=marker)
+            _curve(ax, found.set_index(shares), f"$t$ = {t}", colour, marker)
         ax.plot(shares, shares, "--", color=COLOURS["oracle"], label="same pattern", zorder=0)
         ax.set(xlabel="$1/n_u$", xscale="log", yscale="log")
         ax.set_xticks(shares, [f"1/{n}" for n in found.index], fontsize="x-small")
@@ -138,30 +130,22 @@ def errors_by_count(runs: Runs) -> Figure:
 
 def distances(runs: Runs) -> Figure:
     """Draw the trained head's distances from the oracle and from the Bayes estimate."""
-    targets = {"oracle": ("the oracle", "o"), "bayes": ("Bayes", "s")}
 
-    def draw(ax: Axes, maps: pd.DataFrame) -> None:
-        for group, (target, marker) in targets.items():
-            style: dict[str, Any] = {
-                "label": f"head to {target}",
-                "color": COLOURS[group],
-                "fmt": marker,
-            }
-            _curve(ax, rows(maps, group, "trained"), **style)
-        ax.plot(_part(maps, "gap"), ":", color=COLOURS["theory"], label="Bayes to oracle")
+    def draw(ax: Axes, maps: Any) -> None:
+        for group, target, marker in (("oracle", "the oracle", "o"), ("bayes", "Bayes", "s")):
+            found = maps.loc[group, "trained"]
+            _curve(ax, found, f"head to {target}", COLOURS[group], marker)
+        gap = maps.predicted["parts", "gap"].astype(float)
+        ax.plot(gap, ":", color=COLOURS["theory"], label="Bayes to oracle")
         ax.set(yscale="log", ylim=(5e-4, 0.2))
 
     return _panels(runs, draw, "mean squared distance")
 
 
 def _panels(
-    runs: Runs,
-    draw: Callable[[Axes, pd.DataFrame], None],
-    ylabel: str,
-    *,
-    sharey: bool = True,
+    runs: Runs, draw: Callable[[Axes, Any], None], ylabel: str, sharey: bool = True,
     legend: bool = True,
-) -> Figure:
+) -> Figure:  # fmt: skip
     figure, axes = plt.subplots(1, len(runs), figsize=(WIDTH, 3.9), sharey=sharey, squeeze=False)
     for ax, (title, table) in zip(axes[0], runs.items(), strict=True):
         ax.set(title=title, xlabel="$t$")
@@ -173,13 +157,12 @@ def _panels(
     return figure
 
 
-def _curve(ax: Axes, found: Any, line: Mapping[str, Any] | None = None, **style: Any) -> None:
+def _curve(
+    ax: Axes, found: Any, label: str, colour: str, marker: str,
+    line: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
     """Markers with the errors of simulation and prediction together, and the predicted line."""
     errors = [each.standard_error for each in found.simulated - found.predicted]
     shown = [Estimate(s.value, e) for s, e in zip(found.simulated, errors, strict=True)]
-    error_bars(ax, found.index, shown, ms=5, **style)
-    ax.plot(found.predicted.astype(float), **(line or {"color": style["color"]}))
-
-
-def _part(maps: pd.DataFrame, name: str) -> Any:
-    return curve(maps, "parts", name, "predicted")
+    error_bars(ax, found.index, shown, ms=5, fmt=marker, color=colour, label=label)
+    ax.plot(found.predicted.astype(float), **(line or {"color": colour}))

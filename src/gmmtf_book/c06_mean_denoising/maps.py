@@ -14,42 +14,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.estimate import Estimate
-from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight
 from gmmtf.risks.head import Scores, scores
 from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.integral import place_nodes, transforms
 from gmmtf.risks.queries import Queries, draw_queries
 from gmmtf.risks.risk import DEFECT_LIMIT
-from gmmtf.schedule import NoiseSchedule
 
 _CHUNK = 128  # queries at a time, which bounds the memory of the quadrature
 
 
 def predict_map(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    t: int,
-    *,
-    n_points: int = 128,
-    n_replicates: int = 8,
-    seed: int = 0,
+    weight: ReducedWeight, mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int, **nets: int
 ) -> dict[str, Estimate]:
     """Numbers of the attention map of a head at time ``t``, averaged over data points (C6, F1).
 
     Those of :class:`gmmtf.denoisers.replaced.MapNumbers`, and ``limit``: ``same`` in the limit of
     many tokens with the query's own weight kept, (Σ_u p_u α_u + w_s)/(1 + w_s) with
     α = softmax(log π + b) and w_s the query's weight relative to all others (theory result 5).
-    ``n_points`` queries are drawn in each of ``n_replicates`` scrambled nets. Raises
-    ``ValueError`` for arguments out of range and patterns that are not orthogonal with equal norms.
+    ``nets`` as :func:`mean_over_nets`. Raises ``ValueError`` for arguments out of range and
+    patterns that are not orthogonal with equal norms.
     """
     weight.check_fits(mixture)
-    found = mean_over_nets(
-        lambda part, _: _map_numbers(weight, part),
-        mixture, schedule, t, n_points=n_points, n_replicates=n_replicates, seed=seed,
-    )  # fmt: skip
+    found = mean_over_nets(lambda p, _: _map_numbers(weight, p), mixture, schedule, t, **nets)
     names = ("same", "own", "concentration", "mismatch", "limit")
     return dict(zip(names, found, strict=True))
 
@@ -61,13 +48,14 @@ def mean_over_nets(
     schedule: NoiseSchedule,
     t: int,
     *,
-    n_points: int,
-    n_replicates: int,
-    seed: int,
+    n_points: int = 128,
+    n_replicates: int = 8,
+    seed: int = 0,
 ) -> list[Estimate]:
     """Means over query tokens of the rows ``[numbers + 1, Q]`` that ``compute`` gives.
 
-    It gets queries and a seed. The last row is by how much the attention weights miss a sum of one.
+    It gets queries, ``n_points`` in each of ``n_replicates`` scrambled nets, and a seed. The last
+    row is by how much the attention weights miss a sum of one.
     """
     if n_replicates < 2:
         raise ValueError(f"n_replicates: expected at least 2, got {n_replicates}")

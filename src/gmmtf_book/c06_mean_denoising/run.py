@@ -10,19 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmtf.denoisers.attention import AttentionDenoiser
-from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf import (
+    AttentionDenoiser,
+    Estimate,
+    MultiTokenGMM,
+    NoiseSchedule,
+    ReducedWeight,
+    bayes_risk,
+    natural_step_size,
+    oracle_risk,
+    risk,
+    train,
+)
 from gmmtf.denoisers.replaced import map_numbers
-from gmmtf.estimate import Estimate
 from gmmtf.laws.level import noise_level
-from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.record import Recording
 from gmmtf.risks import formulas
-from gmmtf.risks.first_step import natural_step_size
-from gmmtf.risks.optimum import bayes_risk, oracle_risk
-from gmmtf.risks.risk import risk
-from gmmtf.schedule import NoiseSchedule
-from gmmtf.training import train
 from gmmtf_book import RESULTS
 from gmmtf_book.c06_mean_denoising import draws
 from gmmtf_book.c06_mean_denoising.closed_forms import (

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf import MultiTokenGMM, NoiseSchedule, ReducedWeight, risk
 from gmmtf.record import Recording
 from gmmtf.risks import formulas
 from gmmtf.risks.head import PLAIN, HeadScalars
-from gmmtf.risks.risk import risk
 from gmmtf.scaling import best_weight, fit_power_law
-from gmmtf.schedule import NoiseSchedule
 from gmmtf_book.c06_mean_denoising import run, tables
 from gmmtf_book.c06_mean_denoising.closed_forms import uniform_crossing
-from gmmtf_book.c06_mean_denoising.draws import MAPS
-from gmmtf_book.c06_mean_denoising.tables import crossing, curve, rows
+from gmmtf_book.c06_mean_denoising.tables import crossing
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SHARES = (
@@ -82,11 +78,9 @@ def account(record: Recording, mixture: MultiTokenGMM) -> dict[str, float]:
     levels of the error against n_u, "peak" is that of the trained head's largest excess.
     """
     maps, counts = tables.maps(record), tables.counts(record)
-    names = {(group, name) for group, name, _ in maps.index}
-    sim, law = (
-        {(group, name): curve(maps, group, name, side) for group, name in names}
-        for side in ("simulated", "predicted")
-    )
+    sim, law = (maps[side].astype(float) for side in ("simulated", "predicted"))
+    errors, errors_law = (counts[side].astype(float) for side in ("simulated", "predicted"))
+    ratio = sim / law
     trained, uniform, same = (sim["oracle", name] for name in ("trained", "uniform", "same"))
     expected, gap, to_bayes = law["oracle", "trained"], law["parts", "gap"], sim["bayes", "trained"]
     over_same, twin, share = trained / same, sim["oracle", "twin"] / trained, gap / expected
@@ -94,8 +88,7 @@ def account(record: Recording, mixture: MultiTokenGMM) -> dict[str, float]:
     widest, hump = share.idxmax(), gap.idxmax()
     levels = counts.index.unique(0).tolist()
     low, middle, high = levels[0], levels[len(levels) // 2], levels[-1]
-    few = curve(counts, middle, "trained") / curve(counts, middle, "same")
-    ratio = {name: sim[name] / law[name] for name in names}
+    few = errors[middle, "trained"] / errors[middle, "same"]
     found: dict[str, Any] = {
         "n": mixture.n_tokens,
         "d": mixture.dim,
@@ -107,7 +100,7 @@ def account(record: Recording, mixture: MultiTokenGMM) -> dict[str, float]:
         "worst_bayes": tables.misfit(maps.loc["bayes"]),
         "worst_map": tables.misfit(maps.loc["map"], floor=1e-4),
         "worst_counts": tables.misfit(counts.xs("trained", level=1)),
-        "largest_oracle": max((1 / ratio["oracle", name] - 1).abs().max() for name in MAPS),
+        "largest_oracle": (1 / ratio["oracle"] - 1).abs().max(),
         "same_over_law": ratio["oracle", "same"][low],
         "uniform_over_law": ratio["oracle", "uniform"][low],
         "same_to_bayes_over_law": ratio["bayes", "same"][hump],
@@ -140,11 +133,11 @@ def account(record: Recording, mixture: MultiTokenGMM) -> dict[str, float]:
         "half": np.interp(-0.5, -sim["map", "same"], trained.index),
         "few": few.index[0],
         "few_ratio": few.iloc[0],
-        "slope_low": _exponent(curve(counts, low, "trained")),
-        "slope_low_predicted": _exponent(curve(counts, low, "trained", "predicted")),
-        "slope_same": _exponent(curve(counts, low, "same")),
-        "slope_high": _exponent(curve(counts, high, "trained")),
-        "slope_high_predicted": _exponent(curve(counts, high, "trained", "predicted")),
+        "slope_low": _exponent(errors[low, "trained"]),
+        "slope_low_predicted": _exponent(errors_law[low, "trained"]),
+        "slope_same": _exponent(errors[low, "same"]),
+        "slope_high": _exponent(errors[high, "trained"]),
+        "slope_high_predicted": _exponent(errors_law[high, "trained"]),
         "readable": share[share < 0.01].loc[:widest].index.max(),
         "widest_time": widest,
         "widest_share": share[widest],
@@ -174,22 +167,19 @@ def time_of(alpha_bar: float, schedule: NoiseSchedule) -> float:
 def excess_table(record: Recording) -> pd.DataFrame:
     """Excess risks over Bayes, simulated and in brackets predicted, by noise level."""
     maps = tables.maps(record)
-    gap = curve(maps, "parts", "gap", "predicted")
+    gap = maps.predicted["parts", "gap"].astype(float)
     columns = {
-        "uniform": ("oracle", "uniform", gap),
-        "trained": ("oracle", "trained", gap),
-        "same pattern": ("oracle", "same", gap),
-        "same pattern, distance from Bayes": ("bayes", "same", 0 * gap),
+        "uniform": maps.loc["oracle", "uniform"].sub(gap, axis=0),
+        "trained": maps.loc["oracle", "trained"].sub(gap, axis=0),
+        "same pattern": maps.loc["oracle", "same"].sub(gap, axis=0),
+        "same pattern, distance from Bayes": maps.loc["bayes", "same"],
     }
-    table = {
-        title: [
-            f"{float(row.simulated) - shift[t]:.4f} ({float(row.predicted) - shift[t]:.4f})"
-            for t, row in rows(maps, group, name).iterrows()
-        ]
-        for title, (group, name, shift) in columns.items()
-    }
-    frame = pd.DataFrame(table, index=gap.index.rename("t"))
-    return frame.assign(gap=gap.map("{:.4f}".format))
+    table = pd.DataFrame({title: found.apply(_both, axis=1) for title, found in columns.items()})
+    return table.assign(gap=gap.map("{:.4f}".format)).rename_axis("t")
+
+
+def _both(row: Any) -> str:
+    return f"{row.simulated.value:.4f} ({row.predicted.value:.4f})"
 
 
 def _exponent(errors: Any) -> float:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gmmtf.estimate import Estimate
+from gmmtf import Estimate
 from gmmtf.record import Recording
 
 TOLERANCE = 0.05
 """A prediction is right if it is off by less than this share, or by two standard errors."""
 
 
-def maps(record: Recording) -> pd.DataFrame:
-    """Numbers by group (``oracle``, ``bayes``, ``map``, ``parts``), name and noise level."""
+def maps(record: Recording) -> Any:
+    """A pandas table of all numbers but those of the counts, by group, name and noise level."""
     points = record.select(kind="maps")
     return _pooled(
         (point.labels["side"], group, name, point.labels["t"], Estimate(0) + value)
@@ -26,8 +26,8 @@ def maps(record: Recording) -> pd.DataFrame:
     )
 
 
-def counts(record: Recording) -> pd.DataFrame:
-    """Errors of the attention output by noise level, map and n_u."""
+def counts(record: Recording) -> Any:
+    """A pandas table of the errors of the attention output by noise level, map and n_u."""
     points = record.select(kind="counts")
     perfect = [{**p.value, "same": [1 / c for c in p.value["count"]]} for p in points]
     return _pooled(
@@ -38,23 +38,12 @@ def counts(record: Recording) -> pd.DataFrame:
     )
 
 
-def _pooled(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
+def _pooled(rows: Iterable[tuple[object, ...]]) -> Any:
     """Average over the seeds; Estimates in the columns ``simulated`` and ``predicted``."""
     frame: Any = pd.DataFrame(rows, columns=["side", 0, 1, 2, "value"])
     if frame.empty:
         raise ValueError("record: expected points of the intervention study, got none")
-    found: pd.DataFrame = frame.groupby(["side", 0, 1, 2]).value.agg(Estimate.mean).unstack("side")
-    return found
-
-
-def rows(table: Any, first: object, second: object) -> Any:
-    """The part of a table with this group and name, or this noise level and map."""
-    return table.loc[(first, second)]
-
-
-def curve(table: Any, first: object, second: object, side: str = "simulated") -> Any:
-    """One column of these rows as floats, a pandas Series."""
-    return rows(table, first, second)[side].astype(float)
+    return frame.groupby(["side", 0, 1, 2]).value.agg(Estimate.mean).unstack("side")
 
 
 def misfit(table: Any, floor: float = 0.0) -> float:
