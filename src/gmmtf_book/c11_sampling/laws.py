@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gmmtf.denoisers.reduced import ReducedWeight
+from gmmtf import MultiTokenGMM, NoiseSchedule, ReducedWeight
 from gmmtf.laws.level import noise_level
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.schedule import NoiseSchedule
 
 
-def sampler_times(schedule: NoiseSchedule, n_steps: int) -> list[int]:
+def sampler_times(schedule: NoiseSchedule, n_calls: int) -> list[int]:
     """Times that :func:`gmmtf.sampling.ddim` visits."""
     last = schedule.n_steps - 1
-    times: list[int] = torch.linspace(last, 0, n_steps, dtype=torch.float64).round().long().tolist()
+    times: list[int] = torch.linspace(last, 0, n_calls, dtype=torch.float64).round().long().tolist()
     return times
 
 
@@ -34,101 +34,96 @@ class Cloud(NamedTuple):
     covariance: Tensor
     drift: Tensor
 
+    @property
+    def moments(self) -> dict[str, float]:
+        """Mean variances along the patterns' span and outside it, as of ``runs.moments``."""
+        spread, centre = self.covariance.diagonal(), self.drift.diagonal()
+        return {
+            "spread_span": float(spread[:-1].mean()),
+            "spread_rest": float(spread[-1]),
+            "centre_span": float(centre[:-1].mean()),
+            "centre_rest": float(centre[-1]),
+        }
+
 
 class _Step(NamedTuple):
     """One step of DDIM on a cloud: x ↦ about_mean (x - a) + of_mean a - turn δ + noise.
 
-    a is the cloud's mean, δ an error of the attention average that all tokens share, ``drawn`` the
-    variance of the noise.
+    a is the cloud's mean, δ an error of the attention average that all tokens share, ``noise`` the
+    covariance of the noise.
     """
 
     about_mean: Tensor
     of_mean: Tensor
     turn: float
-    drawn: float
+    noise: Tensor
+
+    def scattered(self, covariance: Tensor) -> Tensor:
+        """Covariance of the tokens after the step."""
+        return self.about_mean @ covariance @ self.about_mean.T + self.noise
 
 
-def _step(
-    covariance: Tensor,
-    scores: Tensor,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    now: int,
-    after: int,
-    *,
-    eta: float,
-    tilt_correction: bool,
-) -> _Step:
-    abar = float(schedule.alpha_bars[now])
-    later = 1.0 if after < 0 else float(schedule.alpha_bars[after])
-    level = noise_level(mixture, schedule, torch.tensor(now))
-    tilt = covariance @ scores.T
-    if tilt_correction:
-        tilt = tilt - float(level.variance) * scores.T
-    drawn = eta**2 * (1 - later) / (1 - abar) * (1 - abar / later)
-    keep = math.sqrt(later / abar)
-    turn = math.sqrt(max(0.0, 1 - later - drawn)) - keep * math.sqrt(1 - abar)
-    turn = turn * float(level.gain)
-    identity = torch.eye(len(scores), dtype=torch.float64)
-    of_mean = keep * identity - turn * tilt
-    return _Step(of_mean + turn * identity, of_mean, turn, drawn)
+@dataclass(frozen=True)
+class _Sampler:
+    """DDIM with a head."""
+
+    weight: ReducedWeight
+    mixture: MultiTokenGMM
+    schedule: NoiseSchedule
+    eta: float
+    tilt_correction: bool
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """W in the coordinates of a :class:`Cloud`."""
+        gamma = self.weight.gamma(self.mixture).reshape(1, 1)
+        return torch.block_diag(self.weight.pattern, gamma)
+
+    @property
+    def identity(self) -> Tensor:
+        return torch.eye(len(self.scores), dtype=torch.float64)
+
+    def signal(self, time: int) -> float:
+        """ᾱ, 1 for the finished sample."""
+        return 1.0 if time < 0 else float(self.schedule.alpha_bars[time])
+
+    def step(self, covariance: Tensor, now: int, after: int) -> _Step:
+        abar, later = self.signal(now), self.signal(after)
+        level = noise_level(self.mixture, self.schedule, torch.tensor(now))
+        tilt = covariance @ self.scores.T
+        if self.tilt_correction:
+            tilt = tilt - float(level.variance) * self.scores.T
+        drawn = self.eta**2 * (1 - later) / (1 - abar) * (1 - abar / later)
+        keep = math.sqrt(later / abar)
+        turn = math.sqrt(max(0.0, 1 - later - drawn)) - keep * math.sqrt(1 - abar)
+        turn = turn * float(level.gain)
+        of_mean = keep * self.identity - turn * tilt
+        return _Step(of_mean + turn * self.identity, of_mean, turn, drawn * self.identity)
 
 
-def _scores(weight: ReducedWeight, mixture: MultiTokenGMM) -> Tensor:
-    """W in the coordinates of a :class:`Cloud`."""
-    size = mixture.n_patterns + 1
-    scores = torch.zeros(size, size, dtype=torch.float64)
-    scores[:-1, :-1], scores[-1, -1] = weight.pattern, weight.gamma(mixture)
-    return scores
+def _pairs(times: Sequence[int]) -> Iterator[tuple[int, int]]:
+    return zip(times, [*times[1:], -1], strict=True)
 
 
 def cloud_path(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    times: Sequence[int],
-    *,
-    eta: float,
-    tilt_correction: bool = False,
-) -> list[Cloud]:
+    weight: ReducedWeight, mixture: MultiTokenGMM, schedule: NoiseSchedule, times: Sequence[int], *,
+    eta: float = 1.0, tilt_correction: bool = False,
+) -> list[Cloud]:  # fmt: skip
     """Follow a Gaussian cloud whose tokens attend to each other, from noise through DDIM.
 
     Attention among many tokens with covariance C returns x̄ + C Wᵀx_n for the query x_n, so the
-    cloud stays Gaussian, and two linear recursions describe it.
-
-    Parameters
-    ----------
-    times
-        Times visited, falling.
-    eta
-        DDIM's parameter; 1 with all times is ancestral sampling.
-
-    Returns
-    -------
-    list[Cloud]
-        The state before each step, and the finished sample; it ends early if the covariance
-        overflows.
+    cloud stays Gaussian, and two linear recursions describe it. ``times`` fall. Returns the state
+    before each step, and the finished sample; it ends early if the covariance overflows.
     """
-    scores = _scores(weight, mixture)
-    identity = torch.eye(len(scores), dtype=torch.float64)
-    path = [Cloud(times[0], identity, identity)]
-    for now, after in zip(times, [*times[1:], -1], strict=True):
+    sampler = _Sampler(weight, mixture, schedule, eta, tilt_correction)
+    path = [Cloud(times[0], sampler.identity, sampler.identity)]
+    for now, after in _pairs(times):
         at = path[-1]
-        step = _step(
-            at.covariance,
-            scores,
-            mixture,
-            schedule,
-            now,
-            after,
-            eta=eta,
-            tilt_correction=tilt_correction,
-        )
-        noise = step.drawn * identity
-        covariance = step.about_mean @ at.covariance @ step.about_mean.T + noise
+        step = sampler.step(at.covariance, now, after)
+        covariance = step.scattered(at.covariance)
         if not bool(covariance.abs().max() < 1e8):
             break
-        drift = step.of_mean @ at.drift @ step.of_mean.T + noise
+        drift = step.of_mean @ at.drift @ step.of_mean.T + step.noise
         path.append(Cloud(after, covariance, drift))
     return path
 
@@ -141,15 +136,9 @@ class Finish(NamedTuple):
 
 
 def finishing(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    times: Sequence[int],
-    *,
-    eta: float,
-    handover: int,
-    tilt_correction: bool = False,
-) -> Finish:
+    weight: ReducedWeight, mixture: MultiTokenGMM, schedule: NoiseSchedule, times: Sequence[int], *,
+    handover: int, eta: float = 1.0, tilt_correction: bool = False,
+) -> Finish:  # fmt: skip
     """Offset and scatter if the head, below the handover, attends within clusters only (C6).
 
     A cluster of n tokens is a cloud whose mean m starts at √ᾱ μ_u. Its mean square fluctuation D/n
@@ -159,26 +148,20 @@ def finishing(
     is taken to be forgotten at the rate of that step.
     """
     radius = mixture.require_equal_orthogonal("the law of finishing")
-    scores = _scores(weight, mixture)
+    head = _Sampler(weight, mixture, schedule, eta, tilt_correction)
+    bayes = replace(head, weight=ReducedWeight.zero(mixture))  # within a pattern, that is
     unit = mixture.dim * mixture.sigma**2
     offsets, scatters = [], []
     for u, probability in enumerate(mixture.probabilities.tolist()):
-        target = torch.zeros(len(scores), dtype=torch.float64)
-        target[u] = radius
-        end = _Cluster.decided(target, schedule, times[0])
-        for now, after in zip(times, [*times[1:], -1], strict=True):
-            ahead = now >= handover
-            step = _step(
-                end.covariance,
-                torch.zeros_like(scores) if ahead else scores,
-                mixture,
-                schedule,
-                now,
-                after,
-                eta=eta,
-                tilt_correction=tilt_correction and not ahead,
-            )
-            end = end.by_bayes(step, target, schedule, after) if ahead else end.by(step, scores)
+        target = radius * head.identity[u]
+        mean = math.sqrt(head.signal(times[0])) * target
+        end = _Cluster(head.identity, mean, head.identity, 0 * head.identity)
+        for now, after in _pairs(times):
+            if now >= handover:
+                step = bayes.step(end.covariance, now, after)
+                end = end.by_bayes(step, math.sqrt(head.signal(after)) * target)
+            else:
+                end = end.by(head.step(end.covariance, now, after), head.scores)
         bias = float((end.mean - target).square().sum())
         noise = _trace(end.drift, mixture)
         offsets.append((mixture.n_tokens * probability * bias + noise) / unit)
@@ -198,20 +181,10 @@ class _Cluster(NamedTuple):
     drift: Tensor
     cross: Tensor
 
-    @classmethod
-    def decided(cls, target: Tensor, schedule: NoiseSchedule, time: int) -> _Cluster:
-        """Return independent tokens of unit variance around the scaled pattern."""
-        identity = torch.eye(len(target), dtype=torch.float64)
-        mean = math.sqrt(float(schedule.alpha_bars[time])) * target
-        return cls(identity, mean, identity, torch.zeros_like(identity))
-
-    def by_bayes(
-        self, step: _Step, target: Tensor, schedule: NoiseSchedule, after: int
-    ) -> _Cluster:
+    def by_bayes(self, step: _Step, mean: Tensor) -> _Cluster:
         """After a step of the Bayes denoiser: tokens stay independent around the pattern."""
-        covariance = self._scattered(step)
-        later = 1.0 if after < 0 else float(schedule.alpha_bars[after])
-        return _Cluster(covariance, math.sqrt(later) * target, covariance, self.cross)
+        covariance = step.scattered(self.covariance)
+        return _Cluster(covariance, mean, covariance, self.cross)
 
     def by(self, step: _Step, scores: Tensor) -> _Cluster:
         """After a step of the head."""
@@ -221,18 +194,12 @@ class _Cluster(NamedTuple):
         shared = spread * self.covariance
         moved = step.of_mean @ self.cross
         drift = step.of_mean @ self.drift @ step.of_mean.T - step.turn * (moved + moved.T)
-        drift = (
-            drift + step.turn**2 * shared + step.drawn * torch.eye(len(drift), dtype=drift.dtype)
-        )
+        drift = drift + step.turn**2 * shared + step.noise
         # The share of the common error that outlives the step, as weights and tokens change.
         common = float(scores.T @ mean @ step.about_mean @ self.covariance @ query)
         lasting = math.expm1(common) / spread if spread > 0 else 0.0
         cross = lasting * (moved - step.turn * shared) @ step.about_mean.T
-        return _Cluster(self._scattered(step), mean, drift, cross)
-
-    def _scattered(self, step: _Step) -> Tensor:
-        noise = step.drawn * torch.eye(len(self.covariance), dtype=torch.float64)
-        return step.about_mean @ self.covariance @ step.about_mean.T + noise
+        return _Cluster(step.scattered(self.covariance), mean, drift, cross)
 
 
 def _trace(matrix: Tensor, mixture: MultiTokenGMM) -> float:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
+from gmmtf import (
+    Estimate,
+    MultiTokenGMM,
+    NoiseSchedule,
+    ReducedWeight,
+    bayes_risk,
+    oracle_risk,
+    risk,
+)
 from gmmtf.denoisers import Denoiser
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.estimate import Estimate
 from gmmtf.laws.level import noise_level
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.randomness import derived_seed, standard_normal
+from gmmtf.randomness import standard_normal
 from gmmtf.risks.head import HeadScalars
-from gmmtf.risks.optimum import bayes_risk, oracle_risk
-from gmmtf.risks.risk import risk
-from gmmtf.schedule import NoiseSchedule
+from gmmtf_book.c11_sampling.plan import SCHEDULE
 
 
 def step_weights(schedule: NoiseSchedule) -> Tensor:
@@ -53,95 +59,67 @@ def path_divergence(
     clean = mixture.sample(n_samples, generator, torch.float64).x_0
     first = torch.zeros(n_samples, dtype=torch.long)
     x = schedule.add_noise(clean, first, standard_normal(clean.shape, generator, torch.float64))
-    ratio = _log_density(mixture, schedule, x)
+    level = noise_level(mixture, schedule, torch.tensor(0))
+    component = _log_normal(x[:, :, None, :] - level.signal * mixture.means, float(level.variance))
+    ratio = (mixture.probabilities.log() + component.sum(-1)).logsumexp(-1).sum(1)
     for t in range(1, schedule.n_steps):
         step = standard_normal(x.shape, generator, torch.float64)
         later = math.sqrt(1 - betas[t]) * x + math.sqrt(betas[t]) * step
         times = torch.full((n_samples,), t)
         x_0 = schedule.noise_to_x0(later, times, denoise(later, times))
         mean = math.sqrt(abars[t - 1]) * betas[t] * x_0
-        mean = mean + math.sqrt(1 - betas[t]) * (1 - abars[t - 1]) * later
+        mean = (mean + math.sqrt(1 - betas[t]) * (1 - abars[t - 1]) * later) / (1 - abars[t])
         variance = betas[t] * (1 - abars[t - 1]) / (1 - abars[t])
-        ratio = ratio + _log_normal(step, 1.0, betas[t])
-        ratio = ratio - _log_normal(x - mean / (1 - abars[t]), variance, variance)
+        forward = _log_normal(later - math.sqrt(1 - betas[t]) * x, betas[t])
+        ratio = ratio + (forward - _log_normal(x - mean, variance)).sum((1, 2))
         x = later
-    return Estimate.from_samples(ratio - _log_normal(x, 1.0, 1.0))
+    return Estimate.from_samples(ratio - _log_normal(x, 1.0).sum((1, 2)))
 
 
-def _log_normal(x: Tensor, variance: float, scale: float) -> Tensor:
-    """Σ over coordinates of -x²/(2 variance) - log(2π scale)/2, ``[batch]``."""
-    return (-x.square() / (2 * variance) - math.log(2 * math.pi * scale) / 2).sum((1, 2))
-
-
-def _log_density(mixture: MultiTokenGMM, schedule: NoiseSchedule, x: Tensor) -> Tensor:
-    """Log density of noisy data points at time 0 for K = M, ``[batch]``."""
-    level = noise_level(mixture, schedule, torch.tensor(0))
-    centred = x[:, :, None, :] - level.signal * mixture.means
-    variance = float(level.variance)
-    joint = mixture.probabilities.log() - centred.square().sum(-1) / (2 * variance)
-    constant = mixture.dim * math.log(2 * math.pi * variance) / 2
-    return (joint.logsumexp(-1) - constant).sum(1)
-
-
-def risk_at(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    time: int,
-    *,
-    n_samples: int,
-    seed: int,
-    device: torch.device | str = "cpu",
-) -> list[float]:
-    """Excess risk of the plain head at one time by the reduced simulation: value, error."""
-    generator = torch.Generator(device).manual_seed(derived_seed(seed, time))
-    found = risk(
-        weight, mixture, schedule, t=time, method="simulation", n_samples=n_samples,
-        generator=generator, bayes=Estimate(0.0),
-    ).excess_risk  # fmt: skip
-    return [found.value, found.standard_error]
+def _log_normal(x: Tensor, variance: float) -> Tensor:
+    """Log density of a centred normal number, by coordinate."""
+    return -x.square() / (2 * variance) - math.log(2 * math.pi * variance) / 2
 
 
 def predicted_risks(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    times: Sequence[int],
-    *,
-    tilt_correction: bool = False,
-    n_points: int = 256,
+    weight: ReducedWeight, mixture: MultiTokenGMM, times: Sequence[int], tilt_correction: bool
 ) -> list[float]:
     """Excess risks of the head at some times by the expansion."""
     scalars = HeadScalars(tilt_correction=float(tilt_correction))
-    return [
-        risk(weight, mixture, schedule, t=t, head=scalars, n_points=n_points)
-        .excess_risk.value
-        for t in times
-    ]  # fmt: skip
+    found = (risk(weight, mixture, SCHEDULE, t=t, head=scalars, n_points=256) for t in times)
+    return [each.excess_risk.value for each in found]
 
 
-def label_gaps(
-    mixture: MultiTokenGMM, schedule: NoiseSchedule, times: Sequence[int]
-) -> list[float]:
+def label_gaps(mixture: MultiTokenGMM, times: Sequence[int]) -> list[float]:
     """Bayes minus oracle risk at some times: the price of not knowing the labels."""
     return [
-        bayes_risk(mixture, schedule, t=t, n_points=1024).value
-        - oracle_risk(mixture, schedule, t=t)
+        bayes_risk(mixture, SCHEDULE, t=t, n_points=1024).value
+        - oracle_risk(mixture, SCHEDULE, t=t)
         for t in times
     ]
 
 
-def price(
-    times: Sequence[int], risks: Sequence[float], mixture: MultiTokenGMM, schedule: NoiseSchedule
-) -> Tensor:
-    """Cumulative price d Σ_{s ≤ t} w_s (risk at s) in nats per token, float64 ``[T]``.
+def price(risks: pd.DataFrame, mixture: MultiTokenGMM) -> pd.DataFrame:
+    """Cumulative price d Σ_{s ≤ t} w_s (risk at s) in nats per token, a row a time.
 
-    Between the given times, which rise, the risk is interpolated linearly.
+    ``risks``: a row for each of some times, which rise. Between them risks are interpolated
+    linearly.
     """
-    grid = torch.arange(schedule.n_steps, dtype=torch.float64)
-    known = torch.as_tensor(times, dtype=torch.float64)
-    values = torch.as_tensor(risks, dtype=torch.float64)
-    right = torch.searchsorted(known, grid).clamp(1, len(known) - 1)
-    share = (grid - known[right - 1]) / (known[right] - known[right - 1])
-    between = torch.lerp(values[right - 1], values[right], share.clamp(0, 1))
-    return mixture.dim * torch.cumsum(step_weights(schedule) * between, 0)
+    times, weights = np.arange(SCHEDULE.n_steps), step_weights(SCHEDULE).numpy()
+    between = {name: np.interp(times, risks.index, column) for name, column in risks.items()}
+    return mixture.dim * pd.DataFrame(between, index=times).mul(weights, axis=0).cumsum()
+
+
+def entropy(mixture: MultiTokenGMM) -> float:
+    """Entropy H(π) of a label, in nats."""
+    pi = mixture.probabilities
+    return -float((pi * pi.log()).sum())
+
+
+def cloud_divergence(mixture: MultiTokenGMM) -> float:
+    """Divergence per token of the law from one Gaussian with its mean and covariance."""
+    pi = mixture.probabilities.double()
+    unit = mixture.require_equal_orthogonal("the price of one cloud") / mixture.sigma
+    between = unit**2 * (pi.diag() - torch.outer(pi, pi))
+    broad = torch.linalg.slogdet(torch.eye(len(pi), dtype=pi.dtype) + between).logabsdet / 2
+    return float(broad) - entropy(mixture)
