@@ -20,6 +20,7 @@ CONVERTED = {
     "05_tokens_and_patterns",
     "06_mean_denoising",
     "08_better_heads",
+    "11_sampling",
 }
 FOLDED = {
     "parameters", "hide-input", "remove-input", "hide-cell", "remove-cell", "nbval-check-output",

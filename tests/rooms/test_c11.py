@@ -93,12 +93,19 @@ def test_the_price_interpolates_risks_linearly():
     assert found.iloc[-1] == pytest.approx(float(expected))
 
 
+def test_the_laws_visit_the_times_of_the_sampler():
+    mixture = MultiTokenGMM(n_patterns=2, dim=4, n_tokens=4, radius=2.0, sigma=0.3)
+    for n_calls in (7, 80, 1000):
+        _, trace = runs.followed(lambda x, t: x, mixture, n_calls=n_calls, batch=1, seed=0)
+        assert [*sampler_times(n_calls), -1] == trace.index.tolist()
+        path = cloud_path(ReducedWeight.zero(mixture), mixture, n_calls)
+        assert [cloud.time for cloud in path] == trace.index.tolist()
+
+
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_the_mean_of_the_zero_head_has_its_closed_form(eta):
     mixture = MultiTokenGMM(n_patterns=2, dim=4, n_tokens=4, radius=2.0, sigma=0.3)
-    path = cloud_path(
-        ReducedWeight.zero(mixture), mixture, SCHEDULE, list(range(999, -1, -1)), eta=eta
-    )
+    path = cloud_path(ReducedWeight.zero(mixture), mixture, eta=eta)
     abar, beta = SCHEDULE.alpha_bars, SCHEDULE.betas
     drawn = beta[1:] * (1 - abar[:-1]) / (1 - abar[1:])
     expected = float(1 / abar[-1] + eta * (drawn / abar[:-1]).sum())
@@ -114,8 +121,7 @@ def test_a_head_from_noise_generates_the_predicted_cloud(corrected, eta):
     denoiser = runs.head(weight, mixture, tilt_correction=corrected)
     x = runs.generate(denoiser, mixture, batch=4, seed=0, n_calls=30, eta=eta)
     found = runs.moments(x, mixture)
-    times = sampler_times(SCHEDULE, 30)
-    path = cloud_path(weight, mixture, SCHEDULE, times, eta=eta, tilt_correction=corrected)
+    path = cloud_path(weight, mixture, 30, eta=eta, tilt_correction=corrected)
     expected = path[-1].moments
     for name in ("spread_span", "spread_rest"):
         assert found[name] == pytest.approx(expected[name], rel=0.1), name
@@ -126,7 +132,7 @@ def test_a_head_from_noise_generates_the_predicted_cloud(corrected, eta):
 
 def test_a_runaway_cloud_ends_early():
     mixture = MultiTokenGMM(n_patterns=2, dim=2, n_tokens=4, radius=2.0, sigma=0.3)
-    path = cloud_path(uniform_weight(0.3, 2), mixture, SCHEDULE, list(range(999, -1, -1)), eta=0.0)
+    path = cloud_path(uniform_weight(0.3, 2), mixture, eta=0.0)
     assert path[-1].time > 0
 
 
@@ -142,10 +148,7 @@ def test_a_finishing_head_displaces_clusters_as_predicted(corrected):
     )  # fmt: skip
     x = runs.generate(switched, mixture, n_calls=40, batch=24, seed=1)
     found = runs.distances(x, mixture, seed=1)
-    law = finishing(
-        weight, mixture, SCHEDULE, sampler_times(SCHEDULE, 40), eta=1.0, handover=250,
-        tilt_correction=corrected,
-    )  # fmt: skip
+    law = finishing(weight, mixture, 40, handover=250, tilt_correction=corrected)
     offset, error = found["offset"].value, found["offset"].standard_error
     assert abs(offset - law.offset) < 4 * error + 0.05 * law.offset
     assert error < 0.1 * offset

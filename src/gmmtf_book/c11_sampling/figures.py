@@ -24,13 +24,13 @@ _DENOISERS = {
 }
 
 
-def _two(height: float, *, sharex: bool = False) -> tuple[Figure, Axes, Axes]:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, height), sharex=sharex)
+def _two(height: float, **options: Any) -> tuple[Figure, Axes, Axes]:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, height), **options)
     return figure, left, right
 
 
-def _legend(figure: Figure, ax: Axes, ncols: int = 2) -> None:
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=ncols)
+def _legend(figure: Figure, ax: Axes) -> None:
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def price_curves(predicted: pd.DataFrame, simulated: pd.DataFrame, prices: pd.DataFrame) -> Figure:
@@ -80,10 +80,8 @@ def step_sweep(sweep: pd.DataFrame) -> Figure:
     left.set(xlabel="steps", ylabel=r"variance within patterns / $\sigma^2$")
     right.set(xlabel="steps", ylabel="sliced distance / floor", ylim=(0, None))
     handles = [*left.get_legend_handles_labels()[0]]
-    handles += [
-        Line2D([], [], ls="", marker=m, label=f"$d = {d}$", **open_marker)
-        for d, m in markers.items()
-    ]
+    for d, marker in markers.items():
+        handles.append(Line2D([], [], ls="", marker=marker, label=f"$d = {d}$", **open_marker))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
@@ -126,14 +124,8 @@ def cloud_paths(paths: pd.DataFrame, real: pd.DataFrame) -> Figure:
     """
     figure, left, right = _two(4.4, sharex=True)
     for ax, name in ((left, "spread"), (right, "centre")):
-        ax.semilogy(
-            real["fraction"],
-            real[name],
-            ":",
-            color=COLOURS["theory"],
-            lw=2,
-            label="noisy real data",
-        )
+        style = {"color": COLOURS["theory"], "lw": 2, "label": "noisy real data"}
+        ax.semilogy(real["fraction"], real[name], ":", **style)
         for who, path in paths.groupby("head", sort=False):
             label, colour = _DENOISERS[str(who)]
             ax.semilogy(path["fraction"], path[name], "o", ms=4, color=colour, label=label)

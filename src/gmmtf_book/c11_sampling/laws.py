@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -11,15 +10,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmmtf import MultiTokenGMM, NoiseSchedule, ReducedWeight
+from gmmtf import MultiTokenGMM, ReducedWeight
 from gmmtf.laws.level import noise_level
+from gmmtf_book.c11_sampling.plan import SCHEDULE
 
 
-def sampler_times(schedule: NoiseSchedule, n_calls: int) -> list[int]:
+def sampler_times(n_calls: int) -> list[int]:
     """Times that :func:`gmmtf.sampling.ddim` visits."""
-    last = schedule.n_steps - 1
+    last = SCHEDULE.n_steps - 1
     times: list[int] = torch.linspace(last, 0, n_calls, dtype=torch.float64).round().long().tolist()
     return times
+
+
+def _steps(n_calls: int) -> list[tuple[int, int]]:
+    """Times before and after each step, -1 at the end."""
+    times = sampler_times(n_calls)
+    return list(zip(times, [*times[1:], -1], strict=True))
+
+
+def _signal(time: int) -> float:
+    """ᾱ, 1 for the finished sample."""
+    return 1.0 if time < 0 else float(SCHEDULE.alpha_bars[time])
 
 
 class Cloud(NamedTuple):
@@ -69,7 +80,6 @@ class _Sampler:
 
     weight: ReducedWeight
     mixture: MultiTokenGMM
-    schedule: NoiseSchedule
     eta: float
     tilt_correction: bool
 
@@ -77,19 +87,16 @@ class _Sampler:
     def scores(self) -> Tensor:
         """W in the coordinates of a :class:`Cloud`."""
         gamma = self.weight.gamma(self.mixture).reshape(1, 1)
-        return torch.block_diag(self.weight.pattern, gamma)
+        scores: Tensor = torch.block_diag(self.weight.pattern, gamma)
+        return scores
 
     @property
     def identity(self) -> Tensor:
         return torch.eye(len(self.scores), dtype=torch.float64)
 
-    def signal(self, time: int) -> float:
-        """ᾱ, 1 for the finished sample."""
-        return 1.0 if time < 0 else float(self.schedule.alpha_bars[time])
-
     def step(self, covariance: Tensor, now: int, after: int) -> _Step:
-        abar, later = self.signal(now), self.signal(after)
-        level = noise_level(self.mixture, self.schedule, torch.tensor(now))
+        abar, later = _signal(now), _signal(after)
+        level = noise_level(self.mixture, SCHEDULE, torch.tensor(now))
         tilt = covariance @ self.scores.T
         if self.tilt_correction:
             tilt = tilt - float(level.variance) * self.scores.T
@@ -101,23 +108,19 @@ class _Sampler:
         return _Step(of_mean + turn * self.identity, of_mean, turn, drawn * self.identity)
 
 
-def _pairs(times: Sequence[int]) -> Iterator[tuple[int, int]]:
-    return zip(times, [*times[1:], -1], strict=True)
-
-
 def cloud_path(
-    weight: ReducedWeight, mixture: MultiTokenGMM, schedule: NoiseSchedule, times: Sequence[int], *,
+    weight: ReducedWeight, mixture: MultiTokenGMM, n_calls: int = SCHEDULE.n_steps, *,
     eta: float = 1.0, tilt_correction: bool = False,
 ) -> list[Cloud]:  # fmt: skip
     """Follow a Gaussian cloud whose tokens attend to each other, from noise through DDIM.
 
     Attention among many tokens with covariance C returns x̄ + C Wᵀx_n for the query x_n, so the
-    cloud stays Gaussian, and two linear recursions describe it. ``times`` fall. Returns the state
-    before each step, and the finished sample; it ends early if the covariance overflows.
+    cloud stays Gaussian, and two linear recursions describe it. Returns the state before each step,
+    and the finished sample; it ends early if the covariance overflows.
     """
-    sampler = _Sampler(weight, mixture, schedule, eta, tilt_correction)
-    path = [Cloud(times[0], sampler.identity, sampler.identity)]
-    for now, after in _pairs(times):
+    sampler = _Sampler(weight, mixture, eta, tilt_correction)
+    path = [Cloud(SCHEDULE.n_steps - 1, sampler.identity, sampler.identity)]
+    for now, after in _steps(n_calls):
         at = path[-1]
         step = sampler.step(at.covariance, now, after)
         covariance = step.scattered(at.covariance)
@@ -136,7 +139,7 @@ class Finish(NamedTuple):
 
 
 def finishing(
-    weight: ReducedWeight, mixture: MultiTokenGMM, schedule: NoiseSchedule, times: Sequence[int], *,
+    weight: ReducedWeight, mixture: MultiTokenGMM, n_calls: int, *,
     handover: int, eta: float = 1.0, tilt_correction: bool = False,
 ) -> Finish:  # fmt: skip
     """Offset and scatter if the head, below the handover, attends within clusters only (C6).
@@ -148,18 +151,18 @@ def finishing(
     is taken to be forgotten at the rate of that step.
     """
     radius = mixture.require_equal_orthogonal("the law of finishing")
-    head = _Sampler(weight, mixture, schedule, eta, tilt_correction)
+    head = _Sampler(weight, mixture, eta, tilt_correction)
     bayes = replace(head, weight=ReducedWeight.zero(mixture))  # within a pattern, that is
     unit = mixture.dim * mixture.sigma**2
     offsets, scatters = [], []
     for u, probability in enumerate(mixture.probabilities.tolist()):
         target = radius * head.identity[u]
-        mean = math.sqrt(head.signal(times[0])) * target
+        mean = math.sqrt(_signal(SCHEDULE.n_steps - 1)) * target
         end = _Cluster(head.identity, mean, head.identity, 0 * head.identity)
-        for now, after in _pairs(times):
+        for now, after in _steps(n_calls):
             if now >= handover:
                 step = bayes.step(end.covariance, now, after)
-                end = end.by_bayes(step, math.sqrt(head.signal(after)) * target)
+                end = end.by_bayes(step, math.sqrt(_signal(after)) * target)
             else:
                 end = end.by(head.step(end.covariance, now, after), head.scores)
         bias = float((end.mean - target).square().sum())

@@ -14,15 +14,12 @@ from gmmtf import (
     Estimate,
     MultiTokenGMM,
     NoiseSchedule,
-    ReducedWeight,
     bayes_risk,
     oracle_risk,
-    risk,
 )
 from gmmtf.denoisers import Denoiser
 from gmmtf.laws.level import noise_level
 from gmmtf.randomness import standard_normal
-from gmmtf.risks.head import HeadScalars
 from gmmtf_book.c11_sampling.plan import SCHEDULE
 
 
@@ -79,15 +76,6 @@ def path_divergence(
 def _log_normal(x: Tensor, variance: float) -> Tensor:
     """Log density of a centred normal number, by coordinate."""
     return -x.square() / (2 * variance) - math.log(2 * math.pi * variance) / 2
-
-
-def predicted_risks(
-    weight: ReducedWeight, mixture: MultiTokenGMM, times: Sequence[int], tilt_correction: bool
-) -> list[float]:
-    """Excess risks of the head at some times by the expansion."""
-    scalars = HeadScalars(tilt_correction=float(tilt_correction))
-    found = (risk(weight, mixture, SCHEDULE, t=t, head=scalars, n_points=256) for t in times)
-    return [each.excess_risk.value for each in found]
 
 
 def label_gaps(mixture: MultiTokenGMM, times: Sequence[int]) -> list[float]:

@@ -29,13 +29,12 @@ from gmmtf import (
 from gmmtf.denoisers import Denoiser
 from gmmtf.randomness import derived_seed
 from gmmtf.record import Recording
-from gmmtf_book.c11_sampling.laws import cloud_path, sampler_times
+from gmmtf_book.c11_sampling.laws import cloud_path
 from gmmtf_book.c11_sampling.plan import HEADS, SCHEDULE, Plan
 
 Device = torch.device | str
 
-SAMPLERS = {"DDIM": 0.0, "ancestral": 1.0}
-"""Parameter η of DDIM."""
+_ETA = {"DDIM": 0.0, "ancestral": 1.0}
 
 
 def trained(mixture: MultiTokenGMM, steps: int, n_points: int, seed: int) -> dict[str, Any]:
@@ -136,18 +135,21 @@ def moments(x: Tensor, mixture: MultiTokenGMM) -> dict[str, float]:
     """
     x = x.to("cpu", torch.float64)
     unit = mixture.means / mixture.require_equal_orthogonal("the cloud")
-    span = x @ unit.T
-    m, n, free = mixture.n_patterns, mixture.n_tokens, max(1, mixture.dim - mixture.n_patterns)
-    mean, mean_span = x.mean(1), span.mean(1)
-    spread = (x - mean[:, None]).square().sum((1, 2)).mean() / (n - 1)
-    in_span = (span - mean_span[:, None]).square().sum((1, 2)).mean() / (n - 1)
-    centre, centre_span = mean.square().sum(1).mean(), mean_span.square().sum(1).mean()
+    spread, centre = _energies(x)
+    in_span, centre_span = _energies(x @ unit.T)
+    m, free = mixture.n_patterns, max(1, mixture.dim - mixture.n_patterns)
     return {
-        "spread_span": float(in_span) / m,
-        "spread_rest": float(spread - in_span) / free,
-        "centre_span": n * float(centre_span) / m,
-        "centre_rest": n * float(centre - centre_span) / free,
+        "spread_span": in_span / m,
+        "spread_rest": (spread - in_span) / free,
+        "centre_span": centre_span / m,
+        "centre_rest": (centre - centre_span) / free,
     }
+
+
+def _energies(x: Tensor) -> tuple[float, float]:
+    n, mean = x.shape[1], x.mean(1, keepdim=True)
+    spread = (x - mean).square().sum((1, 2)).mean() / (n - 1)
+    return float(spread), n * float(mean.square().sum((1, 2)).mean())
 
 
 def run(plan: Plan, path: str | Path | None, device: Device = "cpu") -> Recording:
@@ -176,7 +178,7 @@ def run(plan: Plan, path: str | Path | None, device: Device = "cpu") -> Recordin
 
     for t, who in product(plan.risk_times, ("zero", "plain")):
         record.point(partial(excess, who, t), kind="risk", head=who, t=t)
-    sizes = {plan.n_calls: (plan.batch, ("bayes", *HEADS))}
+    sizes: dict[int, tuple[int, tuple[str, ...]]] = {plan.n_calls: (plan.batch, ("bayes", *HEADS))}
     if plan.ancestral_batch:
         sizes[SCHEDULE.n_steps] = (plan.ancestral_batch, ("bayes", "plain"))
     for seed, (n_calls, (batch, names)) in product(plan.seeds, sizes.items()):
@@ -194,10 +196,8 @@ def run(plan: Plan, path: str | Path | None, device: Device = "cpu") -> Recordin
 def floors(plan: Plan) -> pd.DataFrame:
     """Sliced distances of eight samples of the law with 32 tokens, a column a dimension."""
     laws = {d: replace(plan, dim=d, n_tokens=32).mixture for d in plan.sweep_dims}
-    found = {
-        d: [real(law, plan.sweep_batch, s)["sliced"] for s in range(8)] for d, law in laws.items()
-    }
-    return pd.DataFrame(found)
+    rows = ({d: real(laws[d], plan.sweep_batch, s)["sliced"] for d in laws} for s in range(8))
+    return pd.DataFrame(rows)
 
 
 def sweep(plan: Plan, floor: pd.Series, seed: int) -> pd.DataFrame:
@@ -207,13 +207,12 @@ def sweep(plan: Plan, floor: pd.Series, seed: int) -> pd.DataFrame:
     ``sliced``: sliced distance over its ``floor`` for this dimension.
     """
     rows = []
-    for d, (sampler, eta), n_calls in product(plan.sweep_dims, SAMPLERS.items(), plan.sweep_calls):
+    for d, (sampler, eta), n_calls in product(plan.sweep_dims, _ETA.items(), plan.sweep_calls):
         law = replace(plan, dim=d, n_tokens=32).mixture
         x = generate(BayesDenoiser(law, SCHEDULE), law, n_calls=n_calls, eta=eta,
                      batch=plan.sweep_batch, seed=seed + 1)  # fmt: skip
         found = distances(x, law, seed=seed)
-        times = sampler_times(SCHEDULE, n_calls)
-        end = cloud_path(ReducedWeight.zero(law), law, SCHEDULE, times, eta=eta)[-1]
+        end = cloud_path(ReducedWeight.zero(law), law, n_calls, eta=eta)[-1]
         # Outside the patterns' span all tokens of the runs are independent normal vectors.
         scatter = found["spread_rest"] / law.sigma**2
         error = scatter * math.sqrt(2 / (plan.sweep_batch * 31 * (d - law.n_patterns)))

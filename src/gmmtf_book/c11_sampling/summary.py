@@ -12,9 +12,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gmmtf import Estimate, ReducedWeight, fidelity
+from gmmtf import Estimate, ReducedWeight, fidelity, risk
 from gmmtf.laws.level import noise_level
 from gmmtf.record import Recording
+from gmmtf.risks.head import HeadScalars
 from gmmtf_book import RESULTS
 from gmmtf_book.c11_sampling import price, runs
 from gmmtf_book.c11_sampling.laws import cloud_path, finishing, sampler_times
@@ -85,12 +86,14 @@ class Study:
     def risks(self) -> pd.DataFrame:
         """Predicted excess risks, and Bayes minus oracle risk as ``labels``; a row a time."""
         times, mixture = self.plan.risk_times, self.plan.mixture
-        found = {
-            who: price.predicted_risks(weight, mixture, times, who == "corrected")
-            for who, weight in self.weights.items()
-        }
+        found = {who: [self._risk(who, t) for t in times] for who in HEADS}
         found["labels"] = price.label_gaps(mixture, times)
         return pd.DataFrame(found, index=pd.Index(times, name="t"))
+
+    def _risk(self, who: str, t: int) -> float:
+        scalars = HeadScalars(tilt_correction=float(who == "corrected"))
+        weight, mixture = self.weights[who], self.plan.mixture
+        return risk(weight, mixture, SCHEDULE, t=t, head=scalars, n_points=256).excess_risk.value
 
     @cached_property
     def prices(self) -> pd.DataFrame:
@@ -99,10 +102,9 @@ class Study:
 
     def _reverse(self, who: str) -> dict[str, Any]:
         """The sampler of a head, as the laws take it."""
-        times = sampler_times(SCHEDULE, self.plan.n_calls)
         return {
-            "weight": self.weights[who], "mixture": self.plan.mixture, "schedule": SCHEDULE,
-            "times": times, "tilt_correction": who == "corrected",
+            "weight": self.weights[who], "mixture": self.plan.mixture,
+            "n_calls": self.plan.n_calls, "tilt_correction": who == "corrected",
         }  # fmt: skip
 
     def cloud(self, who: str) -> pd.DataFrame:
@@ -118,7 +120,8 @@ class Study:
         if self.plan.ancestral_batch:
             names = {"real": "real (fewer)", "bayes": "Bayes, T steps", "plain": "head, T steps"}
             parts.append(found.loc[SCHEDULE.n_steps].loc[list(names)].rename(names))
-        return pd.concat(parts).rename(columns={"ratio": "sliced"}).rename_axis(None)
+        table: pd.DataFrame = pd.concat(parts).rename(columns={"ratio": "sliced"})
+        return table.rename_axis(None)
 
     def numbers(self) -> Numbers:
         """Reduce the points to the numbers that are quoted and checked (C3, C5).
@@ -216,7 +219,7 @@ def between(plan: Plan) -> float:
 
 def noisy_real(plan: Plan) -> pd.DataFrame:
     """The moments of :func:`paths` for noisy data."""
-    times = torch.tensor(sampler_times(SCHEDULE, plan.n_calls))
+    times = torch.tensor(sampler_times(plan.n_calls))
     level = noise_level(plan.mixture, SCHEDULE, times)
     return pd.DataFrame({
         "fraction": (times + 1) / SCHEDULE.n_steps,
@@ -278,4 +281,4 @@ def of_this_run(
 
 def _errors(found: pd.Series, expected: pd.Series) -> float:
     """Largest distance in standard errors."""
-    return max(f.errors_from(e) for f, e in zip(found, expected, strict=True))
+    return max(float(f.errors_from(e)) for f, e in zip(found, expected, strict=True))
