@@ -127,6 +127,16 @@ def split_of_tokens(study: Study, n_points: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def split_table(split: pd.DataFrame) -> pd.DataFrame:
+    """Return the split as a table for the page."""
+    formats = {
+        "target": "{:g}", "tokens": "{:.0f}", "law/target": "{:.2f}", "variance": "{:.2g}",
+        "bias": "{:.2g}", "tilt floor": "{:.1g}", "recomputed/target": "{:.3f}",
+    }  # fmt: skip
+    columns = {name: split[name].map(form.format) for name, form in formats.items()}
+    return pd.DataFrame(columns).set_index("target")
+
+
 def tokens(study: Study, split: pd.DataFrame) -> Numbers:
     """Tokens needed, and why the exponents depart from the law."""
     found: Numbers = {"target": sweeps.TARGET}
