@@ -19,6 +19,7 @@ CONVERTED = {
     "03_mmse_denoiser",
     "05_tokens_and_patterns",
     "06_mean_denoising",
+    "07_effective_tokens",
     "08_better_heads",
     "11_sampling",
 }

@@ -7,19 +7,20 @@ paper scale, open markers and dashed lines for the small live one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
-
-Curve = tuple[Sequence[float], Sequence[float]]
-Point = Mapping[str, Any]
+from gmmtf import MultiTokenGMM
+from gmmtf.descent import DescentRecord
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf.risks.risk import VALIDITY_LIMIT
+from gmmtf_book.c07_effective_tokens.runs import HUGE, Study
 
 PART_COLOURS = {
     "wrong patterns": COLOURS["different"],
@@ -32,24 +33,12 @@ PART_COLOURS = {
 """Colours of the parts of the excess risk."""
 
 
-def effective_counts(
-    counts: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]], n_tokens: int
-) -> Figure:
-    """Draw effective numbers of tokens against the strength of the weight.
-
-    Parameters
-    ----------
-    counts
-        By the name of a noise level: strengths βr², predicted and measured numbers.
-    n_tokens
-        N, drawn as a line.
-    """
+def effective_counts(counts: pd.DataFrame, n_tokens: int) -> Figure:
+    """Draw effective numbers of tokens against the strength of the weight, of N in all."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
-    for (name, (x, predicted, measured)), colour in zip(
-        counts.items(), PATTERN_COLOURS, strict=False
-    ):
-        axis.plot(x, predicted, color=colour, label=name)
-        axis.plot(x, measured, "o", color=colour)
+    for (t, group), colour in zip(counts.groupby("t"), PATTERN_COLOURS, strict=False):
+        axis.plot(group["strength"], group["predicted"], color=colour, label=f"$t = {t}$")
+        axis.plot(group["strength"], group["measured"], "o", color=colour)
     axis.axhline(n_tokens, color="0.5", linestyle=":")
     axis.annotate("all $N$", (16, n_tokens), (3, 4), textcoords="offset points", color="0.3")
     axis.set(xlabel=r"strength $\beta r^2$", ylabel="effective tokens", xscale="log", yscale="log")
@@ -66,68 +55,49 @@ def _plain_ticks(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """A sweep of one run: abscissae, ``points`` computed there, and the expansion as a curve."""
-
-    x: Sequence[float]
-    points: Sequence[Point]
-    line: Curve
-
-
-def sweeps(panels: Mapping[str, tuple[Sweep, Sweep]]) -> Figure:
-    """Draw excess risks, simulated and by the expansion where it holds, one panel a sweep.
-
-    Parameters
-    ----------
-    panels
-        By the label of the abscissa: the live sweep and the recorded one.
-    """
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.8), sharey=True, squeeze=False)
-    for axis, (label, runs) in zip(axes[0], panels.items(), strict=True):
-        for run, recorded in zip(runs, (False, True), strict=True):
-            _simulated(axis, run.x, run.points, recorded=recorded)
-            _expansion(axis, *run.line, recorded=recorded)
+def sweeps(live: Study, paper: Study) -> Figure:
+    """Draw excess risks, simulated and by the expansion where it holds, one panel a sweep."""
+    labels = {
+        "tokens": f"$N$, at $t = {paper.plan.time}$",
+        "time": "$t$",
+        "strength": r"$\beta r^2$",
+    }
+    figure, axes = plt.subplots(1, len(labels), figsize=(WIDTH, 3.8), sharey=True)
+    for axis, (kind, label) in zip(axes, labels.items(), strict=True):
+        for study, recorded in ((live, False), (paper, True)):
+            _simulated(axis, study.points(kind), recorded=recorded)
+            _expansion(axis, *study.line(kind), recorded=recorded)
         axis.set(xlabel=label, yscale="log")
-        if label != "$t$":
+        if kind != "time":
             axis.set_xscale("log")
             _plain_ticks(axis.xaxis, (1, 3))
-    axes[0, 0].set_ylabel("excess risk")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    axes[0].set_ylabel("excess risk")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def risk_against_strength(
-    live: tuple[Sequence[float], Sequence[Point]],
-    recorded: tuple[Sequence[float], Sequence[Point]],
-    limit: float,
-) -> Figure:
+def risk_against_strength(live: Study, paper: Study) -> Figure:
     """Compare three computations of the excess risk of a weight βP as it grows.
 
-    The expansion is drawn on the left only where its ``validity`` is below ``limit``, and the
-    validity itself on the right.
+    The expansion is drawn on the left only where it holds, and the share of its last order, which
+    decides on that, on the right.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.8))
-    for (x, points), wide in ((live, False), (recorded, True)):
-        held = [k for k, p in enumerate(points) if p["holds"]]
-        _simulated(left, x, points, recorded=wide)
-        expansion = [points[k]["expansion"][0] for k in held]
-        _expansion(left, [x[k] for k in held], expansion, recorded=wide)
+    for study, wide in ((live, False), (paper, True)):
+        points = study.points("short")
+        held = points[points["holds"]]
+        _simulated(left, points, recorded=wide)
+        _expansion(left, held["x"], held["expansion"].map(float), recorded=wide)
         line = "-" if wide else "--"
-        left.plot(
-            x,
-            [p["integral"][0] for p in points],
-            line,
-            color=COLOURS["same"],
-            label=f"integral, {_where(wide)}",
-        )
-        style = {"color": COLOURS["different"], "marker": "o", "linestyle": line}
+        exact = points["integral"].map(float)
+        label = f"integral, {_where(wide)}"
+        left.plot(points["x"], exact, line, color=COLOURS["same"], label=label)
         fill = None if wide else "white"
-        right.plot(x, [p["validity"] for p in points], markerfacecolor=fill, **style)
+        right.plot(points["x"], points["validity"], marker="o", linestyle=line,
+                   color=COLOURS["different"], markerfacecolor=fill)  # fmt: skip
     left.set(xlabel=r"strength $\beta r^2$", ylabel="excess risk", xscale="log", yscale="log")
-    right.axhline(limit, color="0.5", linestyle=":")
-    right.annotate("limit", (1, limit), (0, 4), textcoords="offset points", color="0.3")
+    right.axhline(VALIDITY_LIMIT, color="0.5", linestyle=":")
+    right.annotate("limit", (1, VALIDITY_LIMIT), (0, 4), textcoords="offset points", color="0.3")
     right.set(xlabel=r"strength $\beta r^2$", ylabel="last order / risk")
     right.set(xscale="log", yscale="log")
     for axis in (left.xaxis, right.xaxis):
@@ -140,100 +110,78 @@ def _where(recorded: bool) -> str:
     return "paper scale" if recorded else "live"
 
 
-def _simulated(axis: Axes, x: Sequence[float], points: Sequence[Point], *, recorded: bool) -> None:
-    axis.errorbar(
-        x,
-        [p["simulated"][0] for p in points],
-        [2 * p["simulated"][1] for p in points],
-        fmt="o",
-        color=COLOURS["trained"],
+def _simulated(axis: Axes, points: Any, *, recorded: bool) -> None:
+    error_bars(
+        axis, points["x"], points["simulated"], fmt="o", color=COLOURS["trained"],
         markerfacecolor=None if recorded else "white",
-        label=f"simulation, {_where(recorded)}",
-        zorder=3,
-    )
+        label=f"simulation, {_where(recorded)}", zorder=3,
+    )  # fmt: skip
 
 
-def _expansion(axis: Axes, x: Sequence[float], y: Sequence[float], *, recorded: bool) -> None:
-    axis.plot(
-        x,
-        y,
-        "-" if recorded else "--",
-        color=COLOURS["theory"],
-        linewidth=2,
-        label=f"expansion, {_where(recorded)}",
-    )
+def _expansion(axis: Axes, x: Any, y: Any, *, recorded: bool) -> None:
+    line, label = "-" if recorded else "--", f"expansion, {_where(recorded)}"
+    axis.plot(x, y, line, color=COLOURS["theory"], linewidth=2, label=label)
 
 
-def indicator(live: Sequence[Point], recorded: Sequence[Point], limit: float) -> Figure:
+def indicator(live: Any, recorded: Any) -> Figure:
     """Draw the expansion's error against the share of its last order, with the limit on it."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
     for points, wide in ((recorded, True), (live, False)):
         axis.plot(
-            [p["validity"] for p in points],
-            [min(max(p["error"], 1e-7), 1e3) for p in points],
+            points["validity"],
+            points["error"].clip(1e-7, 1e3),
             "o",
             color=COLOURS["trained"],
             markerfacecolor=None if wide else "white",
             label=_where(wide),
         )
-    axis.axvspan(limit, 1e2, color="0.92", zorder=0)
+    axis.axvspan(VALIDITY_LIMIT, 1e2, color="0.92", zorder=0)
     axis.axhline(0.05, color="0.5", linestyle=":")
     axis.annotate("5 %", (1.5e-7, 0.05), (0, 4), textcoords="offset points", color="0.3")
-    axis.annotate("does not hold", (limit, 2e-7), (6, 0), textcoords="offset points", color="0.3")
+    place = (VALIDITY_LIMIT, 2e-7)
+    axis.annotate("does not hold", place, (6, 0), textcoords="offset points", color="0.3")
     axis.set(xscale="log", yscale="log", xlim=(1e-7, 1e2))
     axis.set(xlabel="last order / risk", ylabel="relative error")
     axis.legend(loc="upper left")
     return figure
 
 
-def excess_parts(
-    panels: Mapping[str, tuple[Sequence[float], Sequence[Mapping[str, float]]]],
-) -> Figure:
+def excess_parts(panels: Mapping[str, pd.DataFrame]) -> Figure:
     """Draw the parts of the excess risk, one panel a sweep; negative parts are drawn dotted.
 
-    Parameters
-    ----------
-    panels
-        By the label of the abscissa: the abscissae, and the parts as
-        :func:`gmmtf_book.c07_effective_tokens.parts.decompose` returns them.
+    ``panels``: by the label of the abscissa, a table with a row a point.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 4.2), squeeze=False)
-    for axis, (label, (x, parts)) in zip(axes[0], panels.items(), strict=True):
+    for axis, (label, table) in zip(axes[0], panels.items(), strict=True):
         for name, colour in PART_COLOURS.items():
-            values = [part[name] for part in parts]
-            width = 3 if name == "total" else 1.8
-            positive = [v if v > 0 else float("nan") for v in values]
-            negative = [-v if v < 0 else float("nan") for v in values]
-            axis.plot(x, positive, color=colour, linewidth=width, label=name)
-            axis.plot(x, negative, ":", color=colour, linewidth=width)
-        top = max(part["total"] for part in parts)
+            style: Any = {"color": colour, "linewidth": 3 if name == "total" else 1.8}
+            part = table[name]
+            axis.plot(table.index, part.where(part > 0), label=name, **style)
+            axis.plot(table.index, (-part).where(part < 0), ":", **style)
+        top = table["total"].max()
         axis.set(xlabel=label, ylabel="excess risk", yscale="log", ylim=(top / 5e3, 2 * top))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
 def predicted_curves(
-    curves: Mapping[str, Curve], simulated: Mapping[str, Sequence[tuple[float, float, float]]]
+    live: Study, paper: Study, descents: Mapping[str, Sequence[DescentRecord]]
 ) -> Figure:
-    """Draw excess risks, as shares of their start, against the step of gradient descent (F2A).
-
-    Parameters
-    ----------
-    curves
-        Predicted steps and excess risks, by name.
-    simulated
-        By the same names: steps, simulated excess risks and their standard errors.
-    """
+    """Draw excess risks, as shares of their start, against the step of gradient descent (F2A)."""
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
-    styles = zip(curves.items(), PATTERN_COLOURS, ("-", "--", "-."), strict=False)
-    for (name, (steps, excess)), colour, line in styles:
-        axis.plot(steps, [value / excess[0] for value in excess], line, color=colour, label=name)
-        points = simulated.get(name, ())
-        if points:
-            at, values, errors = zip(*points, strict=True)
-            shares = [v / excess[0] for v in values]
-            bars = [2 * e / excess[0] for e in errors]
-            axis.errorbar(at, shares, bars, fmt="o", color=colour)
+    # Where both runs are one it is drawn once.
+    runs: dict[str, Any] = {
+        _named(study.plan.main): (name, study.points("curve"))
+        for name, study in (("live", live), ("paper", paper))
+    }
+    runs[f"$d = N = 10^9$, $M = {HUGE.n_patterns}$, $K = {HUGE.k}$"] = ("huge", None)
+    styles = zip(runs.items(), PATTERN_COLOURS, ("-", "--", "-."), strict=False)
+    for (label, (name, points)), colour, line in styles:
+        excess = [record.excess_given_set.value for record in descents[name]]
+        steps = [record.step for record in descents[name]]
+        axis.plot(steps, [v / excess[0] for v in excess], line, color=colour, label=label)
+        if points is not None:
+            error_bars(axis, points["x"], points["simulated"] / excess[0], fmt="o", color=colour)
     axis.set(xlabel="step", ylabel="excess risk / its start", yscale="log")
     axis.set_xscale("symlog", linthresh=5)
     axis.set_xlim(left=-0.3)
@@ -243,19 +191,22 @@ def predicted_curves(
     return figure
 
 
-def many_tokens(sweep: Point, by_dimension: Point) -> Figure:
+def _named(mixture: MultiTokenGMM) -> str:
+    return f"$d = {mixture.dim}$, $N = {mixture.n_tokens}$"
+
+
+def many_tokens(sweep: Any, by_dimension: Any) -> Figure:
     """Draw excess risks against N, and the floor of the best weight against d = r² (C3)."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6))
     for name, colour in (("fixed", COLOURS["trained"]), ("best", COLOURS["same"])):
         label = {"fixed": "one trained weight", "best": "best weight at each $N$"}[name]
-        left.plot(sweep["counts"], [v for v, _ in sweep[name]], "-", color=colour, label=label)
+        left.plot(sweep["N"], sweep[name].map(float), "-", color=colour, label=label)
     left.set(xlabel="$N$", ylabel="excess risk", xscale="log", yscale="log")
     _plain_ticks(left.yaxis)
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    dims = by_dimension["dims"]
-    floors = [v for v, _ in by_dimension["floor"]]
+    dims, floors = by_dimension["d"], by_dimension["best"].map(float)
     right.plot(dims, floors, "-", color=COLOURS["same"], label="floor, best weight")
-    law = [floors[0] * (d / dims[0]) ** (-2 / 3) for d in dims]
+    law = floors.iloc[0] * (dims / dims.iloc[0]) ** (-2 / 3)
     right.plot(dims, law, "--", color=COLOURS["theory"], label=r"$\propto d^{-2/3}$")
     right.set(xlabel="$d = r^2$", ylabel=r"excess risk, $N \to \infty$")
     right.set(xscale="log", yscale="log")

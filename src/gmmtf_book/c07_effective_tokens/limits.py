@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from gmmtf import scaling
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.head_risk import ValidityWarning
-from gmmtf.risks.risk import risk
+import pandas as pd
+
+from gmmtf import MultiTokenGMM, ReducedWeight, risk, scaling
+from gmmtf.descent import gradient
+from gmmtf.estimate import Estimate
+from gmmtf.record import Recording
+from gmmtf.risks import first_step, formulas
 from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, Plan, on_patterns
-from gmmtf_book.c07_effective_tokens.run import Point
+from gmmtf_book.c07_effective_tokens.runs import Study, expanded
 
 ENDLESS = 10**12
 """A number of tokens at which what is left of the risk no longer depends on it."""
@@ -21,36 +24,35 @@ ENDLESS = 10**12
 _START = 0.75  # the search for the best weight starts at βr² = 0.75 d^(2/3)
 
 
-def indicator_grid(plan: Plan, *, n_points: int = 32, every: int = 1) -> list[Point]:
+def indicator_grid(study: Study) -> Any:
     """The expansion's error, against the integral on the same queries, over a grid of settings.
 
-    Each point has the ``setting`` (r, σ, N, K, t, βr²), the ``validity`` that the expansion
-    reports, whether it ``holds``, and the relative ``error``.
-
-    Parameters
-    ----------
-    n_points
-        Query tokens in each of 8 nets; both computations use the same.
-    every
-        Take every so-manieth of the 288 settings.
+    A table, a row a setting: the ``validity`` that the expansion reports, whether it ``holds``, and
+    the relative ``error``. Points that are recorded are read.
     """
-    found = []
-    for mixture, t, strength in itertools.islice(_grid(plan), 0, None, every):
-        weight = on_patterns(mixture, strength)
-        with warnings.catch_warnings():  # that it may fail is what is studied
-            warnings.simplefilter("ignore", ValidityWarning)
-            expanded = risk(weight, mixture, SCHEDULE, t=t, n_points=n_points)
-        exact = risk(weight, mixture, SCHEDULE, t=t, method="integral", n_points=n_points)
-        name = [mixture.radius, mixture.sigma, mixture.n_tokens, mixture.k, t, strength]
-        found.append(
-            {
-                "setting": name,
-                "validity": expanded.validity,
-                "holds": expanded.holds,
-                "error": expanded.excess_given_set.relative_to(exact.excess_given_set),
-            }
+    plan = study.plan
+    for mixture, t, strength in itertools.islice(_grid(plan), 0, None, plan.grid_every):
+        study.record.point(
+            partial(_indicator, mixture, t, strength, plan.grid_points),
+            kind="grid",
+            radius=mixture.radius,
+            sigma=mixture.sigma,
+            N=mixture.n_tokens,
+            K=mixture.k,
+            t=t,
+            strength=strength,
         )
-    return found
+    return study.record.frame(kind="grid")
+
+
+def _indicator(
+    mixture: MultiTokenGMM, t: int, strength: float, n_points: int
+) -> dict[str, float | bool]:
+    weight = on_patterns(mixture, strength)
+    found = expanded((weight, mixture, t), n_points=n_points)
+    exact = risk(weight, mixture, SCHEDULE, t=t, method="integral", n_points=n_points)
+    error = found.excess_given_set.relative_to(exact.excess_given_set)
+    return {"validity": found.validity, "holds": found.holds, "error": error}
 
 
 def _grid(plan: Plan) -> Iterator[tuple[MultiTokenGMM, int, float]]:
@@ -61,62 +63,94 @@ def _grid(plan: Plan) -> Iterator[tuple[MultiTokenGMM, int, float]]:
     times, strengths = (50, 250, 450, 700), (3.0, 6.0, 9.0, 14.0)
     axes = itertools.product(radii, (0.3, 0.6), times, strengths, counts)
     for radius, sigma, t, strength, n_tokens in axes:
-        mixture = MultiTokenGMM(
-            n_patterns=plan.short_patterns,
-            dim=plan.dim,
-            n_tokens=n_tokens,
-            radius=radius,
-            sigma=sigma,
-            n_active=next(active),
-        )
-        yield mixture, t, strength
+        mixture = replace(plan.short, radius=radius, sigma=sigma, n_tokens=n_tokens)
+        yield replace(mixture, n_active=next(active)), t, strength
 
 
 def many_tokens(
-    mixture: MultiTokenGMM, counts: Sequence[int], fixed: ReducedWeight, *, n_points: int = 1024
-) -> Point:
-    """Excess risk against N: of one ``fixed`` weight, and of the best weight at each N (C3).
+    record: Recording,
+    mixture: MultiTokenGMM,
+    counts: Sequence[int],
+    fixed: ReducedWeight,
+    *,
+    n_points: int = 1024,
+) -> Any:
+    """Excess risk against N: of one ``fixed`` weight, and of the ``best`` weight at each N (C3).
 
-    ``best_strength`` is the mean query-key product of a pattern with itself at the best weight.
+    A table, a row a number of tokens; ``best_strength`` is the mean query-key product of a pattern
+    with itself at the best weight, whose search starts at that for the number before.
     """
-    radius = mixture.require_equal_orthogonal("the sweep of N")
-    kept, best, strengths = [], [], []
     start = fixed
     for n in counts:
-        many = replace(mixture, n_tokens=n)
-        kept.append(_excess(fixed, many, n_points))
-        start, _ = scaling.best_weight(many, SCHEDULE, start=start, n_points=n_points)
-        best.append(_excess(start, many, n_points))
-        strengths.append(radius**2 * float(start.pattern.diagonal().mean()))
-    return {"counts": list(counts), "fixed": kept, "best": best, "best_strength": strengths}
+
+        def compute(n: int = n) -> dict[str, Any]:
+            nonlocal start
+            many = replace(mixture, n_tokens=n)
+            kept = _excess(fixed, many, n_points)
+            start, found = _best(many, start, n_points)
+            return {"fixed": kept, **found}
+
+        record.point(compute, kind="floor", N=n)
+    return record.frame(kind="floor")
 
 
 def floor_by_dimension(
-    mixture: MultiTokenGMM, dims: Sequence[int], *, n_points: int = 1024
-) -> Point:
+    record: Recording, mixture: MultiTokenGMM, dims: Sequence[int], *, n_points: int = 1024
+) -> Any:
     """Excess that the best weight leaves with endlessly many tokens, against d = r² (C3).
 
-    ``exponent`` and ``strength_exponent`` are fitted, each with its interval: of the floor, and of
-    the best weight's product of a pattern with itself.
+    A table, a row a dimension; columns as :func:`many_tokens`.
     """
-    floors, strengths = [], []
     for dim in dims:
         wide = replace(mixture, dim=dim, radius=dim**0.5, n_tokens=ENDLESS)
-        start = on_patterns(wide, _START * dim ** (2 / 3))
-        point = many_tokens(wide, [ENDLESS], start, n_points=n_points)
-        floors.append(point["best"][0])
-        strengths.append(point["best_strength"][0])
-    fits = [scaling.fit_power_law(dims, y) for y in ([f[0] for f in floors], strengths)]
-    exponent, strength_exponent = ([fit.exponent, fit.low, fit.high] for fit in fits)
-    return {
-        "dims": list(dims),
-        "floor": floors,
-        "best_strength": strengths,
-        "exponent": exponent,
-        "strength_exponent": strength_exponent,
+        compute: Callable[[], dict[str, Any]] = partial(_floor, wide, n_points)
+        record.point(compute, kind="floor_by_dim", d=dim)
+    return record.frame(kind="floor_by_dim")
+
+
+def _floor(mixture: MultiTokenGMM, n_points: int) -> dict[str, Any]:
+    start = on_patterns(mixture, _START * mixture.dim ** (2 / 3))
+    return _best(mixture, start, n_points)[1]
+
+
+def _best(
+    mixture: MultiTokenGMM, start: ReducedWeight, n_points: int
+) -> tuple[ReducedWeight, dict[str, Any]]:
+    radius = mixture.require_equal_orthogonal("the best weight")
+    best, _ = scaling.best_weight(mixture, SCHEDULE, start=start, n_points=n_points)
+    strength = radius**2 * float(best.pattern.diagonal().mean())
+    return best, {"best": _excess(best, mixture, n_points), "best_strength": strength}
+
+
+def _excess(weight: ReducedWeight, mixture: MultiTokenGMM, n_points: int) -> Estimate:
+    return risk(weight, mixture, SCHEDULE, n_points=n_points).excess_risk
+
+
+def closed_forms(
+    mixture: MultiTokenGMM, sharp: MultiTokenGMM, weight: ReducedWeight, *, n_points: int, seed: int
+) -> pd.DataFrame:
+    """Closed forms beside the full computation.
+
+    The first step is that for ``mixture``; mean denoising and the tilt's floor are those of
+    ``weight`` at t = 200 for ``sharp``, whose patterns are long.
+    """
+    zero = ReducedWeight.zero(mixture)
+    slope = gradient(zero, mixture, SCHEDULE, method="integral", n_points=n_points, seed=seed)
+    full_rate = -float(slope.pattern.diagonal().mean())
+    rates = [
+        float(direction(mixture, SCHEDULE).pattern.diagonal().mean())
+        for direction in (first_step.exact_descent_direction, first_step.descent_direction)
+    ]
+    full_mean, full_floor = (
+        risk(weight, law, SCHEDULE, t=200, seed=seed).excess_risk.value
+        for law in (sharp, replace(sharp, n_tokens=ENDLESS))
+    )
+    mean = formulas.mean_denoising_excess(sharp, SCHEDULE, t=200)
+    rows = {
+        "first step, N = 512": (rates[0], full_rate),
+        "first step, limit": (rates[1], full_rate),
+        "mean denoising": (mean, full_mean),
+        "tilt floor": (formulas.tilt_floor(weight, sharp, SCHEDULE, t=200), full_floor),
     }
-
-
-def _excess(weight: ReducedWeight, mixture: MultiTokenGMM, n_points: int) -> list[float]:
-    excess = risk(weight, mixture, SCHEDULE, n_points=n_points).excess_risk
-    return [excess.value, excess.standard_error]
+    table = pd.DataFrame(rows, index=["closed form", "full"]).T
+    return table.assign(ratio=table["full"] / table["closed form"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -182,6 +184,37 @@ def participating_tokens(
     if float(weight.complement) != 0:
         logits = logits + weight.gamma(mixture) * (tokens.factor @ tokens.factor.mT)
     return 1 / float(torch.softmax(logits, -1).square().sum(-1).mean())
+
+
+def token_counts(
+    mixture: MultiTokenGMM, times: Sequence[int], strengths: Sequence[float], *, seed: int
+) -> pd.DataFrame:
+    """Effective numbers of tokens under weights βP, ``predicted`` and ``measured``."""
+    rows = []
+    for t in times:
+        for strength in strengths:
+            weight = on_patterns(mixture, strength)
+            generator = torch.Generator().manual_seed(seed)
+            found = participating_tokens(weight, mixture, t, n_samples=2, generator=generator)
+            rows.append((t, strength, effective_tokens(weight, mixture, t), found))
+    return pd.DataFrame(rows, columns=["t", "strength", "predicted", "measured"])
+
+
+def by_strength(
+    mixture: MultiTokenGMM, strengths: Sequence[float], *, seed: int = 0
+) -> pd.DataFrame:
+    """Parts of the excess risk of weights βP, a row a strength."""
+    weights = [on_patterns(mixture, strength) for strength in strengths]
+    rows = [decompose(weight, mixture, n_points=2048, seed=seed) for weight in weights]
+    return pd.DataFrame(rows, index=pd.Index(strengths))
+
+
+def by_time(
+    weight: ReducedWeight, mixture: MultiTokenGMM, times: Sequence[int], *, seed: int = 0
+) -> pd.DataFrame:
+    """Parts of the excess risk of one weight, a row a time."""
+    rows = [decompose(weight, mixture, t, n_points=1024, seed=seed) for t in times]
+    return pd.DataFrame(rows, index=pd.Index(times))
 
 
 def decompose(

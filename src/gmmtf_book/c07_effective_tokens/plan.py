@@ -1,21 +1,21 @@
-"""Sizes of a run of the effective picture, and the setting behind each of its points."""
+"""What chapter 7 runs: data laws, sweeps and their sizes, and the setting behind each point."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.schedule import NoiseSchedule
+from gmmtf import MultiTokenGMM, NoiseSchedule, ReducedWeight
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
-SWEEPS = ("tokens", "time", "strength", "short")
-"""Names of the sweeps: of N, of t, and of the strength with long and with short patterns."""
+SWEEPS = {"tokens": "N", "time": "t", "strength": "strength", "short": "strength"}
+"""Kinds of points, and the label that varies: N, t, and βr² with long and with short patterns."""
+
+Setting = tuple[ReducedWeight, MultiTokenGMM, int | None]
 
 
 @dataclass(frozen=True)
@@ -27,34 +27,55 @@ class Plan:
     of N, at the time ``time``, and of t; the other two sweeps vary it and average over the
     schedule. ``n_simulated``: data points for each seed and such average, half of it at a fixed
     time; ``n_points``: query tokens in each of 8 nets for the integral, of which the expansion has
-    32 times as many.
+    32 times as many. Gradient descent takes ``curve_length`` steps, is drawn every ``curve_every``
+    and simulated at the ``curve_steps``; ``line_steps``, ``huge_steps``: steps of the descents at
+    the recorded and at a huge size; ``curve_points``, ``gradient_points``: query tokens of
+    descents, and of the gradient at W = 0. ``grid_points``, ``grid_every``: query tokens of the
+    grid of settings, and the stride with which they are taken. ``line_points``: of drawn lines.
     """
 
-    dim: int
-    n_tokens: int
-    n_patterns: int
-    radius: float
-    sigma: float
-    short_patterns: int
-    short_radius: float
-    strength: float
-    time: int
-    token_counts: tuple[int, ...]
-    times: tuple[int, ...]
-    strengths: tuple[float, ...]
-    short_strengths: tuple[float, ...]
-    curve_steps: tuple[int, ...]
-    seeds: tuple[int, ...]
-    n_simulated: int
-    n_points: int
+    dim: int = 64
+    n_tokens: int = 128
+    n_patterns: int = 8
+    radius: float = 8.0
+    sigma: float = 0.3
+    short_patterns: int = 4
+    short_radius: float = 3.0
+    strength: float = 8.0
+    time: int = 300
+    token_counts: tuple[int, ...] = (64, 128, 256)
+    times: tuple[int, ...] = (100, 200, 300, 400, 600, 900)
+    strengths: tuple[float, ...] = (1, 2, 4, 8, 12)
+    short_strengths: tuple[float, ...] = (1, 2, 3, 6, 9)
+    curve_steps: tuple[int, ...] = (0, 4, 10, 30, 100)
+    seeds: tuple[int, ...] = (0,)
+    n_simulated: int = 128
+    n_points: int = 16
+    curve_length: int = 100
+    curve_every: int = 2
+    line_steps: int = 300
+    huge_steps: int = 150
+    line_points: int = 12
+    curve_points: int = 1024
+    gradient_points: int = 1024
+    grid_points: int = 8
+    grid_every: int = 17
+    many_counts: tuple[int, ...] = (*(10**n for n in range(3, 10)), 10**12)
+    floor_dims: tuple[int, ...] = (64, 256, 1024, 4096, 16384)
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():  # JSON and parameter cells have lists
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what all points of a record depend on."""
+        return {name: value for name, value in asdict(self).items() if name not in _OTHERS}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Plan:
-        """Make the plan from the settings of a recording, where tuples have become lists."""
-        plain: dict[str, Any] = {}
-        for name, value in settings.items():
-            plain[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**plain)
+        """Return the plan of a record; what its points do not depend on is as by default."""
+        return cls(**settings)
 
     @property
     def main(self) -> MultiTokenGMM:
@@ -72,23 +93,49 @@ class Plan:
         """The mixture with short patterns, where large weights amplify noise."""
         return replace(self.main, n_patterns=self.short_patterns, radius=self.short_radius)
 
-    @property
-    def keys(self) -> list[str]:
-        """Keys of the points of the four sweeps."""
-        values = (self.token_counts, self.times, self.strengths, self.short_strengths)
-        named = zip(SWEEPS, values, strict=True)
-        return [f"{name}/{value:g}" for name, sweep in named for value in sweep]
+    def values(self, kind: str) -> tuple[float, ...]:
+        """Return the values of a sweep."""
+        by_kind: dict[str, tuple[float, ...]] = {
+            "tokens": self.token_counts,
+            "time": self.times,
+            "strength": self.strengths,
+            "short": self.short_strengths,
+        }
+        return by_kind[kind]
 
-    def setting(self, key: str) -> tuple[ReducedWeight, MultiTokenGMM, int | None]:
+    def setting(self, kind: str, value: float) -> Setting:
         """Return the weight, the mixture and the time (None: the whole schedule) of a point."""
-        sweep, value = key.split("/")
-        if sweep == "tokens":
+        if kind == "tokens":
             mixture = replace(self.main, n_tokens=int(value))
             return on_patterns(mixture, self.strength), mixture, self.time
-        if sweep == "time":
+        if kind == "time":
             return on_patterns(self.main, self.strength), self.main, int(value)
-        mixture = self.short if sweep == "short" else self.main
+        mixture = self.short if kind == "short" else self.main
         return on_patterns(mixture, float(value)), mixture, None
+
+
+_OTHERS = {
+    "curve_length", "curve_every", "line_steps", "huge_steps", "line_points", "curve_points",
+    "gradient_points", "grid_points", "grid_every", "many_counts", "floor_dims",
+}  # fmt: skip
+
+PLANS = {
+    "live": Plan(),
+    "smoke": Plan(
+        token_counts=(64, 128), times=(100, 300, 900), strengths=(2, 8), short_strengths=(1, 6),
+        curve_length=10, curve_steps=(0, 10), line_steps=10, huge_steps=15, n_simulated=64,
+        n_points=4, grid_points=4, grid_every=49, many_counts=(10**3, 10**6, 10**12),
+        floor_dims=(64, 1024, 16384), line_points=3, gradient_points=256, curve_points=512,
+    ),
+    "paper": Plan(
+        dim=256, n_tokens=512, radius=16.0, short_radius=4.0, strength=12.0,
+        token_counts=(512, 724, 1024, 2048), strengths=(2, 4, 8, 12, 16, 24),
+        short_strengths=(1, 2, 4, 6, 8, 12), curve_steps=(0, 5, 10, 30, 100, 300),
+        curve_length=300, curve_every=5, huge_steps=400, seeds=(0, 1, 2), n_points=128,
+        grid_points=32, grid_every=1, many_counts=tuple(10**n for n in range(3, 13)),
+    ),
+}  # fmt: skip
+"""``live``: half a minute of one core; ``smoke``: seconds; ``paper``: ten minutes of one core."""
 
 
 def on_patterns(mixture: MultiTokenGMM, strength: float) -> ReducedWeight:

@@ -1,0 +1,240 @@
+"""The numbers of chapter 7, for its prose and its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gmmtf import MultiTokenGMM, risk, scaling
+from gmmtf.descent import DescentRecord
+from gmmtf.record import Recording
+from gmmtf.risks.risk import VALIDITY_LIMIT
+from gmmtf_book import RESULTS
+from gmmtf_book.c07_effective_tokens.parts import TokenCloud
+from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, on_patterns
+from gmmtf_book.c07_effective_tokens.runs import Study
+
+Numbers = dict[str, Any]
+
+ALLOWED = 0.05
+"""Relative error of the expansion that is allowed where it holds."""
+
+
+def picture(cloud: TokenCloud, drawn: Mapping[int, Tensor], radii: Mapping[int, float]) -> Numbers:
+    """Of the cloud and of the averages over data points."""
+    errors = [
+        abs(float((points - cloud.limit).square().sum(1).mean().sqrt()) / radii[n] - 1)
+        for n, points in drawn.items()
+    ]
+    return {
+        "drift": float(cloud.drift.norm()),
+        "spread": cloud.spread,
+        "far-0": float(cloud.labels[0, 1]),
+        "far-1": float(cloud.labels[1, 1]),
+        "cloud-effective": cloud.effective,
+        "cloud-tokens": len(cloud.tokens),
+        "picture": max(errors),
+        "picture-error": 100 * max(errors),
+    }
+
+
+def counts(table: pd.DataFrame, mixture: MultiTokenGMM) -> Numbers:
+    """Of the effective numbers of tokens."""
+    error = float((table["measured"] / table["predicted"] - 1).abs().max())
+    last = table[table["t"] == table["t"].min()].iloc[-1]
+    return {
+        "one-pattern": mixture.n_tokens / mixture.n_patterns,
+        "counts": error,
+        "count-error": 100 * error,
+        "count-last": last["predicted"],
+    }
+
+
+def agreement(points: Any, *, errors: float) -> tuple[float, float]:
+    """Largest |expansion/simulation - 1| where the expansion holds, and it over what is allowed.
+
+    Allowed are 5 % or so many standard ``errors``, whichever is more.
+    """
+    held = points[points["holds"]]
+    pairs = list(zip(held["expansion"], held["simulated"], strict=True))
+    shares = [min(e.relative_to(s) / ALLOWED, e.errors_from(s) / errors) for e, s in pairs]
+    return max(e.relative_to(s) for e, s in pairs), max(shares)
+
+
+def integral_deviation(points: Any) -> float:
+    """Most standard errors between integral and simulation."""
+    pairs = zip(points["integral"], points["simulated"], strict=True)
+    return float(max(exact.errors_from(simulated) for exact, simulated in pairs))
+
+
+def sweeps(live: Study, paper: Study) -> Numbers:
+    """Of the sweeps of both runs, and of their sizes."""
+    worst, allowed = agreement(live.points(), errors=3)
+    short = paper.points("short")
+    last = short.iloc[-1]
+    return {
+        "live-dim": live.plan.dim,
+        "live-tokens": live.plan.n_tokens,
+        "live-strength": live.plan.strength,
+        "big-dim": paper.plan.dim,
+        "big-tokens": paper.plan.n_tokens,
+        "big-strength": paper.plan.strength,
+        "big-seeds": len(paper.plan.seeds),
+        "live-error": 100 * worst,
+        "allowed": allowed,
+        "integral": integral_deviation(live.points()),
+        "short-live": live.plan.short_radius,
+        "short-big": paper.plan.short_radius,
+        "held-until": float(short.loc[short["holds"], "x"].max()),
+        "strongest": float(last["x"]),
+        "blow-up": f"{abs(last['expansion'].value / last['simulated'].value):.0e}",
+        "strongest-validity": last["validity"],
+        "limit": VALIDITY_LIMIT,
+        "last-alpha": f"{float(SCHEDULE.alpha_bar(torch.tensor(999))):.0e}",
+    }
+
+
+def indicator(grid: Any) -> pd.DataFrame:
+    """Number of settings and worst error, by the share of the last order."""
+    edges = [0, 1e-4, 1e-3, 1e-2, VALIDITY_LIMIT]
+    rows = {}
+    for low, high in zip(edges, [*edges[1:], float("inf")], strict=True):
+        errors = grid.loc[(low <= grid["validity"]) & (grid["validity"] < high), "error"]
+        name = f"{low:g} to {high:g}" if high < 1 else f"{low:g} and more"
+        rows[name] = {"settings": len(errors), "worst error": f"{100 * errors.max():.2g} %"}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("last order / risk")
+
+
+def parts(
+    long: pd.DataFrame, weak: pd.DataFrame, times: pd.DataFrame, mixture: MultiTokenGMM
+) -> Numbers:
+    """Of the parts of the excess risk with long and with short patterns, and over times."""
+    found: Numbers = {}
+    for name, table in (("long", long), ("weak", weak)):
+        best: Any = table["total"].idxmin()
+        found[f"best-{name}"] = best
+        for part in ("wrong patterns", "tilt", "variance", "product"):
+            share = table.loc[best, part] / table.loc[best, "total"]
+            found[f"{name}-{part.split()[0]}"] = 100 * share
+    best = found["best-long"]
+    direct = risk(on_patterns(mixture, best), mixture, SCHEDULE).excess_risk
+    peak: Any = times["wrong patterns"].idxmax()
+    share = times.loc[peak, "wrong patterns"] / times.loc[peak, "total"]
+    return found | {
+        "parts": long.loc[best, "total"] / direct.value,
+        "balance": found["long-wrong"] / found["long-variance"],
+        "peak-time": peak,
+        "peak-share": 100 * share,
+    }
+
+
+def curves(live: Study, paper: Study, descents: Mapping[str, Sequence[DescentRecord]]) -> Numbers:
+    """Of the descents on the expansion."""
+    worst, allowed = agreement(live.points("curve"), errors=3)
+    huge = descents["huge"]
+    start, end = (record.excess_given_set.value for record in (huge[0], huge[-1]))
+    return {
+        "live-curve-error": 100 * worst,
+        "curve-allowed": allowed,
+        "big-curve-error": 100 * agreement(paper.points("curve"), errors=2)[0],
+        "huge-start": start,
+        "huge-end": end,
+        "huge-kept": end / start,
+        "huge-steps": huge[-1].step,
+        "huge-dispersion": f"{huge[-1].dispersion:.0e}",
+    }
+
+
+def floors(floor: Any, by_dim: Any) -> Numbers:
+    """Of the sweep of N, and of the floor against the dimension."""
+    first, last = floor.iloc[0], floor.iloc[-1]
+    fits = {
+        "floor-exponent": scaling.fit_power_law(by_dim["d"], by_dim["best"].map(float)),
+        "strength-exponent": scaling.fit_power_law(by_dim["d"], by_dim["best_strength"]),
+    }
+    return {
+        "floor-fixed": last["fixed"].value,
+        "floor-first": first["best"].value,
+        "floor-best": last["best"].value,
+        "floor-kept": last["best"].value / first["best"].value,
+        "floor-strength-first": first["best_strength"],
+        "floor-strength": last["best_strength"],
+        "exponent": fits["floor-exponent"].exponent,
+        **{k: f"{f.exponent:.2f} [{f.low:.2f}, {f.high:.2f}]" for k, f in fits.items()},
+    }
+
+
+def benchmarks() -> pd.DataFrame:
+    """Recorded speeds, with the machine as the name of the table's index."""
+    record = Recording(RESULTS / "benchmarks.json")
+    titles = {
+        "effective_step_speedup": "a step of the expansion, times faster than the DDPM step",
+        "population_step_speedup": "a step of the simulation, times faster than the DDPM step",
+        "bayes_score_speedup": "Bayes score, times faster than autograd of log p",
+        "effective_curve_seconds": "curve of 400 steps at d = N = 10^9, seconds",
+    }
+    rows = {title: record.value(benchmark=name) for name, title in titles.items()}
+    made = record.points[0].provenance
+    machine = f"{made['processor']}, {made['threads']} threads, torch {made['torch']}"
+    table = pd.DataFrame.from_dict(rows, orient="index")[["median", "minimum", "maximum"]]
+    return table.rename_axis(machine)
+
+
+def speeds(table: pd.DataFrame) -> Numbers:
+    """Of the benchmarks."""
+    step, population, score, seconds = table["median"]
+    return {
+        "bench-step": step,
+        "bench-step-least": table["minimum"].iloc[0],
+        "bench-population": population,
+        "bench-curve": seconds,
+        "bench-score": score,
+    }
+
+
+def recorded() -> dict[str, float]:
+    """Numbers of the recorded points that the account of the claims quotes."""
+    paper = Study.recorded()
+    record = paper.record
+    points = pd.concat([paper.points(), paper.points("curve")])
+    grid: Any = record.frame(kind="grid")
+    right = grid[grid["holds"]]
+    worst, tolerance = agreement(points, errors=2)
+    floor = floors(record.frame(kind="floor"), record.frame(kind="floor_by_dim"))
+    return {
+        "points": len(points),
+        "points_held": int(points["holds"].sum()),
+        "worst_error": worst,
+        "tolerance": tolerance,
+        "curve_worst_error": agreement(paper.points("curve"), errors=2)[0],
+        "integral_deviation": integral_deviation(points),
+        "largest_standard_error": max(s.standard_error / s.value for s in points["simulated"]),
+        "grid_settings": len(grid),
+        "grid_held": len(right),
+        "grid_worst_error": float(right["error"].max()),
+        "grid_smallest_indicator_of_failure": float(
+            grid.loc[grid["error"] > ALLOWED, "validity"].min()
+        ),
+        "floor_fixed": floor["floor-fixed"],
+        "floor_best": floor["floor-best"],
+        "floor_exponent": floor["exponent"],
+    }
+
+
+def quoted(found: Mapping[str, float]) -> Numbers:
+    """Of the recorded numbers, as the prose quotes them."""
+    return {
+        "points": found["points"],
+        "held": found["points_held"],
+        "worst": 100 * found["worst_error"],
+        "largest-error": 100 * found["largest_standard_error"],
+        "integral-deviation": found["integral_deviation"],
+        "grid-settings": found["grid_settings"],
+        "grid-held": found["grid_held"],
+        "grid-worst": 100 * found["grid_worst_error"],
+        "grid-first": found["grid_smallest_indicator_of_failure"],
+    }
