@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -21,15 +22,9 @@ def weighted_cloud(cloud: TokenCloud) -> Figure:
     )
     x, y = cloud.tokens.T.tolist()
     share = (cloud.attention * len(cloud.attention)).tolist()
-    left.scatter(
-        x,
-        y,
-        [14 * s for s in share],
-        color=COLOURS["trained"],
-        alpha=0.35,
-        linewidths=0,
-        rasterized=True,
-    )
+    areas = [14 * s for s in share]
+    colour = COLOURS["trained"]
+    left.scatter(x, y, areas, color=colour, alpha=0.35, linewidths=0, rasterized=True)
     left.plot(x, y, ".", color="0.6", markersize=1.5, zorder=0, rasterized=True)
     left.plot(*cloud.average.tolist(), "D", color=COLOURS["trained"], label="attention average")
     left.set_title("tokens, area = attention")
@@ -47,12 +42,8 @@ def weighted_cloud(cloud: TokenCloud) -> Figure:
     handles, labels = left.get_legend_handles_labels()
     more, names = right.get_legend_handles_labels()
     keep = [k for k, name in enumerate(names) if name.startswith("$j")]
-    figure.legend(
-        handles + [more[k] for k in keep],
-        labels + [names[k] for k in keep],
-        loc="outside lower center",
-        ncols=3,
-    )
+    handles, labels = handles + [more[k] for k in keep], labels + [names[k] for k in keep]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
@@ -62,62 +53,31 @@ def _law(axis: Axes, cloud: TokenCloud, j: int, colour: str, line: str) -> None:
         moved = (centre + j * cloud.drift).tolist()
         opacity = 0.15 + 0.85 * float(cloud.labels[j, k])
         axis.add_patch(
-            Circle(
-                moved,
-                cloud.spread,
-                fill=False,
-                edgecolor=colour,
-                linestyle=line,
-                linewidth=2.2,
-                alpha=opacity,
-                label=f"$j = {j}$" if k == 0 else None,
-            )
-        )
+            Circle(moved, cloud.spread, fill=False, edgecolor=colour, linestyle=line,
+                   linewidth=2.2, alpha=opacity, label=f"$j = {j}$" if k == 0 else None)
+        )  # fmt: skip
         place = (moved[0] + 0.35 * (j - 1), moved[1] - cloud.spread - 0.25 - 0.15 * j)
         text = f"{float(cloud.labels[j, k]):.2f}"
         axis.annotate(text, place, color=colour, ha="center", va="center", fontsize="small")
 
 
 def averages(cloud: TokenCloud, drawn: Mapping[int, Tensor], radii: Mapping[int, float]) -> Figure:
-    """Draw attention averages of one query over many data points, for several N.
+    """Draw attention averages ``[n, 2]`` of one query over many data points, for several N.
 
-    Parameters
-    ----------
-    drawn
-        Averages ``[n, 2]`` by the number of tokens.
-    radii
-        Predicted root mean square distance from the limit T, by the number of tokens.
+    ``radii``: predicted root mean square distance from the limit T. Both by the number of tokens.
     """
     figure, axes = plt.subplots(
-        1,
-        len(drawn),
-        figsize=(WIDTH, 3.4),
-        sharex=True,
-        sharey=True,
-        subplot_kw={"aspect": "equal"},
-        squeeze=False,
-    )
+        1, len(drawn), figsize=(WIDTH, 3.4), sharex=True, sharey=True,
+        subplot_kw={"aspect": "equal"}, squeeze=False,
+    )  # fmt: skip
     x, y = cloud.limit.tolist()
     for axis, (n, points) in zip(axes[0], drawn.items(), strict=True):
-        axis.plot(
-            *points.T.tolist(),
-            ".",
-            color=COLOURS["trained"],
-            markersize=3,
-            alpha=0.5,
-            rasterized=True,
-        )
-        axis.add_patch(
-            Circle((x, y), radii[n], fill=False, edgecolor=COLOURS["theory"], linewidth=2)
-        )
-        axis.plot(
-            *cloud.limit.tolist(),
-            "x",
-            color=COLOURS["theory"],
-            markersize=8,
-            mew=2.5,
-            label="limit $T$",
-        )
+        style: dict[str, Any] = {"markersize": 3, "alpha": 0.5, "rasterized": True}
+        axis.plot(*points.T.tolist(), ".", color=COLOURS["trained"], **style)
+        circle = Circle((x, y), radii[n], fill=False, edgecolor=COLOURS["theory"], linewidth=2)
+        axis.add_patch(circle)
+        style = {"markersize": 8, "mew": 2.5, "label": "limit $T$"}
+        axis.plot(*cloud.limit.tolist(), "x", color=COLOURS["theory"], **style)
         axis.plot(*cloud.centres[0].tolist(), "+", color="0.3", markersize=10, label="pattern 1")
         axis.plot(*cloud.query.tolist(), "*", color=COLOURS["same"], markersize=12, label="query")
         axis.set(title=f"$N = {n}$", xlabel="along pattern 1")

@@ -20,6 +20,9 @@ from gmmtf.risks.queries import Queries, draw_queries
 from gmmtf.risks.reduced_tokens import draw_tokens
 from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, on_patterns
 
+TIMES = (5, 20, *range(50, 650, 50), 700, 800, 900, 990)
+"""Times at which the parts of an excess are shown."""
+
 
 class TokenCloud(NamedTuple):
     """Noisy tokens in the plane, seen from one query.
@@ -50,20 +53,8 @@ def token_cloud(
 ) -> TokenCloud:
     """Draw the N - 1 other tokens of a data point in the plane and weigh them from a query.
 
-    Parameters
-    ----------
-    mixture
-        Two patterns in two dimensions.
-    strength
-        βr² of the weight W = βI.
-    query
-        The query token, ``[2]``.
-
-    Raises
-    ------
-    ValueError
-        If the mixture is not one of two patterns in two dimensions, or ``t`` is outside the
-        schedule.
+    ``strength``: βr² of the weight W = βI; ``query``: the query token ``[2]``. A ValueError says if
+    the mixture is not one of two patterns in two dimensions, or ``t`` is outside the schedule.
     """
     queries = _one_query(mixture, query, t)
     seen = scores(on_patterns(mixture, strength), queries)
@@ -209,12 +200,10 @@ def by_strength(
     return pd.DataFrame(rows, index=pd.Index(strengths))
 
 
-def by_time(
-    weight: ReducedWeight, mixture: MultiTokenGMM, times: Sequence[int], *, seed: int = 0
-) -> pd.DataFrame:
+def by_time(weight: ReducedWeight, mixture: MultiTokenGMM, *, seed: int = 0) -> pd.DataFrame:
     """Parts of the excess risk of one weight, a row a time."""
-    rows = [decompose(weight, mixture, t, n_points=1024, seed=seed) for t in times]
-    return pd.DataFrame(rows, index=pd.Index(times))
+    rows = [decompose(weight, mixture, t, n_points=1024, seed=seed) for t in TIMES]
+    return pd.DataFrame(rows, index=pd.Index(TIMES))
 
 
 def decompose(
