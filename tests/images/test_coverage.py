@@ -58,7 +58,7 @@ def test_a_copy_is_its_own_neighbour(classifier, real):
 def test_bad_input_is_named(classifier, real):
     with pytest.raises(ValueError, match="generated: expected more than k = 3 images, got 3"):
         precision_recall(classifier, real[0], real[1][:3])
-    with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="k: expected an integer of at least 1, got 0"):
         precision_recall(classifier, real[0], real[1], k=0)
     with pytest.raises(ValueError, match="among: expected at least one"):
         nearest(classifier, real[0], real[0][:0])

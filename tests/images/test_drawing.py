@@ -74,7 +74,7 @@ def test_samplers_agree_in_many_steps() -> None:
 def test_unknown_sampler() -> None:
     with pytest.raises(ValueError, match=r"sampler: expected one of .*'ddim'.*got 'euler'"):
         draw(small_model(), torch.tensor([0]), 1, sampler="euler")
-    with pytest.raises(ValueError, match="n_images: expected at least 1"):
+    with pytest.raises(ValueError, match="n_images: expected an integer of at least 1"):
         draw(small_model(0), None, 0)
 
 

@@ -5,14 +5,19 @@ Both look at nearest neighbours in the features of the project's own classifier.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.images.features import DigitClassifier
+from gmmtf.images.pixels import check_finite, check_images
 
 _BATCH_SIZE = 500
+_BLOCK = 2**23
+"""Distances held at a time: 64 MiB of float64."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -30,9 +35,16 @@ class Neighbours(NamedTuple):
 
 
 @torch.no_grad()
-def _features(classifier: DigitClassifier, images: Tensor) -> Tensor:
-    parts = [classifier.features(part) for part in torch.split(images, _BATCH_SIZE)]
-    return torch.cat(parts).double()
+def _features(classifier: DigitClassifier, name: str, images: Tensor) -> Tensor:
+    parts = torch.split(check_images(name, images), _BATCH_SIZE)
+    features = torch.cat([classifier.features(part) for part in parts]).double()
+    return check_finite(f"classifier: features of {name}", features)
+
+
+def _distances(points: Tensor, to: Tensor) -> Iterator[Tensor]:
+    """Distances ``[block, len(to)]`` of some points after the others, in blocks of bounded size."""
+    for part in torch.split(points, max(1, _BLOCK // len(to))):
+        yield torch.cdist(part, to)
 
 
 def precision_recall(
@@ -52,23 +64,22 @@ def precision_recall(
     Raises
     ------
     ValueError
-        If a set has too few images, or ``k`` is not positive.
+        If a set has too few images or others than pixels in [-1, 1], or ``k`` is not positive.
     """
-    if k < 1:
-        raise ValueError(f"k: expected at least 1, got {k}")
+    k = count("k", k, 1)
     for name, images in (("real", real), ("generated", generated)):
         if len(images) <= k:
             raise ValueError(f"{name}: expected more than k = {k} images, got {len(images)}")
-    x, y = _features(classifier, real), _features(classifier, generated)
+    x, y = _features(classifier, "real", real), _features(classifier, "generated", generated)
     return PrecisionRecall(_share_inside(y, x, k), _share_inside(x, y, k))
 
 
 def _share_inside(points: Tensor, of: Tensor, k: int) -> float:
     """Share of points that lie in a ball around a point of the set ``of``."""
     # The nearest neighbour of a point of the set in the set is the point itself.
-    radius = torch.cdist(of, of).kthvalue(k + 1, dim=1).values
-    inside = torch.cdist(points, of) <= radius
-    return float(inside.any(1).double().mean())
+    radius = torch.cat([block.kthvalue(k + 1, dim=1).values for block in _distances(of, of)])
+    inside = torch.cat([(block <= radius).any(1) for block in _distances(points, of)])
+    return float(inside.double().mean())
 
 
 def nearest(classifier: DigitClassifier, images: Tensor, among: Tensor) -> Neighbours:
@@ -84,10 +95,10 @@ def nearest(classifier: DigitClassifier, images: Tensor, among: Tensor) -> Neigh
     Raises
     ------
     ValueError
-        If there is nothing to search among.
+        If there is nothing to search among, or images are not pixels in [-1, 1].
     """
     if len(among) == 0:
         raise ValueError("among: expected at least one image, got none")
-    distances = torch.cdist(_features(classifier, images), _features(classifier, among))
-    found = distances.min(1)
-    return Neighbours(found.indices, found.values)
+    x, y = _features(classifier, "images", images), _features(classifier, "among", among)
+    found = [block.min(1) for block in _distances(x, y)]
+    return Neighbours(torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]))

@@ -11,6 +11,7 @@ from torch import Tensor
 from gmmtf.images.features import DigitClassifier, recognise
 from gmmtf.images.fid import Extractor, fid
 from gmmtf.images.mnist import check_digits
+from gmmtf.images.pixels import check_images
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def class_indices(labels: Tensor, digits: Sequence[int]) -> Tensor:
     ValueError
         If ``labels`` holds a digit that the list does not.
     """
-    chosen = torch.tensor(check_digits(digits))
+    chosen = torch.tensor(check_digits(digits), device=labels.device)
     matches = labels[:, None] == chosen
     if not bool(matches.any(1).all()):
         unknown = sorted(set(labels.tolist()) - set(digits))
@@ -74,6 +75,9 @@ def quality(
     missing = sorted(set(generated) - set(reference))
     if missing:
         raise ValueError(f"reference: no images of the digits {missing}")
+    for digit in generated:
+        check_images(f"generated[{digit}]", generated[digit])
+        check_images(f"reference[{digit}]", reference[digit])
     recognised, distances = {}, {}
     for digit, images in generated.items():
         hits = recognise(classifier, images) == digit
@@ -88,7 +92,7 @@ def frequencies(classifier: DigitClassifier, images: Tensor) -> dict[int, float]
     Raises
     ------
     ValueError
-        If there are no images.
+        If there are no images, or they are not pixels in [-1, 1].
     """
     if len(images) == 0:
         raise ValueError("images: expected at least one, got none")

@@ -15,8 +15,10 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gmmtf.arguments import count
 from gmmtf.images.files import data_root, read_pinned
 from gmmtf.images.mnist import IMAGE_SIZE
+from gmmtf.images.pixels import check_finite, check_images
 
 WEIGHTS_NAME = "mnist_features.safetensors"
 WEIGHTS_SHA256 = "0076671690c957eb4ac3c98016d7ff6efd2076bb12fb7d9ffd7cf1eea649a0b9"
@@ -40,12 +42,12 @@ class DigitClassifier(nn.Module):
         Parameters
         ----------
         images
-            Pixels in [-1, 1], float32 ``[batch, 28, 28]``.
+            Pixels in [-1, 1], floating point, ``[batch, 28, 28]``.
 
         Returns
         -------
         Tensor
-            ``[batch, 64]``.
+            ``[batch, 64]``, of the type of the weights.
 
         Raises
         ------
@@ -59,7 +61,8 @@ class DigitClassifier(nn.Module):
             )
         if not images.is_floating_point():
             raise ValueError(f"images: expected floating point in [-1, 1], got {images.dtype}")
-        x = F.max_pool2d(F.relu(self.conv_1(images[:, None])), 2)
+        pixels = images[:, None].to(self.conv_1.weight.dtype)
+        x = F.max_pool2d(F.relu(self.conv_1(pixels)), 2)
         x = F.max_pool2d(F.relu(self.conv_2(x)), 2)
         features: Tensor = self.reduce(x.flatten(1))
         return features
@@ -92,12 +95,21 @@ def load_classifier(
         WEIGHTS_SHA256,
         "Restore it from the repository; scripts/train_features.py makes a new one",
     )
-    classifier = DigitClassifier()
-    classifier.load_state_dict(load_tensors(content))
+    with torch.device("cpu"):
+        classifier = DigitClassifier().float()
+        classifier.load_state_dict(load_tensors(content))
     return classifier.eval().requires_grad_(False).to(device)
 
 
 @torch.no_grad()
 def recognise(classifier: DigitClassifier, images: Tensor, batch_size: int = 500) -> Tensor:
-    """Return the digit that the classifier sees in each image: int64 ``[n]``."""
-    return torch.cat([classifier(part).argmax(1) for part in torch.split(images, batch_size)])
+    """Return the digit that the classifier sees in each image: int64 ``[n]``.
+
+    Raises
+    ------
+    ValueError
+        If images are not pixels in [-1, 1], ``[n, 28, 28]``, or the logits are not finite.
+    """
+    parts = torch.split(check_images("images", images), count("batch_size", batch_size, 1))
+    logits = torch.cat([classifier(part) for part in parts])
+    return check_finite("classifier: logits", logits).argmax(1)

@@ -20,6 +20,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from gmmtf.images.pixels import check_finite, check_images
+
 try:
     from torchmetrics.image.fid import FrechetInceptionDistance
 except ImportError as error:
@@ -47,7 +49,7 @@ class _Features(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         # torchmetrics accumulates in float64 whatever comes, and returns its result in this type.
-        return self.extractor.features(images).double()
+        return check_finite("extractor: features", self.extractor.features(images)).double()
 
 
 def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
@@ -62,8 +64,8 @@ def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
     extractor
         Gives the features, see :class:`Extractor`.
     real, generated
-        Pixels in [-1, 1], float32 ``[n, 28, 28]``, on the extractor's device; more images each
-        than features, or the covariance has no full rank.
+        Pixels in [-1, 1], floating point, ``[n, 28, 28]``, on the extractor's device; more images
+        each than features, or the covariance has no full rank.
 
     Returns
     -------
@@ -73,16 +75,19 @@ def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
     Raises
     ------
     ValueError
-        If a set has fewer than two images, or is of another shape or type.
+        If a set has fewer than two images, is of another shape or type, or holds numbers that are
+        not finite or outside [-1, 1]; if features are not finite.
     """
     for name, images in (("real", real), ("generated", generated)):
         if len(images) < 2:
             raise ValueError(f"{name}: expected at least 2 images, got {len(images)}")
+        check_images(name, images)
     # All images are here: where several processes train, only one of them may be measuring.
-    metric = FrechetInceptionDistance(feature=_Features(extractor), sync_on_compute=False)
+    with torch.device("cpu"):
+        metric = FrechetInceptionDistance(feature=_Features(extractor), sync_on_compute=False)
     metric = metric.to(real.device)
     with torch.no_grad():
         for images, is_real in ((real, True), (generated, False)):
             for part in torch.split(images, BATCH_SIZE):
                 metric.update(part, real=is_real)
-    return max(0.0, float(metric.compute()))
+    return max(0.0, float(check_finite("extractor: distance of its features", metric.compute())))

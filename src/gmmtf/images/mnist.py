@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.images.files import DataError, KnownFile, data_root, read_compressed
+from gmmtf.images.pixels import check_finite
 
 IMAGE_SIZE = 28
 COUNTS = {"train": 60_000, "test": 10_000}
@@ -86,10 +88,13 @@ def parse_idx(content: bytes, shape: tuple[int, ...], where: str = "IDX data") -
 
 def check_digits(digits: Sequence[int]) -> list[int]:
     """Return ``digits`` as a list, or raise ``ValueError`` unless they are distinct digits."""
-    chosen = list(digits)
-    valid = all(isinstance(d, int) and not isinstance(d, bool) and 0 <= d <= 9 for d in chosen)
-    if not chosen or not valid or len(set(chosen)) != len(chosen):
-        raise ValueError(f"digits: expected one or more distinct digits 0 to 9, got {chosen}")
+    given = list(digits)
+    try:
+        chosen = [count("digits", digit, 0) for digit in given]
+    except ValueError:
+        chosen = []
+    if not chosen or max(chosen) > 9 or len(set(chosen)) != len(chosen):
+        raise ValueError(f"digits: expected one or more distinct digits 0 to 9, got {given}")
     return chosen
 
 
@@ -141,7 +146,7 @@ def load(
     labels = array(LABELS[split], (count,)).long()
     if chosen is None:
         return images, labels
-    keep = torch.isin(labels, torch.tensor(chosen))
+    keep = torch.isin(labels, torch.tensor(chosen, device=labels.device))
     return images[keep], labels[keep]
 
 
@@ -194,10 +199,11 @@ def imbalanced(
     absent = sorted(set(chosen) - set(labels.tolist()))
     if absent:
         raise ValueError(f"digits: {absent} do not occur in labels")
-    keep = torch.isin(labels, torch.tensor(chosen))
+    keep = torch.isin(labels, torch.tensor(chosen, device=labels.device))
     positions = (labels == rare).nonzero().squeeze(1)
-    n_kept = max(1, round(rare_fraction * len(positions)))
-    dropped = positions[torch.randperm(len(positions), generator=generator)[n_kept:]]
+    n_kept = max(1, round(float(rare_fraction) * len(positions)))
+    order = torch.randperm(len(positions), generator=generator, device=generator.device)
+    dropped = positions[order[n_kept:].to(positions.device)]
     keep[dropped] = False
     return images[keep], labels[keep]
 
@@ -211,4 +217,4 @@ def to_unit_range(images: Tensor) -> Tensor:
 
 def to_bytes(images: Tensor) -> Tensor:
     """Turn pixels in [-1, 1] back into bytes; values outside are clipped."""
-    return ((images + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return ((check_finite("images", images) + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)

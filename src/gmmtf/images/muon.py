@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gmmtf.arguments import count, positive
+
 # Coefficients of an odd polynomial whose iteration drives singular values from (0, 1] towards 1.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -43,7 +45,7 @@ def orthogonalise(matrix: Tensor, n_iterations: int = 5) -> Tensor:
     x: Tensor = matrix.mT if tall else matrix
     x = x / torch.linalg.matrix_norm(x).clamp(min=1e-30)
     a, b, c = QUINTIC
-    for _ in range(n_iterations):
+    for _ in range(count("n_iterations", n_iterations, 0)):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.mT if tall else x
@@ -70,8 +72,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, params: Iterable[nn.Parameter], lr: float = 4e-3, momentum: float = 0.95
     ) -> None:
-        if not lr > 0:
-            raise ValueError(f"lr: expected a positive number, got {lr}")
+        lr = positive("lr", lr)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum: expected a number in [0, 1), got {momentum}")
         super().__init__(params, {"lr": lr, "momentum": momentum})

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gmmtf.images.pixels import check_finite
+
 
 def _grid(image_size: int, patch: int) -> int:
     """Return the number of patches along one side."""
@@ -36,12 +38,13 @@ def to_tokens(images: Tensor, patch: int) -> Tensor:
     Raises
     ------
     ValueError
-        If images are not square, or the patch size does not divide theirs.
+        If images are not square or hold numbers that are not finite, or the patch size does not
+        divide theirs.
     """
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise ValueError(f"images: expected shape [batch, size, size], got {list(images.shape)}")
     n = _grid(images.shape[1], patch)
-    cut = images.reshape(-1, n, patch, n, patch)
+    cut = check_finite("images", images).reshape(-1, n, patch, n, patch)
     return cut.permute(0, 1, 3, 2, 4).reshape(-1, n * n, patch * patch)
 
 
@@ -63,7 +66,8 @@ def to_images(tokens: Tensor, patch: int) -> Tensor:
     Raises
     ------
     ValueError
-        If the number of tokens is not a square, or their size is not patch².
+        If the number of tokens is not a square, their size is not patch², or they hold numbers
+        that are not finite.
     """
     n = round(tokens.shape[1] ** 0.5) if tokens.ndim == 3 else 0
     if tokens.ndim != 3 or n * n != tokens.shape[1] or tokens.shape[2] != patch * patch:
@@ -71,5 +75,5 @@ def to_images(tokens: Tensor, patch: int) -> Tensor:
             f"tokens: expected shape [batch, n², {patch * patch}] for patch = {patch}, "
             f"got {list(tokens.shape)}"
         )
-    cut = tokens.reshape(-1, n, n, patch, patch)
+    cut = check_finite("tokens", tokens).reshape(-1, n, n, patch, patch)
     return cut.permute(0, 1, 3, 2, 4).reshape(-1, n * patch, n * patch)

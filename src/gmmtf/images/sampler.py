@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gmmtf import sampling
+from gmmtf.arguments import count
 from gmmtf.denoisers import Denoiser
 from gmmtf.images import patches
 from gmmtf.images.mnist import check_digits
@@ -50,6 +52,8 @@ def guided(model: DiT, labels: Tensor, guide: DiT, guidance: float) -> Denoiser:
         raise ValueError(
             f"guide: expected patch, image size and schedule steps {same}, got {theirs}"
         )
+    if not torch.equal(model.schedule.betas, guide.schedule.betas):
+        raise ValueError("guide: expected the schedule of the model, got another of its length")
     if not 0 <= guidance < math.inf:
         raise ValueError(f"guidance: expected a number from 0 on, got {guidance}")
 
@@ -101,8 +105,7 @@ def draw(
         If the sampler is unknown, ``n_images`` is not positive, a model without classes is to be
         guided, or as :func:`guided`.
     """
-    if n_images < 1:
-        raise ValueError(f"n_images: expected at least 1, got {n_images}")
+    n_images, n_calls = count("n_images", n_images, 1), count("n_calls", n_calls, 1)
     samplers: dict[str, Callable[..., Tensor]] = {
         "dpm-solver++": partial(sampling.dpm_solver, n_calls=n_calls),
         "ddim": partial(sampling.ddim, n_calls=n_calls),
@@ -117,13 +120,15 @@ def draw(
         if classes is None:
             raise ValueError("guide: only a model with classes can be guided")
         denoise = guided(model, classes, guide, guidance)
-    tokens = samplers[sampler](
-        denoise,
-        model.schedule,
-        (n_images, model.settings.n_tokens, model.settings.dim),
-        generator=torch.Generator(device).manual_seed(seed),
-        clip=1.0,
-    )
+    # Solvers make their times where the caller's default device is.
+    with torch.device("cpu"):
+        tokens = samplers[sampler](
+            denoise,
+            model.schedule,
+            (n_images, model.settings.n_tokens, model.settings.dim),
+            generator=torch.Generator(device).manual_seed(count("seed", seed, 0)),
+            clip=1.0,
+        )
     # The last step of a multistep solver may overshoot by rounding.
     return patches.to_images(tokens.clamp(-1, 1), model.settings.patch)
 
@@ -166,17 +171,8 @@ def generate(
             f"digits: expected one for each of the model's {model.settings.n_classes} classes, "
             f"got {chosen}"
         )
-    if n_each < 1:
-        raise ValueError(f"n_each: expected at least 1, got {n_each}")
-    classes = torch.arange(len(chosen)).repeat_interleave(n_each)
-    images = draw(
-        model,
-        classes,
-        len(classes),
-        sampler=sampler,
-        n_calls=n_calls,
-        seed=seed,
-        guide=guide,
-        guidance=guidance,
-    )
+    n_each = count("n_each", n_each, 1)
+    classes = torch.arange(len(chosen), device="cpu").repeat_interleave(n_each)
+    options: dict[str, Any] = {"sampler": sampler, "n_calls": n_calls, "seed": seed}
+    images = draw(model, classes, len(classes), **options, guide=guide, guidance=guidance)
     return dict(zip(chosen, torch.split(images, n_each), strict=True))

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+from gmmtf.arguments import count, positive
 
 PRECISIONS = ("float32", "bfloat16")
+
+_LEAST = {"steps": 1, "batch_size": 1, "record_every": 1, "warmup_steps": 0, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -36,24 +41,25 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision: expected one of {PRECISIONS}, got {self.precision!r}")
-        for name in ("steps", "batch_size", "record_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("lr", "clip_norm"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name}: expected a positive number, got {value}")
-        if not 0 <= self.warmup_steps <= self.steps:
-            raise ValueError(
-                f"warmup_steps: expected 0 to steps = {self.steps}, got {self.warmup_steps}"
-            )
-        if not 0 < self.weight_floor <= 1:
+        plain: dict[str, Any] = {
+            name: count(name, getattr(self, name), least) for name, least in _LEAST.items()
+        }
+        plain |= {
+            name: positive(name, getattr(self, name))
+            for name in ("lr", "clip_norm", "weight_floor")
+        }
+        if plain["warmup_steps"] > plain["steps"]:
+            raise ValueError(f"warmup_steps: expected 0 to {self.steps}, got {self.warmup_steps}")
+        if plain["weight_floor"] > 1:
             raise ValueError(f"weight_floor: expected a number in (0, 1], got {self.weight_floor}")
-        if len(self.time_shape) != 2 or not all(0 < x < math.inf for x in self.time_shape):
+        shape = tuple(positive("time_shape", x) for x in self.time_shape)  # JSON makes it a list
+        if len(shape) != 2:
             raise ValueError(f"time_shape: expected two positive numbers, got {self.time_shape}")
-        object.__setattr__(self, "time_shape", tuple(self.time_shape))  # JSON makes it a list
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
+        plain |= {"time_shape": shape, "ema_decay": float(self.ema_decay)}
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:

@@ -6,6 +6,8 @@ import torch
 from scipy.stats import beta
 from torch import Tensor
 
+from gmmtf.arguments import count, positive
+
 
 class TimeLaw:
     """A law of training times that visits the middle of the schedule more often than its ends.
@@ -26,11 +28,13 @@ class TimeLaw:
     UNIFORM_SHARE = 0.2
 
     def __init__(self, n_steps: int, shape: tuple[float, float]) -> None:
-        edges = torch.arange(1, n_steps + 1, dtype=torch.float64) / n_steps
+        n_steps = count("n_steps", n_steps, 1)
+        a, b = (positive("shape", parameter) for parameter in shape)
+        edges = torch.arange(1, n_steps + 1, dtype=torch.float64, device="cpu") / n_steps
         uniform = edges
-        peaked = torch.from_numpy(beta.cdf(edges.numpy(), *shape))
+        peaked = torch.from_numpy(beta.cdf(edges.numpy(), a, b))
         self._cumulative = self.UNIFORM_SHARE * uniform + (1 - self.UNIFORM_SHARE) * peaked
-        shares = self._cumulative.diff(prepend=torch.zeros(1, dtype=torch.float64))
+        shares = self._cumulative.diff(prepend=edges.new_zeros(1))
         self._importance = 1 / (n_steps * shares)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
@@ -38,8 +42,8 @@ class TimeLaw:
 
         The generator is one on the CPU.
         """
-        offsets = torch.rand(n, generator=generator, dtype=torch.float64)
-        uniform = (torch.arange(n, dtype=torch.float64) + offsets) / n
+        offsets = torch.rand(n, generator=generator, dtype=torch.float64, device="cpu")
+        uniform = (torch.arange(n, dtype=torch.float64, device="cpu") + offsets) / n
         last = len(self._cumulative) - 1
         return torch.searchsorted(self._cumulative, uniform, right=True).clamp(max=last)
 

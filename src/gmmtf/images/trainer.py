@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from gmmtf import checkpoint
 from gmmtf.images.muon import Muon
+from gmmtf.images.pixels import check_finite
 from gmmtf.images.settings import TrainingSettings, averaging_decay, learning_rate
 from gmmtf.images.times import TimeLaw
 from gmmtf.images.transformer import DiT
@@ -48,7 +49,7 @@ class Training:
     model
         Trained in place, on its device, with the schedule that it holds.
     x_0
-        Clean tokens ``[n, tokens, dim]`` on the CPU.
+        Clean tokens ``[n, tokens, dim]``, floating point, on the CPU.
     labels
         Class indices ``[n]``, or None for a model without classes.
     settings
@@ -66,8 +67,9 @@ class Training:
     Raises
     ------
     ValueError
-        Before any work, if shapes do not fit, the checkpoint belongs to another run, or the batch
-        cannot be divided among the processes.
+        Before any work, if shapes do not fit, tokens are not finite, no file can be written at
+        ``checkpoint_path``, the checkpoint is incomplete or belongs to another run (also to one of
+        another length, as the rate falls over all steps), or the batch cannot be divided.
 
     Notes
     -----
@@ -88,6 +90,8 @@ class Training:
     ) -> None:
         if x_0.ndim != 3 or len(x_0) == 0:
             raise ValueError(f"x_0: expected shape [n, tokens, dim], got {list(x_0.shape)}")
+        if not x_0.is_floating_point():
+            raise ValueError(f"x_0: expected floating point, got {x_0.dtype}")
         if labels is not None and labels.shape != x_0.shape[:1]:
             raise ValueError(f"labels: expected shape [{len(x_0)}], got {list(labels.shape)}")
         self._workers: Workers = Alone() if workers is None else workers
@@ -100,7 +104,7 @@ class Training:
         self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.settings = settings
         self.step = 0
-        self._x_0 = x_0
+        self._x_0 = check_finite("x_0", x_0.detach())
         self._labels = labels
         self._device = next(model.parameters()).device
         matrices = [w for name, w in model.blocks.named_parameters() if _is_hidden_matrix(name, w)]
@@ -111,8 +115,8 @@ class Training:
             "adamw": torch.optim.AdamW(others, settings.lr, betas=(0.9, 0.99)),
         }
         self._times = TimeLaw(model.schedule.n_steps, settings.time_shape)
-        self._generator = torch.Generator().manual_seed(settings.seed)
-        self._path = None if checkpoint_path is None else Path(checkpoint_path)
+        self._generator = torch.Generator("cpu").manual_seed(settings.seed)
+        self._path = None if checkpoint_path is None else _place(checkpoint_path)
         self._records: list[Record] = []
         if self._path is not None and self._path.exists():
             self._resume(self._path)
@@ -131,15 +135,12 @@ class Training:
         yield from list(self._records)
         losses: list[float] = []
         steps = range(self.step, self.settings.steps)
-        bar = tqdm(
-            steps,
-            desc="training",
-            total=self.settings.steps,
-            initial=self.step,
-            unit=" images",
-            unit_scale=self.settings.batch_size,
-            leave=False,
-        )
+        shown: dict[str, Any] = {
+            "desc": "training",
+            "total": self.settings.steps,
+            "initial": self.step,
+        }
+        bar = tqdm(steps, **shown, unit=" images", unit_scale=self.settings.batch_size, leave=False)
         for step in bar:
             losses.append(self._update())
             bar.set_postfix(loss=f"{losses[-1]:.4f}", refresh=False)
@@ -182,7 +183,7 @@ class Training:
         """Draw a batch; return this process's share: clean tokens, labels, times, noise."""
         size = self.settings.batch_size
         share = slice(self._workers.rank, None, self._workers.count)
-        chosen = torch.randint(len(self._x_0), (size,), generator=self._generator)
+        chosen = torch.randint(len(self._x_0), (size,), generator=self._generator, device="cpu")
         t = self._times.draw(size, self._generator)
         noise = standard_normal((size, *self._x_0.shape[1:]), self._generator, self._x_0.dtype)
         x_0 = self._x_0[chosen[share]].to(self._device)
@@ -202,18 +203,23 @@ class Training:
             "run": self._identity(),
             "step": self.step,
             "records": [asdict(record) for record in self._records],
+            "tensors": sorted(tensors),
         }
         checkpoint.save(self._path, tensors=tensors, state=state)
 
     def _resume(self, path: Path) -> None:
         tensors, state = checkpoint.load(path)
+        entries = {"run", "step", "records", "tensors"}
+        if not isinstance(state, dict) or not entries <= set(state):
+            raise ValueError(f"checkpoint_path: {path} is not a checkpoint of a training run")
+        if missing := sorted(set(state["tensors"]) - set(tensors)):
+            raise ValueError(f"checkpoint_path: {path} lacks {', '.join(missing)}")
         for name, wanted in self._identity().items():
-            found = state.get("run", {}).get(name)
+            found = state["run"].get(name)
             if found != wanted:
-                raise ValueError(
-                    f"checkpoint_path: {path} belongs to a run with {name} = {found}, "
-                    f"this run has {wanted}"
-                )
+                short = len(f"{found}{wanted}") < 200  # the betas, for one, are not
+                values = f" = {found}, this run has {wanted}" if short else " of another value"
+                raise ValueError(f"checkpoint_path: {path} belongs to a run with {name}{values}")
         for prefix, module in (("model.", self.model), ("averaged.", self.averaged)):
             module.load_state_dict(checkpoint.without_prefix(tensors, prefix))
         for name, optimizer in self._optimizers.items():
@@ -224,16 +230,38 @@ class Training:
 
     def _identity(self) -> dict[str, Any]:
         """Return what must agree between a checkpoint and the run that resumes from it."""
-        data = hashlib.sha256(self._x_0.contiguous().numpy().tobytes())
-        if self._labels is not None:
-            data.update(self._labels.contiguous().numpy().tobytes())
+        data = hashlib.sha256()
+        for part in (self._x_0, self._labels):
+            if part is not None:
+                data.update(f"{part.dtype} {list(part.shape)}".encode())
+                data.update(part.contiguous().view(torch.uint8).numpy().data)
         return {
             **asdict(self.settings),
             "time_shape": list(self.settings.time_shape),
             "network": asdict(self.model.settings),
+            "architecture": _architecture(self.model),
             "schedule": self.model.schedule.betas.tolist(),
             "data": data.hexdigest(),
         }
+
+
+def _place(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a checkpoint if a file can be there, before hours of work."""
+    place = Path(path).expanduser()
+    folder = next(folder for folder in place.absolute().parents if folder.exists())
+    if place.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        what = f"{place} is a folder" if place.is_dir() else f"no file can be written in {folder}"
+        raise ValueError(f"checkpoint_path: expected the path of a file, but {what}")
+    return place
+
+
+def _architecture(model: nn.Module) -> dict[str, list[str]]:
+    """Return the shape and type of every weight, and the first name of those that are tied."""
+    first: dict[int, str] = {}
+    return {
+        name: [str(list(w.shape)), str(w.dtype), first.setdefault(id(w), name)]
+        for name, w in model.named_parameters(remove_duplicate=False)
+    }
 
 
 def _is_hidden_matrix(name: str, weight: Tensor) -> bool:

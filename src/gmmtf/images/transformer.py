@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gmmtf.arguments import count
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -35,11 +36,9 @@ class TransformerSettings:
     n_classes: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "patch", "width", "depth", "heads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
-        if self.n_classes < 0:
-            raise ValueError(f"n_classes: expected 0 or more, got {self.n_classes}")
+        for name in ("image_size", "patch", "width", "depth", "heads", "n_classes"):
+            least = 0 if name == "n_classes" else 1
+            object.__setattr__(self, name, count(name, getattr(self, name), least))
         if self.image_size % self.patch != 0:
             raise ValueError(
                 f"patch: expected a divisor of the image size {self.image_size}, got {self.patch}"
@@ -66,7 +65,8 @@ def sinusoids(positions: Tensor, width: int, slowest: float = 10_000.0) -> Tenso
     The frequencies run geometrically from 1 down to 1/slowest.
     """
     half = width // 2
-    frequencies = torch.exp(-math.log(slowest) * torch.arange(half, device=positions.device) / half)
+    steps = torch.arange(half, device=positions.device, dtype=torch.float32)
+    frequencies = torch.exp(-math.log(slowest) * steps / half)
     angles = positions.float()[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -74,7 +74,7 @@ def sinusoids(positions: Tensor, width: int, slowest: float = 10_000.0) -> Tenso
 def grid_positions(n_side: int, width: int) -> Tensor:
     """Return fixed 2-D position codes ``[n_side², width]``: half for the row, half the column."""
     # The slowest wave is a few times as long as the grid; a slower one would be constant on it.
-    codes = sinusoids(torch.arange(n_side), width // 2, slowest=100.0)
+    codes = sinusoids(torch.arange(n_side), width // 2, slowest=100.0).to(torch.get_default_dtype())
     rows = codes[:, None, :].expand(n_side, n_side, -1)
     columns = codes[None, :, :].expand(n_side, n_side, -1)
     return torch.cat([rows, columns], dim=2).reshape(n_side**2, width)
@@ -171,7 +171,8 @@ class DiT(nn.Module):
         Parameters
         ----------
         x_t
-            Noisy tokens ``[batch, tokens, dim]``.
+            Noisy tokens ``[batch, tokens, dim]``, floating point; the weights may have another
+            type, which is the one of what is computed inside.
         t
             Times, integers ``[batch]``.
         labels
@@ -180,7 +181,7 @@ class DiT(nn.Module):
         Returns
         -------
         Tensor
-            Noise ``[batch, tokens, dim]``.
+            Noise ``[batch, tokens, dim]``, of the type of ``x_t``.
 
         Raises
         ------
@@ -189,15 +190,16 @@ class DiT(nn.Module):
             model without classes.
         """
         self._check(x_t, t, labels)
-        condition = self.embed_time(sinusoids(t, self.settings.width).to(x_t))
+        inside = self.embed.weight.dtype
+        condition = self.embed_time(sinusoids(t, self.settings.width).to(inside))
         if self.embed_class is not None:
             condition = condition + self.embed_class(labels)
         condition = F.silu(condition)
-        x = self.embed(x_t) + self.positions
+        x = self.embed(x_t.to(inside)) + self.positions
         for block in self.blocks:
             x = block(x, condition)
         shift, scale = self.modulation(condition).chunk(2, dim=1)
-        subtracted = self.out(modulate(self.norm(x), shift, scale))
+        subtracted = self.out(modulate(self.norm(x), shift, scale)).to(x_t)
         alpha_bar = self.schedule.alpha_bar(t)[:, None, None]
         noise: Tensor = (1 - alpha_bar).sqrt().to(x_t) * x_t - alpha_bar.sqrt().to(x_t) * subtracted
         return noise
@@ -210,6 +212,8 @@ class DiT(nn.Module):
         tokens, dim = self.settings.n_tokens, self.settings.dim
         if x_t.ndim != 3 or x_t.shape[1:] != (tokens, dim):
             raise ValueError(f"x_t: expected shape [batch, {tokens}, {dim}], got {list(x_t.shape)}")
+        if not x_t.is_floating_point():
+            raise ValueError(f"x_t: expected floating point, got {x_t.dtype}")
         if t.shape != x_t.shape[:1]:
             raise ValueError(f"t: expected shape [{len(x_t)}], got {list(t.shape)}")
         if self.embed_class is None:

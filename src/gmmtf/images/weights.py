@@ -19,7 +19,9 @@ import torch
 from gmmtf import checkpoint
 from gmmtf.images.files import data_root, read_pinned
 from gmmtf.images.mnist import check_digits
+from gmmtf.images.pixels import check_finite
 from gmmtf.images.transformer import DiT, TransformerSettings
+from gmmtf.jsonvalues import decode, encode
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -72,19 +74,17 @@ def save_weights(
     Raises
     ------
     ValueError
-        If a weight is NaN or infinite, also as float16; nothing is written then.
+        If a weight is NaN or infinite, also as float16, or a value is none of JSON; nothing is
+        written then.
     """
     tensors = {name: weight.half() for name, weight in model.state_dict().items()}
     spoilt = [name for name, weight in tensors.items() if not bool(weight.isfinite().all())]
     if spoilt:
         raise ValueError(f"model: expected finite weights in float16, but {spoilt[0]} has others")
     tensors[BETAS] = model.schedule.betas
-    state = {
-        "network": asdict(model.settings),
-        "digits": check_digits(digits),
-        "about": about,
-    }
-    checkpoint.save(path, tensors=tensors, state=state)
+    network = asdict(model.settings)
+    state = {"network": network, "digits": check_digits(digits), "about": encode(about)}
+    checkpoint.save(Path(path).expanduser(), tensors=tensors, state=state)
 
 
 def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trained:
@@ -95,10 +95,10 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file holds no weights of an image transformer, or they do not fit the network that
-        it names.
+        If the file holds no weights of an image transformer, they do not fit the network that it
+        names, or one is NaN or infinite.
     """
-    tensors, state = checkpoint.load(path)
+    tensors, state = checkpoint.load(Path(path).expanduser())
     missing = [k for k in ("network", "digits", "about") if k not in state]
     if BETAS not in tensors and "schedule_steps" not in state:
         missing.append(BETAS)
@@ -109,11 +109,12 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
         )
     settings = TransformerSettings(**state["network"])
     betas = tensors.pop(BETAS, None)
-    if betas is None:  # the earlier form
-        schedule = NoiseSchedule.linear(state["schedule_steps"])
-    else:
-        schedule = NoiseSchedule(betas)
-    model = DiT(settings, schedule)
+    for name, weight in tensors.items():
+        check_finite(f"{path}: {name}", weight)
+    with torch.device("cpu"):
+        if betas is None:  # the earlier form
+            betas = NoiseSchedule.linear(state["schedule_steps"]).betas
+        model = DiT(settings, NoiseSchedule(betas)).float()
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
@@ -121,7 +122,7 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
             f"{path}: the weights do not fit the network that the file names, {settings}: {error}"
         ) from error
     model = model.eval().requires_grad_(False).to(device)
-    return Trained(model, check_digits(state["digits"]), state["about"])
+    return Trained(model, check_digits(state["digits"]), decode(state["about"]))
 
 
 def load_shipped(
