@@ -21,6 +21,7 @@ CONVERTED = {
     "06_mean_denoising",
     "07_effective_tokens",
     "08_better_heads",
+    "09_digits_as_tokens",
     "11_sampling",
 }
 FOLDED = {

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from torch import Tensor
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf import Estimate
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
 
 NAMES = {
     "theory": "orthogonal\nisotropic",
@@ -96,37 +97,30 @@ def training_gains(
         "real": ("s", COLOURS["trained"], "real digits"),
     }
     for name, (marker, colour, label) in kinds.items():
-        pairs = simulated[name]["gain"]
-        axis.errorbar(
-            simulated[name]["steps"],
-            [value for value, _ in pairs],
-            yerr=[2 * error for _, error in pairs],
-            fmt=marker,
-            markersize=5,
-            color=colour,
-            label=label,
-        )
+        run = simulated[name]
+        style = {"fmt": marker, "markersize": 5, "color": colour, "label": label}
+        error_bars(axis, run["steps"], run["gain"], **style)
     axis.axhline(limit, color=COLOURS["theory"], linestyle=":", label="linear limit")
     axis.set(xlabel="step", ylabel="gain (loss at $W = 0$ less loss)", ylim=(-0.001, None))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def gain_ladder(runs: Mapping[str, Mapping[str, tuple[float, float]]]) -> Figure:
+def gain_ladder(runs: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     """Gain of training on each law as a multiple of the theory's prediction.
 
     Parameters
     ----------
     runs
-        For each run (its label) and law the multiple and its standard error.
+        For each run (its label) and law the multiple.
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.85, 3.3))
     for k, (label, found) in enumerate(runs.items()):
         shift = 0.12 * (k - (len(runs) - 1) / 2)
-        axis.errorbar(
+        error_bars(
+            axis,
             [shift + place for place in range(len(NAMES))],
-            [found[name][0] for name in NAMES],
-            yerr=[2 * found[name][1] for name in NAMES],
+            [found[name] for name in NAMES],
             fmt="os"[k % 2],
             color=(COLOURS["trained"], COLOURS["bayes"])[k % 2],
             label=label,
@@ -171,7 +165,7 @@ def rare_digit(
     ----------
     steps, curves
         Shares of ``rare``, ``common`` and ``others`` at the steps, see
-        :func:`gmmtf_book.c09_digits_as_tokens.summary.rare_times`.
+        :func:`gmmtf_book.c09_digits_as_tokens.quoted.rare_shares`.
     half_times
         For each group on the horizontal axis the same three lists of steps, one entry a seed.
     """

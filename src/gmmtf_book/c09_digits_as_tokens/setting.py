@@ -14,11 +14,12 @@ from gmmtf.denoisers.empirical import EmpiricalDenoiser
 from gmmtf.denoisers.full import FullBayesDenoiser
 from gmmtf.denoisers.optimal import BayesDenoiser
 from gmmtf.laws.full import FullMixture
+from gmmtf.laws.law import Law
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.pool import TokenLaw
 from gmmtf.schedule import NoiseSchedule
 from gmmtf_book.c09_digits_as_tokens.moments import Moments, first_direction
-from gmmtf_book.c09_digits_as_tokens.token_runs import Law, measured_direction
+from gmmtf_book.c09_digits_as_tokens.token_runs import measured_direction
 from gmmtf_book.c09_digits_as_tokens.tokens import DigitData, class_probabilities
 
 LADDER = ("theory", "means", "covariances", "fitted", "real")

@@ -1,16 +1,23 @@
-"""Numbers of the study of real digits: what the theory predicts, and what it misses (chapter 9)."""
+"""Numbers of the study of real digits: what the theory predicts, and what it misses."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from statistics import mean, stdev
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
+from gmmtf import Estimate
+from gmmtf.record import Recording
+from gmmtf_book import RESULTS
+from gmmtf_book.c09_digits_as_tokens.plan import Plan
 from gmmtf_book.c09_digits_as_tokens.setting import LADDER
 
 HALF = 0.5
 """A digit counts as half learned at this share of the gain that it has when all are common."""
+
+DIGITS = tuple(range(10))
 
 
 def gain_shares(
@@ -42,81 +49,90 @@ def first_step_at(steps: Sequence[int], shares: Sequence[float], level: float) -
     return math.inf
 
 
-def rare_times(values: Mapping[str, Any], digits: Sequence[int], rare: int) -> dict[str, list[Any]]:
-    """Steps to half of the gain and final shares for a rare digit, one entry a seed.
+@dataclass(frozen=True)
+class Study:
+    """A record, and the plan that its points follow."""
 
-    ``rare``: the digit when it is rare; ``common``: the same digit when all are equally likely;
-    ``others``: the mean of the other digits in the run in which it is rare; ``share``: its final
-    share of the gain.
-    """
-    class_ = list(digits).index(rare)
-    found: dict[str, list[Any]] = {"rare": [], "common": [], "others": [], "share": []}
-    for seed in seeds_of(values, f"rare/{rare}"):
-        point, reference = values[f"rare/{rare}/{seed}"], values[f"real/{seed}"]
-        own, others = gain_shares(point, reference, class_)
-        common, _ = gain_shares(reference, reference, class_)
-        steps = point["steps"]
-        for name, shares in (("rare", own), ("common", common), ("others", others)):
-            found[name].append(first_step_at(steps, shares, HALF))
-        found["share"].append(own[-1])
-    return found
+    record: Recording
+    plan: Plan
+    digits: tuple[int, ...] = DIGITS
+
+    @classmethod
+    def recorded(cls) -> Study:
+        """Return the recorded run at paper scale."""
+        record = Recording(RESULTS / "09_digits_as_tokens.json")
+        return cls(record, Plan(**record.settings))
+
+    def predicted_gain(self, length: int = 1) -> float:
+        """Gain that the theory predicts at the end of a run, or of one ``length`` times as long."""
+        return float(self.record.value(kind="predicted", length=length)["gain"][-1])
+
+    def curves(self, law: str) -> list[Any]:
+        """Training curves on a law, one a seed."""
+        return [point.value for point in self.record.select(kind="curve", law=law)]
+
+    def gain_multiples(self) -> dict[str, Estimate]:
+        """Gain of training on each law over the predicted gain."""
+        scale = self.predicted_gain()
+        return {
+            law: Estimate.pooled(curve["gain"][-1] for curve in self.curves(law)) / scale
+            for law in LADDER
+        }
+
+    def above(self, name: str) -> float:
+        """Loss of a denoiser less that of the fitted mixture, mean over seeds."""
+        points = self.record.select(kind="mean")
+        return Estimate.mean(point.value[name]["above"] for point in points).value
+
+    def losses(self, split: str) -> dict[str, list[float]]:
+        """Losses of all denoisers at the noise levels, on test or on training tokens."""
+        rows = self.record.value(kind="levels")[split]
+        return {name: [row[name]["loss"].value for row in rows] for name in rows[0]}
+
+    def rare_times(self, rare: int) -> dict[str, list[float]]:
+        """Steps to half of the gain and final shares for a rare digit, one entry a seed.
+
+        ``rare``: the digit when it is rare; ``common``: the same digit when all are equally likely;
+        ``others``: the mean of the other digits in the run in which it is rare; ``share``: its
+        final share of the gain.
+        """
+        class_ = self.digits.index(rare)
+        found: dict[str, list[float]] = {"rare": [], "common": [], "others": [], "share": []}
+        for point in self.record.select(kind="rare", digit=rare):
+            seed = point.labels["seed"]
+            reference = self.record.value(kind="curve", law="real", seed=seed)
+            own, others = gain_shares(point.value, reference, class_)
+            common, _ = gain_shares(reference, reference, class_)
+            for name, shares in (("rare", own), ("common", common), ("others", others)):
+                found[name].append(first_step_at(reference["steps"], shares, HALF))
+            found["share"].append(own[-1])
+        return found
+
+    def numbers(self) -> dict[str, float]:
+        """The numbers that are checked and quoted as claims, by name."""
+        multiples = {name: multiple.value for name, multiple in self.gain_multiples().items()}
+        found = {f"gain of {name} / predicted": value for name, value in multiples.items()}
+        found |= {f"gain of {name} / real": v / multiples["real"] for name, v in multiples.items()}
+        eventual = self.predicted_gain(10) / self.predicted_gain()
+        found["gain of real / eventually predicted"] = multiples["real"] / eventual
+        found |= {
+            f"{n} above fitted mixture": self.above(n) for n in ("start", "head", "isotropic")
+        }
+        direction = self.record.value(kind="direction")
+        found |= {f"first step, {name}": value for name, value in direction.items()}
+        times = [self.rare_times(digit) for digit in self.plan.rare_digits]
+        for name, words in (("common", "of a rare digit"), ("others", "behind the other digits")):
+            found[f"least delay {words}"] = min(
+                a / b for each in times for a, b in zip(each["rare"], each[name], strict=True)
+            )
+        shares = [share for each in times for share in each["share"]]
+        found["least final share of a rare digit"] = min(shares)
+        found["largest final share of a rare digit"] = max(shares)
+        return found
 
 
-def seeds_of(values: Mapping[str, Any], prefix: str) -> list[int]:
-    """Seeds of the recorded points ``prefix/seed``."""
-    return sorted(int(k.rpartition("/")[2]) for k in values if k.rpartition("/")[0] == prefix)
-
-
-def over_seeds(
-    values: Mapping[str, Any], prefix: str, number: Callable[..., float]
-) -> tuple[float, float]:
-    """Mean of a number of the points ``prefix/seed``, and its standard error (0 for one seed)."""
-    found = [number(values[f"{prefix}/{seed}"]) for seed in seeds_of(values, prefix)]
-    if not found:
-        raise ValueError(f"prefix: no point {prefix}/…; there are {sorted(values)}")
-    return mean(found), stdev(found) / math.sqrt(len(found)) if len(found) > 1 else 0.0
-
-
-def gain_multiples(values: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Gain of training on each law over the predicted gain, and its standard error.
-
-    The error is the larger of that within the runs and that between seeds.
-    """
-    scale = values["predicted"]["gain"][-1]
-    found = {}
-    for name in LADDER:
-        gain, between = over_seeds(values, name, final_gain)
-        within, _ = over_seeds(values, name, lambda point: float(point["gain"][-1][1]))
-        error = max(between, within / math.sqrt(len(seeds_of(values, name))))
-        found[name] = (gain / scale, error / scale)
-    return found
-
-
-def final_gain(point: Mapping[str, Any]) -> float:
-    """Gain at the last step of a curve."""
-    return float(point["gain"][-1][0])
-
-
-def summary(values: Mapping[str, Any], digits: Sequence[int]) -> dict[str, float]:
-    """Return the numbers that the account of the claims quotes."""
-    multiples = {name: value for name, (value, _) in gain_multiples(values).items()}
-    found = {f"gain of {name} / predicted": value for name, value in multiples.items()}
-    found |= {
-        f"gain of {name} / real": value / multiples["real"] for name, value in multiples.items()
-    }
-    eventual = values["predicted long"]["gain"][-1] / values["predicted"]["gain"][-1]
-    found["gain of real / eventually predicted"] = multiples["real"] / eventual
-    for name in ("start", "head", "isotropic"):
-        above, _ = over_seeds(values, "mean", lambda point, of=name: float(point[of]["above"][0]))
-        found[f"{name} above fitted mixture"] = above
-    found |= {f"first step, {name}": value for name, value in values["direction"].items()}
-    rare = sorted({int(key.split("/")[1]) for key in values if key.startswith("rare/")})
-    times = [rare_times(values, digits, digit) for digit in rare]
-    for name, words in (("common", "of a rare digit"), ("others", "behind the other digits")):
-        found[f"least delay {words}"] = min(
-            a / b for each in times for a, b in zip(each["rare"], each[name], strict=True)
-        )
-    shares = [share for each in times for share in each["share"]]
-    found["least final share of a rare digit"] = min(shares)
-    found["largest final share of a rare digit"] = max(shares)
-    return found
+def recorded() -> dict[str, float]:
+    """Return the numbers of the recorded run that are checked and quoted as claims, by name."""
+    found = Study.recorded().numbers()
+    isotropic = found["isotropic above fitted mixture"]
+    return found | {"head above / isotropic above": found["head above fitted mixture"] / isotropic}

@@ -1,35 +1,18 @@
-"""Training the one-layer head on any law of tokens, and measuring denoisers on it.
-
-Measured values are ``[value, standard_error]``, so that a study can record them as they are.
-"""
+"""Training the one-layer head on any law of tokens, and measuring denoisers on it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from gmmtf import AttentionDenoiser, Estimate, Law, NoiseSchedule, natural_step_size, train
 from gmmtf.denoisers import Denoiser
-from gmmtf.denoisers.attention import AttentionDenoiser
-from gmmtf.estimate import Estimate
-from gmmtf.laws.law import Tokens
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import standard_normal
-from gmmtf.risks.first_step import natural_step_size
-from gmmtf.schedule import NoiseSchedule, stratified_times
-
-
-class Law(Protocol):
-    """What can draw data points."""
-
-    def sample(
-        self, batch_size: int, generator: torch.Generator | None = ..., dtype: torch.dtype = ...
-    ) -> Tokens:
-        """Draw ``batch_size`` data points."""
+from gmmtf.schedule import stratified_times
 
 
 class Noisy(NamedTuple):
@@ -62,68 +45,20 @@ def token_losses(denoise: Denoiser, noisy: Noisy, device: torch.device | None = 
     return torch.cat(parts)
 
 
-def descend(
+def training_curve(
     head: AttentionDenoiser,
     law: Law,
-    *,
-    steps: int,
-    relative_step_size: float,
-    batch_size: int,
-    seed: int,
-) -> Iterator[tuple[int, AttentionDenoiser]]:
-    """Gradient descent of the head, in place, on the DDPM loss of any law (C3).
-
-    Parameters
-    ----------
-    head
-        Its mixture gives the unit of the step size, :func:`gmmtf.risks.first_step.natural_step_size`.
-
-    Yields
-    ------
-    tuple[int, AttentionDenoiser]
-        The number of steps taken, from 0, and the head.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss is no longer finite.
-    """
-    rate = relative_step_size * natural_step_size(head.mixture)
-    optimizer = torch.optim.SGD(head.parameters(), lr=rate)
-    device, schedule = head.weight.device, head.schedule
-    # Drawn on the CPU, so that a run sees the same data on every device.
-    generator = torch.Generator().manual_seed(seed)
-    yield 0, head
-    for step in tqdm(range(1, steps + 1), desc="training", leave=False):
-        x_0 = law.sample(batch_size, generator).x_0
-        t = stratified_times(schedule, batch_size, generator)
-        noise = standard_normal(x_0.shape, generator)
-        x_t = schedule.add_noise(x_0, t, noise)
-        loss = (head(x_t.to(device), t.to(device)) - noise.to(device)).square().mean()
-        if not math.isfinite(float(loss.detach())):
-            raise FloatingPointError(
-                f"the loss is {float(loss.detach())} at step {step}; "
-                f"a smaller step size than {relative_step_size} may help"
-            )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        yield step, head
-
-
-def curve(
-    run: Iterator[tuple[int, AttentionDenoiser]],
     noisy: Noisy,
     *,
     records: Sequence[int],
+    relative_step_size: float,
+    batch_size: int,
+    seed: int,
     device: torch.device | None = None,
 ) -> dict[str, Any]:
-    """Loss of a head during training, on fixed noisy data points.
+    """Train the head, in place, on a law, and measure it on fixed noisy data points (C3).
 
-    Parameters
-    ----------
-    records
-        The steps at which to measure; 0 must be among them.
+    The data are drawn on the CPU, so that a run sees the same ones on every device.
 
     Returns
     -------
@@ -131,16 +66,17 @@ def curve(
         ``steps``; ``loss`` at each of them; ``gain``: by how much it is below the loss at step 0,
         point by point; ``by_class``: the loss on the tokens of each class, without errors.
     """
-    steps, losses = [], []
-    for step, head in run:
-        if step in records:
-            steps.append(step)
-            losses.append(token_losses(head, noisy, device))
+    run = train(
+        head, law, head.schedule, records[-1],
+        lr=relative_step_size * natural_step_size(head.mixture), batch_size=batch_size,
+        seed=seed, record_at=records, eval_samples=None, data_device="cpu",
+    )  # fmt: skip
+    losses = [token_losses(head, noisy, device) for _ in run]
     classes = range(int(noisy.labels.max()) + 1)
     return {
-        "steps": steps,
-        "loss": [_pair(loss.mean(1)) for loss in losses],
-        "gain": [_pair((losses[0] - loss).mean(1)) for loss in losses],
+        "steps": list(records),
+        "loss": [Estimate.from_strata(loss.mean(1)) for loss in losses],
+        "gain": [Estimate.paired(losses[0].mean(1), loss.mean(1), strata=True) for loss in losses],
         "by_class": [[float(loss[noisy.labels == u].mean()) for u in classes] for loss in losses],
     }
 
@@ -155,24 +91,24 @@ def compare(
     reference: str,
     t: int | None = None,
     device: torch.device | None = None,
-) -> dict[str, dict[str, list[float]]]:
+) -> dict[str, dict[str, Estimate]]:
     """Losses of several denoisers on the same noisy tokens, and how far above ``reference``.
 
     Returns
     -------
     dict
-        For each name ``loss`` and ``above``, the mean difference from the reference's loss, as
-        ``[value, standard_error]``. A difference may be negative.
+        For each name ``loss`` and ``above``, the mean difference from the reference's loss, which
+        may be negative.
     """
     if reference not in denoisers:
         raise ValueError(f"reference: expected one of {sorted(denoisers)}, got {reference!r}")
     noisy = draw_noisy(law, schedule, n, seed, t=t)
     losses = {f: token_losses(denoise, noisy, device) for f, denoise in denoisers.items()}
-    stratified = t is None
+    estimate = Estimate.from_strata if t is None else Estimate.from_samples
     return {
         name: {
-            "loss": _pair(loss.mean(1), stratified),
-            "above": _pair((loss - losses[reference]).mean(1), stratified),
+            "loss": estimate(loss.mean(1)),
+            "above": estimate((loss - losses[reference]).mean(1)),
         }
         for name, loss in losses.items()
     }
@@ -224,8 +160,3 @@ def measured_direction(
         torch.autograd.backward(loss / n_batches)
     assert head.weight.grad is not None  # n_batches of backward have filled it
     return -head.weight.grad.double()
-
-
-def _pair(samples: Tensor, stratified: bool = True) -> list[float]:
-    estimate = Estimate.from_strata(samples) if stratified else Estimate.from_samples(samples)
-    return [estimate.value, estimate.standard_error]
