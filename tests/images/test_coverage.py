@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gmmtf.images import mnist
+from gmmtf.images import coverage, mnist
 from gmmtf.images.coverage import nearest, precision_recall
 from gmmtf.images.features import DigitClassifier, load_classifier
 
@@ -62,3 +62,31 @@ def test_bad_input_is_named(classifier, real):
         precision_recall(classifier, real[0], real[1], k=0)
     with pytest.raises(ValueError, match="among: expected at least one"):
         nearest(classifier, real[0], real[0][:0])
+
+
+def test_distances_are_held_in_blocks(classifier, real, monkeypatch):
+    """Of 400 x 300 distances no more than a block is ever there; the results are those of one."""
+    x, y = real[0], real[7][:300]
+    whole = nearest(classifier, x, y), precision_recall(classifier, x, y)
+    sizes = []
+    cdist = torch.cdist
+
+    def spy(points: Tensor, to: Tensor) -> Tensor:
+        sizes.append(len(points) * len(to))
+        return cdist(points, to)
+
+    monkeypatch.setattr(torch, "cdist", spy)
+    monkeypatch.setattr(coverage, "_BLOCK", 5000)
+    blocks = nearest(classifier, x, y), precision_recall(classifier, x, y)
+    assert max(sizes) <= 5000
+    assert sum(sizes) == 400 * 300 + 400 * 400 + 300 * 300 + 2 * 400 * 300
+    assert torch.equal(blocks[0].indices, whole[0].indices)
+    torch.testing.assert_close(blocks[0].distances, whole[0].distances, rtol=1e-9, atol=1e-9)
+    assert blocks[1] == whole[1]
+    monkeypatch.setattr(coverage, "_BLOCK", 1)  # fewer than one row
+    assert torch.equal(nearest(classifier, x[:3], y).indices, whole[0].indices[:3])
+
+
+def test_a_block_of_distances_is_far_below_a_gigabyte():
+    assert 8 * coverage._BLOCK <= 2**26
+    assert coverage._BLOCK >= 60_000

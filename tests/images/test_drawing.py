@@ -107,3 +107,6 @@ def test_a_guide_that_does_not_fit() -> None:
             draw(model, labels, 2, guide=guide, guidance=weight)
     with pytest.raises(ValueError, match="only a model with classes can be guided"):
         draw(small_model(0), None, 2, guide=small_model(0))
+    other = DiT(small_model(0).settings, NoiseSchedule.cosine(100))
+    with pytest.raises(ValueError, match="guide: expected the schedule of the model"):
+        draw(model, labels, 2, guide=other)

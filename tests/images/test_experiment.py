@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gmmtf import NoiseSchedule
+from gmmtf import NoiseSchedule, checkpoint
 from gmmtf.images.settings import averaging_decay, learning_rate
 from gmmtf.images.trainer import Training, TrainingSettings, update_average
 from gmmtf.images.transformer import DiT, TransformerSettings
@@ -243,3 +243,91 @@ def test_data_that_do_not_fit() -> None:
         Training(model, X_0[0], LABELS, SETTINGS)
     with pytest.raises(ValueError, match="labels"):
         Training(model, X_0, LABELS[:-1], SETTINGS)
+
+
+def test_another_schedule_of_equal_length_and_sum_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    run = training(path)
+    list(run.records())
+    model = DiT(NETWORK, NoiseSchedule(run.model.schedule.betas.flip(0)))
+    with pytest.raises(ValueError, match="belongs to a run with schedule of another value") as info:
+        Training(model, X_0, LABELS, SETTINGS, path)
+    assert len(str(info.value)) < 300
+
+
+@pytest.mark.parametrize("change", ["depth", "heads", "n_classes"])
+def test_another_network_is_refused(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "run.safetensors"
+    list(training(path).records())
+    network = replace(NETWORK, **{change: {"depth": 2, "heads": 2, "n_classes": 3}[change]})
+    with pytest.raises(ValueError, match="belongs to a run with network"):
+        Training(DiT(network, NoiseSchedule.linear(1000)), X_0, LABELS, SETTINGS, path)
+
+
+def test_data_of_equal_bytes_are_other_data(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    run = training(path)
+    list(run.records())
+    with pytest.raises(ValueError, match="data"):
+        Training(run.model, X_0.reshape(10, 16, 4), LABELS, SETTINGS, path)
+
+
+def tied() -> DiT:
+    torch.manual_seed(3)
+    model = DiT(replace(NETWORK, depth=2), NoiseSchedule.linear(1000))
+    model.blocks[1].mlp = model.blocks[0].mlp
+    return model
+
+
+def test_tied_weights_are_saved_and_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    whole = Training(tied(), X_0, LABELS, SETTINGS)
+    expected = list(whole.records())
+    next(Training(tied(), X_0, LABELS, SETTINGS, path).records())
+    second = Training(tied(), X_0, LABELS, SETTINGS, path)
+    assert second.step == 2
+    assert list(second.records()) == expected
+    assert same(state(second), state(whole))
+    assert second.model.blocks[1].mlp[0].weight is second.model.blocks[0].mlp[0].weight
+    free = DiT(replace(NETWORK, depth=2), NoiseSchedule.linear(1000))
+    with pytest.raises(ValueError, match="belongs to a run with architecture"):
+        Training(free, X_0, LABELS, SETTINGS, path)
+
+
+def test_paths_where_no_checkpoint_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        ValueError, match=r"checkpoint_path: expected the path of a file, but .*fold"
+    ):
+        training(tmp_path)
+    with pytest.raises(ValueError, match=r"checkpoint_path: .*no file can be written in .*file"):
+        training(tmp_path / "file" / "run.safetensors")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    list(training(Path("~/runs/run.safetensors")).records())
+    assert (tmp_path / "runs" / "run.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["generator", "model.out.bias", "averaged.out.bias", "muon.optimizer.0.average",
+     "adamw.optimizer.0.exp_avg"],
+)  # fmt: skip
+def test_checkpoint_that_lacks_a_tensor(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "run.safetensors"
+    list(training(path).records())
+    tensors, stored = checkpoint.load(path)
+    del tensors[entry]
+    checkpoint.save(path, tensors=tensors, state=stored)
+    with pytest.raises(ValueError, match=rf"checkpoint_path: .* lacks {entry}"):
+        training(path)
+
+
+@pytest.mark.parametrize("entry", ["run", "step", "records", "tensors", None])
+def test_checkpoint_that_lacks_an_entry(tmp_path: Path, entry: str | None) -> None:
+    path = tmp_path / "run.safetensors"
+    list(training(path).records())
+    tensors, stored = checkpoint.load(path)
+    stored.pop(entry, None)
+    checkpoint.save(path, tensors=tensors, state=stored if entry else [1, 2])
+    with pytest.raises(ValueError, match=r"checkpoint_path: .* is not a checkpoint"):
+        training(path)

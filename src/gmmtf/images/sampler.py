@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -64,6 +65,18 @@ def guided(model: DiT, labels: Tensor, guide: DiT, guidance: float) -> Denoiser:
     return denoise
 
 
+@contextmanager
+def _plain_defaults() -> Iterator[None]:
+    """Let solvers make their times and coefficients as if the caller had set no defaults."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def draw(
     model: DiT,
     labels: Tensor | None,
@@ -120,15 +133,10 @@ def draw(
         if classes is None:
             raise ValueError("guide: only a model with classes can be guided")
         denoise = guided(model, classes, guide, guidance)
-    # Solvers make their times where the caller's default device is.
-    with torch.device("cpu"):
-        tokens = samplers[sampler](
-            denoise,
-            model.schedule,
-            (n_images, model.settings.n_tokens, model.settings.dim),
-            generator=torch.Generator(device).manual_seed(count("seed", seed, 0)),
-            clip=1.0,
-        )
+    shape = (n_images, model.settings.n_tokens, model.settings.dim)
+    generator = torch.Generator(device).manual_seed(count("seed", seed, 0))
+    with _plain_defaults():
+        tokens = samplers[sampler](denoise, model.schedule, shape, generator=generator, clip=1.0)
     # The last step of a multistep solver may overshoot by rounding.
     return patches.to_images(tokens.clamp(-1, 1), model.settings.patch)
 

@@ -196,7 +196,8 @@ class Training:
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"averaged.{k}": value for k, value in self.averaged.state_dict().items()}
         for name, optimizer in self._optimizers.items():
-            packed = checkpoint.pack_optimizer(optimizer)
+            with torch.device("cpu"):
+                packed = checkpoint.pack_optimizer(optimizer)
             tensors |= {f"{name}.{key}": value for key, value in packed.items()}
         tensors["generator"] = self._generator.get_state()
         state = {

@@ -74,7 +74,7 @@ def sinusoids(positions: Tensor, width: int, slowest: float = 10_000.0) -> Tenso
 def grid_positions(n_side: int, width: int) -> Tensor:
     """Return fixed 2-D position codes ``[n_side², width]``: half for the row, half the column."""
     # The slowest wave is a few times as long as the grid; a slower one would be constant on it.
-    codes = sinusoids(torch.arange(n_side), width // 2, slowest=100.0).to(torch.get_default_dtype())
+    codes = sinusoids(torch.arange(n_side), width // 2, slowest=100.0)
     rows = codes[:, None, :].expand(n_side, n_side, -1)
     columns = codes[None, :, :].expand(n_side, n_side, -1)
     return torch.cat([rows, columns], dim=2).reshape(n_side**2, width)
@@ -195,7 +195,7 @@ class DiT(nn.Module):
         if self.embed_class is not None:
             condition = condition + self.embed_class(labels)
         condition = F.silu(condition)
-        x = self.embed(x_t.to(inside)) + self.positions
+        x = self.embed(x_t.to(inside)) + self.positions.to(inside)
         for block in self.blocks:
             x = block(x, condition)
         shift, scale = self.modulation(condition).chunk(2, dim=1)

@@ -82,8 +82,12 @@ def save_weights(
     if spoilt:
         raise ValueError(f"model: expected finite weights in float16, but {spoilt[0]} has others")
     tensors[BETAS] = model.schedule.betas
+    try:
+        encoded = encode(about)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"about: {error}") from error
     network = asdict(model.settings)
-    state = {"network": network, "digits": check_digits(digits), "about": encode(about)}
+    state = {"network": network, "digits": check_digits(digits), "about": encoded}
     checkpoint.save(Path(path).expanduser(), tensors=tensors, state=state)
 
 
