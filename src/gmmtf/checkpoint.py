@@ -13,20 +13,24 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gmmtf.atomic import replacing
+from gmmtf.jsonvalues import encode
 
 _STATE_KEY = "state"
+_NAMES_KEY = "names"
 
 
 def save(path: str | os.PathLike[str], *, tensors: dict[str, Tensor], state: Any) -> None:
     """Write ``tensors`` and the JSON-serialisable ``state`` to ``path``.
 
     The file appears whole or not at all: it is written beside its place and then renamed, so a
-    process killed at any moment leaves the previous checkpoint readable.
+    process killed at any moment leaves the previous checkpoint readable. Numbers of numpy and torch
+    in the state become plain ones.
     """
     # Copies, since safetensors refuses tensors that share memory, as tied weights do.
     on_cpu = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    metadata = {_STATE_KEY: json.dumps(state, default=encode), _NAMES_KEY: json.dumps([*on_cpu])}
     with replacing(path) as partial:
-        save_file(on_cpu, partial, metadata={_STATE_KEY: json.dumps(state)})
+        save_file(on_cpu, partial, metadata=metadata)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
@@ -37,9 +41,12 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file cannot be read as a checkpoint of this library.
+        If it is a folder, cannot be read as a checkpoint of this library, or misses a tensor.
     """
-    if not Path(path).is_file():
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file, got a folder")
+    if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as file:
@@ -50,9 +57,12 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
     if _STATE_KEY not in metadata:
         raise ValueError(f"{path}: a safetensors file, but without a checkpoint's state")
     try:
-        return tensors, json.loads(metadata[_STATE_KEY])
+        state, names = (json.loads(metadata.get(k, "[]")) for k in (_STATE_KEY, _NAMES_KEY))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: the checkpoint's state is not JSON ({error})") from error
+    if missing := sorted(set(names) - set(tensors)):
+        raise ValueError(f"{path}: the checkpoint misses the tensors {missing}")
+    return tensors, state
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

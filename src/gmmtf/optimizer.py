@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import positive
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.risks.first_step import natural_step_size
 
@@ -54,6 +54,4 @@ def resolve_lr(
     if lr is None and law is not None:
         square = float(law.gram.diagonal().mean())
         return natural_step_size(law) if optimizer == "gd" else 0.1 / square
-    if lr is None or not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr: expected a finite positive number, got {lr}")
-    return float(lr)
+    return positive("lr", lr)

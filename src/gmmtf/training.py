@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from gmmtf import checkpoint
+from gmmtf.architecture import architecture
 from gmmtf.arguments import count
 from gmmtf.denoisers.optimal import optimal_denoiser
 from gmmtf.estimate import Estimate
@@ -86,7 +88,8 @@ def train(
     checkpoint_path
         Where to keep a checkpoint, written at every record. If the file exists the run is resumed
         from it: its records are yielded again first, and on a CPU what follows is bit-identical to
-        the uninterrupted run, unless the module itself draws at random.
+        the uninterrupted run, also if the module draws from PyTorch's own generator. A run
+        that is finished goes on if ``steps`` is larger now.
 
     Yields
     ------
@@ -95,8 +98,8 @@ def train(
     Raises
     ------
     ValueError
-        Before any work, if an argument is out of range, or if the checkpoint belongs to a run with
-        other settings, another law, schedule or architecture.
+        Before any work, if an argument is out of range, or if the checkpoint is a folder, is not
+        whole, or belongs to a run with other settings, another law, schedule or architecture.
     FloatingPointError
         If the loss is no longer finite; the last checkpoint is kept.
     """
@@ -110,13 +113,12 @@ def train(
     parameter = next(denoiser.parameters(), None)
     if parameter is None:
         raise ValueError("denoiser: expected a module with parameters, got none")
-    every = max(1, steps // 30) if record_every is None else record_every
     settings = _Settings(
         seed=count("seed", seed, 0),
         lr=lr,
         batch_size=count("batch_size", batch_size, 1),
         target=target,
-        record_every=None if record_at is not None else count("record_every", every, 1),
+        record_every=None if record_every is None else count("record_every", record_every, 1),
         record_at=None if record_at is None else [count("record_at", s, 0) for s in record_at],
         eval_samples=None if eval_samples is None else count("eval_samples", eval_samples, 2),
         dtype=str(parameter.dtype),
@@ -128,7 +130,7 @@ def train(
         made = make_optimizer(optimizer, denoiser.parameters(), lr)
     place = parameter.device if data_device is None else torch.device(data_device)
     run = _Run(denoiser, law, schedule, steps, settings, made, place)
-    path = None if checkpoint_path is None else Path(checkpoint_path)
+    path = None if checkpoint_path is None else Path(checkpoint_path).expanduser()
     records = run.resume(path) if path is not None and path.exists() else []
     return run.records(path, records)
 
@@ -171,9 +173,11 @@ class _Run:
         self.dtype, self.device = parameter.dtype, parameter.device
         self.generator = torch.Generator(data_device).manual_seed(settings.seed)
         self.step = 0
+        self.global_state: dict[str, Tensor] = {}
         self.optimum = optimal_denoiser(law, schedule) if settings.target == "bayes" else None
         # What the optimizer is and does, however it was made; read before a step changes it.
         groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+        self._architecture = architecture(denoiser)
         self._optimizer = json.loads(json.dumps([type(optimizer).__name__, groups], default=str))
 
     def records(self, path: Path | None, earlier: list[TrainingRecord]) -> Iterator[TrainingRecord]:
@@ -185,6 +189,8 @@ class _Run:
             self.save(path, history)
             yield history[-1]
         steps = range(self.step, self.steps)
+        if steps:
+            self.restore_global_state()
         bar = tqdm(steps, desc="training", total=self.steps, initial=self.step, leave=False)
         for step in bar:
             self.update()
@@ -195,8 +201,9 @@ class _Run:
                 yield history[-1]
 
     def is_recorded(self) -> bool:
-        every, at = self.settings.record_every, self.settings.record_at
-        due = self.step in at if at is not None else every is not None and self.step % every == 0
+        # The default belongs to the number of steps, which a run that goes on changes.
+        every, at = self.settings.record_every or max(1, self.steps // 30), self.settings.record_at
+        due = self.step in at if at is not None else self.step % every == 0
         return due or self.step == self.steps
 
     def update(self) -> None:
@@ -246,6 +253,9 @@ class _Run:
         tensors |= checkpoint.pack_optimizer(self.optimizer)
         tensors["generator"] = self.generator.get_state()
         tensors["betas"] = self.schedule.betas
+        tensors["global.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["global.cuda"] = torch.cuda.get_rng_state(self.device)
         state = {
             "step": self.step,
             "run": self.identity(),
@@ -253,20 +263,33 @@ class _Run:
         }
         checkpoint.save(path, tensors=tensors, state=state)
 
+    def restore_global_state(self) -> None:
+        """Put back the states of PyTorch's own generators, from which a dropout draws."""
+        if "cpu" in self.global_state:
+            torch.set_rng_state(self.global_state["cpu"])
+        if "cuda" in self.global_state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self.global_state["cuda"], self.device)
+
     def resume(self, path: Path) -> list[TrainingRecord]:
         """Restore the state saved at ``path`` and return its records."""
         tensors, state = checkpoint.load(path)
-        if not isinstance(state, dict) or set(state) != {"step", "run", "records"}:
+        whole = isinstance(state, dict) and set(state) == {"step", "run", "records"}
+        if not whole or not {"generator", "betas"} <= set(tensors):
             raise ValueError(f"checkpoint_path: {path} is not a checkpoint of a training run")
         for name, value in self.identity().items():
             found = state["run"].get(name)
+            if found != value and name == "architecture":
+                raise ValueError(
+                    f"checkpoint_path: {path} holds another architecture than the denoiser: "
+                    f"{_difference(found, value)}"
+                )
             if found != value:
                 raise ValueError(
                     f"checkpoint_path: {path} belongs to a run with {name} = {found}, "
                     f"this run has {value}"
                 )
-        betas = tensors.get("betas")
-        if betas is None or not torch.equal(betas, self.schedule.betas):
+        betas = tensors["betas"]
+        if not torch.equal(betas, self.schedule.betas):
             raise ValueError(f"checkpoint_path: {path} belongs to a run with another schedule")
         if state["step"] > self.steps:
             raise ValueError(
@@ -281,6 +304,7 @@ class _Run:
         self.denoiser.load_state_dict(model)
         checkpoint.unpack_optimizer(self.optimizer, tensors)
         self.generator.set_state(tensors["generator"])
+        self.global_state = checkpoint.without_prefix(tensors, "global.")
         self.step = state["step"]
         return [_record(stored) for stored in state["records"]]
 
@@ -288,7 +312,25 @@ class _Run:
         """Describe what a resumed run must share with the run that it continues."""
         law = {f"law.{name}": value for name, value in fingerprint(self.law).items()}
         run = asdict(self.settings) | {"data_device": self.data_device.type}
-        return run | {"optimizer": self._optimizer} | law
+        made = {"optimizer": self._optimizer, "architecture": self._architecture}
+        return run | made | law | {"law.code": _code(self.law)}
+
+
+def _code(law: Law) -> str:
+    """Text of the class of a law that is not the library's: its name does not tell what it is."""
+    if type(law).__module__.startswith("gmmtf."):
+        return type(law).__qualname__
+    try:
+        return inspect.getsource(type(law))
+    except (OSError, TypeError):  # typed into a session that keeps no source
+        return type(law).__qualname__
+
+
+def _difference(stored: dict[str, Any] | None, now: dict[str, Any]) -> str:
+    """The first part that differs between two architectures."""
+    stored = stored or {}
+    part = next(name for name in [*now, *stored] if stored.get(name) != now.get(name))
+    return f"its part {part!r} is {stored.get(part)}, the denoiser's {now.get(part)}"
 
 
 def _record(stored: dict[str, Any]) -> TrainingRecord:
