@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lab paper bench outputs records claims lint clean
+.PHONY: help env book test lab paper bench outputs records claims lint mutants clean
 
 help:  ## list the commands
 	@echo "make <command>, one of:"
@@ -61,6 +61,9 @@ lint: $(READY)  ## ruff, mypy, and which module may import which
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	PYTHONPATH=src $(VENV)/bin/lint-imports --no-cache --no-logo
+
+mutants: $(READY)  ## seed faults in the library one at a time; each must fail a test (an hour)
+	$(PY) scripts/mutants.py --jobs $(JOBS)
 
 clean:  ## remove what was built; the environment stays
 	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
