@@ -55,6 +55,27 @@ def test_a_copy_is_its_own_neighbour(classifier, real):
     assert float(other.distances.min()) > 0.1
 
 
+class FirstPixel:
+    """In place of a classifier: one feature, the first pixel."""
+
+    def features(self, images: Tensor) -> Tensor:
+        return images[:, 0, :1]
+
+
+def line(*points: float) -> Tensor:
+    return torch.tensor(points, dtype=torch.float64)[:, None, None].expand(-1, 2, 2)
+
+
+def test_a_point_is_not_counted_among_its_own_neighbours():
+    """On a line: the balls reach from each point to its nearest other one."""
+    real = line(0.0, 0.1, 0.3, 0.6)
+    found = precision_recall(FirstPixel(), real, line(0.75, 0.95, -0.3, 0.05), k=1)
+    # 0.75 lies within 0.3 of 0.6, 0.05 between 0 and 0.1; the other two within no ball.
+    assert found.precision == 0.5
+    # Balls about -0.3 and 0.05 of radius 0.35, about 0.75 and 0.95 of radius 0.2.
+    assert found.recall == 1.0
+
+
 def test_bad_input_is_named(classifier, real):
     with pytest.raises(ValueError, match="generated: expected more than k = 3 images, got 3"):
         precision_recall(classifier, real[0], real[1][:3])
