@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gmmtf import NoiseSchedule
-from gmmtf.images.sampler import SAMPLERS, draw, generate, guided
+from gmmtf.images.sampler import SAMPLERS, check_sampler, draw, generate, guided
 from gmmtf.images.transformer import DiT, TransformerSettings
 
 
@@ -76,6 +76,21 @@ def test_unknown_sampler() -> None:
         draw(small_model(), torch.tensor([0]), 1, sampler="euler")
     with pytest.raises(ValueError, match="n_images: expected an integer of at least 1"):
         draw(small_model(0), None, 0)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "n_calls"),
+    [("dpm-solver++", 1), ("dpm-solver++", 100), ("ddim", 0), ("ddim", 101), ("ddim", 2.5)],
+)
+def test_calls_that_a_sampler_cannot_take(sampler: str, n_calls: int) -> None:
+    for call in (
+        lambda: check_sampler(sampler, n_calls, 100),
+        lambda: draw(small_model(0), None, 1, sampler=sampler, n_calls=n_calls),
+    ):
+        with pytest.raises(ValueError, match="n_calls: expected"):
+            call()
+    least = {"dpm-solver++": 2, "ddim": 1}[sampler]
+    assert check_sampler(sampler, least, 100) == least
 
 
 def test_guidance_is_the_line_through_two_estimates() -> None:

@@ -50,11 +50,11 @@ def with_pixel(value: float, dtype: torch.dtype = torch.float32) -> Tensor:
 @pytest.mark.parametrize(
     ("images", "found"),
     [
-        (with_pixel(NAN), "finite numbers, got nan"),
-        (with_pixel(INF), "finite numbers, got -1.0 to inf"),
-        (with_pixel(-INF), "finite numbers, got -inf to 1.0"),
-        (with_pixel(NAN, torch.float16), "finite numbers, got nan"),
-        (torch.full_like(REAL, NAN), "finite numbers, got nan"),
+        (with_pixel(NAN), "finite numbers, got NaN"),
+        (with_pixel(INF), "finite numbers, got -1 to inf"),
+        (with_pixel(-INF), "finite numbers, got -inf to 1"),
+        (with_pixel(NAN, torch.float16), "finite numbers, got NaN"),
+        (torch.full_like(REAL, NAN), "finite numbers, got NaN"),
         (with_pixel(1.001), r"pixels in \[-1, 1\], got -1 to 1.001"),
         (with_pixel(-3.0), r"pixels in \[-1, 1\], got -3 to 1$"),
         (127.5 * (REAL + 1), r"pixels in \[-1, 1\], got 0 to 255"),
@@ -77,7 +77,7 @@ def test_a_classifier_that_gives_nan(measure: str, layer: str) -> None:
     if layer == "classify" and measure.startswith(("fid", "precision", "nearest")):
         assert MEASURES[measure][1](broken, REAL) is not None  # they use the features alone
         return
-    with pytest.raises(ValueError, match=r"^(classifier|extractor): (features|logits).*got nan"):
+    with pytest.raises(ValueError, match=r"^(classifier|extractor): (features|logits).*got NaN"):
         MEASURES[measure][1](broken, REAL)
 
 

@@ -41,5 +41,6 @@ def _range(name: str, values: Tensor) -> tuple[float, float]:
         return 0.0, 0.0
     low, high = (float(end) for end in values.detach().aminmax())  # both are NaN if one value is
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"{name}: expected finite numbers, got {low} to {high}")
+        found = "NaN" if math.isnan(low) else f"{low:.4g} to {high:.4g}"
+        raise ValueError(f"{name}: expected finite numbers, got {found}")
     return low, high

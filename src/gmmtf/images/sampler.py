@@ -65,6 +65,23 @@ def guided(model: DiT, labels: Tensor, guide: DiT, guidance: float) -> Denoiser:
     return denoise
 
 
+def check_sampler(sampler: str, n_calls: int, n_steps: int) -> int:
+    """Return ``n_calls`` if a sampler can draw with so many calls, before any work.
+
+    Raises
+    ------
+    ValueError
+        If the sampler is unknown, or takes another number of calls on a schedule of ``n_steps``.
+    """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"sampler: expected one of {SAMPLERS}, got {sampler!r}")
+    n_calls = count("n_calls", n_calls, 2 if sampler == "dpm-solver++" else 1)
+    most = {"dpm-solver++": n_steps - 1, "ddim": n_steps}.get(sampler, n_calls)
+    if n_calls > most:
+        raise ValueError(f"n_calls: expected at most {most} for {sampler}, got {n_calls}")
+    return n_calls
+
+
 @contextmanager
 def _plain_defaults() -> Iterator[None]:
     """Let solvers make their times and coefficients as if the caller had set no defaults."""
@@ -118,14 +135,13 @@ def draw(
         If the sampler is unknown, ``n_images`` is not positive, a model without classes is to be
         guided, or as :func:`guided`.
     """
-    n_images, n_calls = count("n_images", n_images, 1), count("n_calls", n_calls, 1)
+    n_images = count("n_images", n_images, 1)
+    n_calls = check_sampler(sampler, n_calls, model.schedule.n_steps)
     samplers: dict[str, Callable[..., Tensor]] = {
         "dpm-solver++": partial(sampling.dpm_solver, n_calls=n_calls),
         "ddim": partial(sampling.ddim, n_calls=n_calls),
         "ancestral": sampling.ancestral,
     }
-    if sampler not in samplers:
-        raise ValueError(f"sampler: expected one of {SAMPLERS}, got {sampler!r}")
     device = next(model.parameters()).device
     classes = labels if labels is None else labels.to(device)
     denoise: Denoiser = model.of_class(classes)
