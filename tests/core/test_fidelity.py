@@ -156,3 +156,13 @@ def test_sliced_distance_in_one_dimension_is_the_wasserstein_distance():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_distances_of_tokens_that_all_show_one_pattern():
+    """Shares (1, 0, 0) are at half of |1 - 0.5| + 0.3 + 0.2 from the probabilities."""
+    x = MIXTURE.means[0].expand(4, 20, 6)
+    found = fidelity.measure(x, MIXTURE, draw(0, batch=4), generator=generator(1))
+    assert found.frequency == pytest.approx(0.5)
+    assert found.distinct.value == 1
+    assert found.covariance == pytest.approx(1)  # the tokens do not scatter at all
+    assert found.centre.value == pytest.approx(25 * (0.5**2 + 0.3**2 + 0.2**2))

@@ -251,3 +251,14 @@ def test_bad_batches_are_named():
         ddpm_loss(zero, SCHEDULE, x, torch.tensor([0, 1]), x[:, :4])
     with pytest.raises(ValueError, match=r"^t: "):
         ddpm_loss(zero, SCHEDULE, x, torch.tensor([0, 50]), x)
+
+
+def test_errors_of_half_precision_are_squared_in_float64():
+    """300² is beyond float16."""
+
+    def far(x_t, t):
+        return torch.full_like(x_t, 300.0)
+
+    law = MultiTokenGMM(n_patterns=2, dim=3, n_tokens=2, radius=1.0, sigma=0.5)
+    found = evaluate(far, law, SCHEDULE, n_samples=8, dtype=torch.float16)
+    assert found.loss.value == pytest.approx(300.0**2 + 1, rel=0.02)

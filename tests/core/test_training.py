@@ -253,3 +253,23 @@ def test_a_loss_that_is_nan_stops_the_run(tmp_path):
     with pytest.raises(FloatingPointError, match="step 5"):
         list(records)
     assert checkpoint.load(path)[1]["step"] == 4
+
+
+def test_held_out_data_come_from_another_generator_than_the_training_data():
+    seeds = []
+
+    class Watched(MultiTokenGMM):
+        def sample(self, batch_size, generator=None, dtype=torch.float32):
+            seeds.append(generator.initial_seed())
+            return super().sample(batch_size, generator, dtype)
+
+    law = Watched(n_patterns=2, dim=3, n_tokens=4, radius=1.0, sigma=0.5)
+    schedule = NoiseSchedule.linear(10)
+    list(
+        train(
+            AttentionDenoiser(law, schedule), law, schedule, 1, batch_size=4, eval_samples=4, seed=7
+        )
+    )
+    before, step, after = seeds
+    assert step == 7
+    assert before == after != step

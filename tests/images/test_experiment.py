@@ -331,3 +331,29 @@ def test_checkpoint_that_lacks_an_entry(tmp_path: Path, entry: str | None) -> No
     checkpoint.save(path, tensors=tensors, state=stored if entry else [1, 2])
     with pytest.raises(ValueError, match=r"checkpoint_path: .* is not a checkpoint"):
         training(path)
+
+
+def test_gradient_is_clipped_to_its_norm() -> None:
+    run = training(clip_norm=1e-3)
+    run._update()
+    gradients = [weight.grad for weight in run.model.parameters() if weight.grad is not None]
+    assert float(torch.cat([g.flatten() for g in gradients]).norm()) == pytest.approx(
+        1e-3, rel=1e-3
+    )
+
+
+def test_loss_of_a_network_in_bfloat16_is_computed_in_float32() -> None:
+    run, twin = training(precision="bfloat16"), training(precision="bfloat16")
+    _, _, t, noise = twin._batch()
+    nothing = run.model.out.bias.sum()
+    run._network = lambda x_t, t, labels: (0 * x_t + 0 * nothing).bfloat16()
+    errors = noise.square().flatten(1).mean(1)
+    expected = float((twin._times.importance(t) * errors).mean())
+    assert run._update() == pytest.approx(expected, rel=1e-6)
+
+
+def test_recorded_loss_is_the_mean_since_the_last_record() -> None:
+    one, all_steps = training(record_every=1), training(record_every=3)
+    each = [record.loss for record in one.records()]
+    found = [record.loss for record in all_steps.records()]
+    assert found == pytest.approx([sum(each[:3]) / 3, sum(each[3:]) / 3])

@@ -119,3 +119,21 @@ def test_laws_refuse_what_they_do_not_cover():
             law(mixture_of(n_active=2))
     with pytest.raises(ValueError, match="t:"):
         formulas.mean_denoising_excess(mixture_of(), SCHEDULE, t=1000)
+
+
+def test_tilt_floor_of_a_weight_that_is_not_symmetric():
+    """(cτ²)² E‖Wᵀx_t‖² / d, with the full matrix and the moments of a token."""
+    pi = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    mixture = MultiTokenGMM(
+        n_patterns=3, dim=7, n_tokens=64, radius=3.0, sigma=0.5, weights=pi.tolist()
+    )
+    generator = torch.Generator().manual_seed(0)
+    pattern = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    weight = ReducedWeight(pattern, torch.tensor(0.7, dtype=torch.float64))
+    alpha_bar = float(SCHEDULE.alpha_bars[300])
+    variance = alpha_bar * 0.5**2 + 1 - alpha_bar
+    full = weight.to_full(mixture)
+    tilts = mixture.means @ full  # the rows are Wᵀμ_u
+    square = alpha_bar * float(pi @ tilts.square().sum(1)) + variance * float(full.square().sum())
+    expected = (1 - alpha_bar) * square / 7
+    assert formulas.tilt_floor(weight, mixture, SCHEDULE, t=300) == pytest.approx(expected)

@@ -72,3 +72,11 @@ def test_the_loss_uses_the_weights_too():
     gap = found.loss.value - found.excess_risk.value
     assert gap > oracle_risk(mixture, SCHEDULE)
     assert gap == pytest.approx(bayes.value, rel=0.01)
+
+
+def test_the_rest_of_a_token_is_noise_in_the_other_dimensions():
+    """Its mean square is τ² (d - M)."""
+    mixture = rare_mixture(0.25)
+    queries = draw_queries(mixture, SCHEDULE, t=300, n_points=8192)
+    expected = float(queries.level.variance[0]) * (64 - 4)
+    assert float(queries.token[-1].square().mean()) == pytest.approx(expected, rel=1e-3)
