@@ -58,26 +58,21 @@ class Fault:
         shown = [re.sub(r"\s+", " ", text).strip() for text in (self.old, self.new)]
         return f"{self.file}: {shown[0]} -> {shown[1] or '(nothing)'}"
 
-    def applied(self, text: str) -> str:
-        """Return the file's text with the fault; ``ValueError`` unless ``old`` occurs once."""
-        found = text.count(self.old)
-        if found != 1:
-            raise ValueError(f"{self}: the old text occurs {found} times, expected once")
-        return text.replace(self.old, self.new)
+    @property
+    def fits(self) -> bool:
+        """Whether the old text occurs once in the file as it is."""
+        path = ROOT / self.file
+        return path.is_file() and path.read_text(encoding="utf-8").count(self.old) == 1
 
 
 def read_faults(folder: Path = LISTS) -> list[Fault]:
-    """Read all lists; ``ValueError`` for a fault that does not fit its file."""
-    faults = []
-    for path in sorted(folder.glob("*.toml")):
-        for file, entry in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            text = (ROOT / file).read_text(encoding="utf-8")
-            for stored in entry["faults"]:
-                tests = tuple(stored.pop("tests", entry["tests"]))
-                fault = Fault(file=file, tests=tests, **stored)
-                fault.applied(text)
-                faults.append(fault)
-    return faults
+    """Read all lists."""
+    return [
+        Fault(file=file, **{**stored, "tests": tuple(stored.get("tests", entry["tests"]))})
+        for path in sorted(folder.glob("*.toml"))
+        for file, entry in tomllib.loads(path.read_text(encoding="utf-8")).items()
+        for stored in entry["faults"]
+    ]
 
 
 def copy_checkout(to: Path) -> None:
@@ -134,7 +129,7 @@ class Slot:
         self.text = self.path.read_text(encoding="utf-8")
         self.times = self.path.stat().st_atime_ns, self.path.stat().st_mtime_ns
         if fault.old:
-            self.path.write_text(fault.applied(self.text), encoding="utf-8")
+            self.path.write_text(self.text.replace(fault.old, fault.new), encoding="utf-8")
         fork = multiprocessing.get_context("fork")
         self.process = fork.Process(target=run_tests, args=(self.copy, fault.tests, self.output))
         self.process.start()
@@ -182,19 +177,25 @@ def main() -> int:
     # pytest's plugins are of no use here and take a second to load.
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     faults = [f for f in read_faults() if options.file in f.file]
-    seeded = [f for f in faults if not f.equivalent]
+    unfit = [f for f in faults if not f.fits]
+    seeded = [f for f in faults if f.fits and not f.equivalent]
     clean = [Fault(f.file, f.tests) for f in {f.tests: f for f in seeded}.values()]
     found = run(clean + seeded, max(1, options.jobs))
     broken = [f for f in clean if found[f] != "survived"]
     survivors = [f for f in seeded if found[f].startswith("survived")]
+    equivalent = sum(bool(f.equivalent) for f in faults)
     print(
-        f"\n{len(faults)} faults: {len(seeded) - len(survivors)} killed, "
-        f"{len(faults) - len(seeded)} equivalent, {len(survivors)} survived"
+        f"\n{len(faults)} faults: {len(seeded) - len(survivors)} killed, {equivalent} equivalent, "
+        f"{len(survivors)} survived, {len(unfit)} do not fit their file"
     )
-    for title, which in (("fails without a fault", broken), ("survived", survivors)):
+    for title, which in (
+        ("fails without a fault", broken),
+        ("survived", survivors),
+        ("the old text does not occur once", unfit),
+    ):
         for fault in which:
             print(f"{title}: {fault}")
-    return 1 if broken or survivors else 0
+    return 1 if broken or survivors or unfit else 0
 
 
 if __name__ == "__main__":
