@@ -262,3 +262,21 @@ def test_errors_of_half_precision_are_squared_in_float64():
     law = MultiTokenGMM(n_patterns=2, dim=3, n_tokens=2, radius=1.0, sigma=0.5)
     found = evaluate(far, law, SCHEDULE, n_samples=8, dtype=torch.float16)
     assert found.loss.value == pytest.approx(300.0**2 + 1, rel=0.02)
+
+
+def test_a_module_is_scored_in_evaluation_mode_and_keeps_the_modes_of_its_parts():
+    class Noisy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Dropout(0.5), torch.nn.Dropout(0.5).eval()
+            self.seen = []
+
+        def forward(self, x_t, t):
+            self.seen.append([part.training for part in self.modules()])
+            return torch.zeros_like(x_t)
+
+    network = Noisy()
+    law = MultiTokenGMM(n_patterns=2, dim=3, n_tokens=2, radius=1.0, sigma=0.5)
+    evaluate(network, law, SCHEDULE, n_samples=4)
+    assert network.seen == [[False, False, False]]
+    assert [part.training for part in network.modules()] == [True, True, False]

@@ -80,3 +80,26 @@ def test_the_rest_of_a_token_is_noise_in_the_other_dimensions():
     queries = draw_queries(mixture, SCHEDULE, t=300, n_points=8192)
     expected = float(queries.level.variance[0]) * (64 - 4)
     assert float(queries.token[-1].square().mean()) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("n_active", [None, 2])
+def test_target_gap_and_factor_are_those_of_the_posterior_of_the_token(n_active):
+    """From Bayes' rule with full Gaussian densities among the active patterns."""
+    mixture = rare_mixture(0.1, n_active=n_active, radius=1.0)
+    queries = draw_queries(mixture, SCHEDULE, t=300, n_points=64)
+    alpha_bar = float(SCHEDULE.alpha_bars[300])
+    variance = alpha_bar * 0.3**2 + 1 - alpha_bar
+    weights = queries.log_weights.exp()
+    assert bool(((weights > 0).sum(0) == (n_active or 4)).all())
+    law = mixture.probabilities[:, None] * (weights > 0)
+    torch.testing.assert_close(weights, law / law.sum(0))
+    span = queries.token[:-1]
+    means = alpha_bar**0.5 * torch.eye(4, dtype=torch.float64)
+    squares = (span[None] - means[:, :, None]).square().sum(1)
+    posterior = weights * torch.exp(-squares / (2 * variance))
+    posterior = posterior / posterior.sum(0)
+    torch.testing.assert_close(queries.target[:-1], alpha_bar**0.5 * posterior)
+    assert bool((queries.target[-1] == 0).all())
+    torch.testing.assert_close(queries.gap, alpha_bar * (1 - posterior.square().sum(0)))
+    factor = queries.importance * (1 - alpha_bar) / variance**2 / 64
+    torch.testing.assert_close(queries.factor, factor)
