@@ -41,10 +41,14 @@ def _features(classifier: DigitClassifier, name: str, images: Tensor) -> Tensor:
     return check_finite(f"classifier: features of {name}", features)
 
 
-def _distances(points: Tensor, to: Tensor) -> Iterator[Tensor]:
-    """Distances ``[block, len(to)]`` of some points after the others, in blocks of bounded size."""
-    for part in torch.split(points, max(1, _BLOCK // len(to))):
-        yield torch.cdist(part, to)
+def _distances(points: Tensor, to: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield points and their distances ``[block, len(to)]``, in blocks of bounded size."""
+    # What is kept of a block goes into memory set aside before: kept pieces between large freed
+    # ones would make the process grow with every block.
+    size = max(1, _BLOCK // len(to))
+    for start in range(0, len(points), size):
+        rows = slice(start, start + size)
+        yield rows, torch.cdist(points[rows], to)
 
 
 def precision_recall(
@@ -77,8 +81,11 @@ def precision_recall(
 def _share_inside(points: Tensor, of: Tensor, k: int) -> float:
     """Share of points that lie in a ball around a point of the set ``of``."""
     # The nearest neighbour of a point of the set in the set is the point itself.
-    radius = torch.cat([block.kthvalue(k + 1, dim=1).values for block in _distances(of, of)])
-    inside = torch.cat([(block <= radius).any(1) for block in _distances(points, of)])
+    radius, inside = of.new_empty(len(of)), points.new_empty(len(points), dtype=torch.bool)
+    for rows, block in _distances(of, of):
+        radius[rows] = block.kthvalue(k + 1, dim=1).values
+    for rows, block in _distances(points, of):
+        inside[rows] = (block <= radius).any(1)
     return float(inside.double().mean())
 
 
@@ -100,5 +107,7 @@ def nearest(classifier: DigitClassifier, images: Tensor, among: Tensor) -> Neigh
     if len(among) == 0:
         raise ValueError("among: expected at least one image, got none")
     x, y = _features(classifier, "images", images), _features(classifier, "among", among)
-    found = [block.min(1) for block in _distances(x, y)]
-    return Neighbours(torch.cat([f.indices for f in found]), torch.cat([f.values for f in found]))
+    found = Neighbours(x.new_empty(len(x), dtype=torch.long), x.new_empty(len(x)))
+    for rows, block in _distances(x, y):
+        found.distances[rows], found.indices[rows] = block.min(1)
+    return found
