@@ -163,3 +163,13 @@ def test_equal_orthogonal_patterns_are_recognised():
         bent = MultiTokenGMM.from_patterns(patterns, n_tokens=2, sigma=1.0)
         with pytest.raises(ValueError, match=r"^patterns: this test needs orthogonal"):
             bent.require_equal_orthogonal("this test")
+
+
+def test_rounding_is_forgiven_to_orthogonal_patterns_and_an_angle_is_not():
+    turned = torch.eye(3, dtype=torch.float64)
+    turned[1, 0] = 1e-4
+    with pytest.raises(ValueError, match="orthogonal"):
+        MultiTokenGMM.from_patterns(turned, n_tokens=2, sigma=1.0).require_equal_orthogonal("this")
+    turned[1, 0] = 1e-7
+    mixture = MultiTokenGMM.from_patterns(2 * turned, n_tokens=2, sigma=1.0)
+    assert mixture.require_equal_orthogonal("this") == pytest.approx(2)

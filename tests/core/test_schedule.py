@@ -187,3 +187,11 @@ def test_times_are_all_of_them_or_the_one_asked_for():
     for wrong in (10, -1, 2.5, True):
         with pytest.raises(ValueError, match="t: expected an integer from 0 to 9"):
             schedule.times(wrong)
+
+
+def test_a_small_noise_level_survives_float32():
+    """1 - ᾱ taken in float32 would put the noise off by 0.7 %."""
+    schedule = NoiseSchedule(torch.tensor([1e-6], dtype=torch.float64))
+    x_0, noise = torch.zeros(1, 2), torch.ones(1, 2)
+    x_t = schedule.add_noise(x_0, torch.tensor([0]), noise)
+    torch.testing.assert_close(x_t, torch.full((1, 2), 1e-3), rtol=1e-6, atol=0)

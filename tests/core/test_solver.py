@@ -102,3 +102,29 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     with pytest.raises(ImportError, match=r"needs diffusers: pip install 'gmmtf\[images\]'"):
         dpm_solver(gaussian, SCHEDULE, SHAPE, n_calls=10)
+
+
+def test_the_solver_follows_the_given_schedule():
+    """For a single data point c every state is √ᾱ c + √(1-ᾱ) ε with one and the same ε."""
+    schedule, c = NoiseSchedule.cosine(200, max_beta=0.5), 0.7
+    seen = []
+
+    def denoise(x_t, t):
+        return schedule.x0_to_noise(x_t, t, torch.full_like(x_t, c))
+
+    def note(t, x_t):
+        if t >= 0:
+            times = torch.full(x_t.shape[:1], t)
+            seen.append(schedule.x0_to_noise(x_t, times, torch.full_like(x_t, c)))
+
+    dpm_solver(
+        denoise,
+        schedule,
+        (4, 2, 3),
+        n_calls=8,
+        generator=torch.Generator().manual_seed(0),
+        on_step=note,
+    )
+    assert len(seen) == 8
+    for noise in seen[1:]:
+        torch.testing.assert_close(noise, seen[0], rtol=0, atol=2e-3)
