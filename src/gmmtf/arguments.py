@@ -11,6 +11,7 @@ import operator
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 
@@ -49,6 +50,13 @@ def positive(name: str, value: Any, limit: float = math.inf) -> float:
             wanted = f"a number between {1 / limit:g} and {limit:g}"
         raise ValueError(f"{name}: expected {wanted}, got {value!r}")
     return number
+
+
+def plain_tensor(value: Any) -> Tensor:
+    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    return torch.as_tensor(value, device="cpu")  # whatever the default device is
 
 
 def _is_truth(value: Any) -> bool:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gmmtf.arguments import plain_tensor
 from gmmtf.atomic import replacing
 from gmmtf.jsonvalues import encode
 
@@ -68,7 +69,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as tensors named ``optimizer.<parameter index>.<entry>``."""
     return {
-        f"optimizer.{index}.{name}": torch.as_tensor(value)
+        f"optimizer.{index}.{name}": plain_tensor(value)
         for index, entries in optimizer.state_dict()["state"].items()
         for name, value in entries.items()
         if value is not None
@@ -86,8 +87,8 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     optimizer.load_state_dict({"state": entries, "param_groups": groups})
     # Loading gives every entry the type of its parameter; some optimizers keep another.
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for index, stored in entries.items():
-        state = optimizer.state[parameters[index]]
+    for number, stored in entries.items():
+        state = optimizer.state[parameters[number]]
         state.update({name: state[name].to(value.dtype) for name, value in stored.items()})
 
 

@@ -64,7 +64,7 @@ class Curve:
         for name in ("steps", "excess", "score"):
             object.__setattr__(self, name, list(getattr(self, name)))
         for name in ("products", "complement"):
-            value = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+            value = torch.as_tensor(getattr(self, name), dtype=torch.float64, device="cpu")
             object.__setattr__(self, name, value)
         for name, value in vars(self).items():
             if len(value) != len(self.steps):

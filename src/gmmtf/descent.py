@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from gmmtf.arguments import count
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -110,15 +111,14 @@ def descend(
         At a record where the expansion does not hold.
     """
     check_method(method, head)
-    first_batch = batch_size(0) if callable(batch_size) else batch_size
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("record_every", 1 if record_every is None else record_every, 1),
-        ("batch_size", first_batch, 1),
-        ("eval_samples", eval_samples, 2),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
+    steps = count("steps", steps, 1)
+    record_every = None if record_every is None else count("record_every", record_every, 1)
+    if not callable(batch_size):
+        batch_size = count("batch_size", batch_size, 1)
+    else:
+        count("batch_size", batch_size(0), 1)
+    eval_samples, seed = count("eval_samples", eval_samples, 2), count("seed", seed, 0)
+    n_points = count("n_points", n_points, 1)
     recorded = _recorded_steps(steps, record_every, record_at)
     begin = ReducedWeight.zero(law) if start is None else start
     begin.check_fits(law)
@@ -173,8 +173,7 @@ def weights(
     FloatingPointError
         If the loss is no longer finite.
     """
-    if steps < 1:
-        raise ValueError(f"steps: expected at least 1, got {steps}")
+    steps = count("steps", steps, 1)
     return _weights(start, loss, steps, resolve_lr(optimizer, lr), optimizer)
 
 

@@ -82,7 +82,7 @@ class Estimate:
         mean = cls.mean(each)
         if len(each) == 1:
             return mean
-        values = torch.tensor([e.value for e in each], dtype=torch.float64)
+        values = torch.tensor([e.value for e in each], dtype=torch.float64, device="cpu")
         return cls(mean.value, max(mean.standard_error, cls.from_samples(values).standard_error))
 
     def relative_to(self, expected: Estimate | float) -> float:

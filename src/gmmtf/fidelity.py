@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import standard_normal
@@ -101,7 +102,7 @@ def measure(
     distinct = hits.amax(1).sum(1)
     residual = (x - mixture.means[labels]).flatten(0, 1)
     covariance = residual.T @ residual / len(residual) / mixture.sigma**2
-    identity = torch.eye(mixture.dim, dtype=torch.float64)
+    identity = torch.eye(mixture.dim, dtype=torch.float64, device="cpu")
     offset, scatter = cluster_ratios(x, mixture)
     centre = (x.mean(1) - pi @ mixture.means).square().sum(1)
     directions = random_directions(mixture.dim, n_projections, generator)
@@ -160,8 +161,7 @@ def random_directions(
     dim: int, n_projections: int, generator: torch.Generator | None = None
 ) -> Tensor:
     """Uniform unit vectors, float64 ``[n_projections, dim]``; ``ValueError`` if none is asked."""
-    if n_projections < 1:
-        raise ValueError(f"n_projections: expected at least 1, got {n_projections}")
+    n_projections = count("n_projections", n_projections, 1)
     drawn = standard_normal((n_projections, dim), generator, torch.float64)
     unit: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
     return unit

@@ -36,8 +36,9 @@ def resolve_lr(
 ) -> float | None:
     """Check optimizer and step size, and fill in the step size of a named optimizer.
 
-    It is :func:`~gmmtf.risks.first_step.natural_step_size` for ``"gd"`` and 0.1/r² for ``"adam"``,
-    with r² the mean square norm of the patterns. A class or a callable brings its own.
+    It is :func:`~gmmtf.risks.first_step.natural_step_size` for ``"gd"``, smaller for patterns that
+    are not orthogonal with equal norms, and 0.1/r² for ``"adam"``, with r² the mean square norm of
+    the patterns. A class or a callable brings its own.
 
     Raises
     ------
@@ -53,5 +54,26 @@ def resolve_lr(
         return None
     if lr is None and law is not None:
         square = float(law.gram.diagonal().mean())
-        return natural_step_size(law) if optimizer == "gd" else 0.1 / square
+        return _stable_step_size(law) if optimizer == "gd" else 0.1 / square
     return positive("lr", lr)
+
+
+def _stable_step_size(mixture: MultiTokenGMM) -> float:
+    """Natural step size, times the curvature that it stands for over that of the patterns.
+
+    At W = 0 the risk bends along W as tr(W C² Wᵀ S), with C the covariance and S the second moment
+    of the patterns. All their eigenvalues are r²/M for orthogonal patterns, up to the mean in C;
+    others have larger ones, with which the same step would raise the risk.
+    """
+    step = natural_step_size(mixture)
+    try:
+        mixture.require_equal_orthogonal("the natural step size")
+    except ValueError:
+        even = float(mixture.gram.diagonal().mean()) / mixture.n_patterns
+        centred = mixture.means - mixture.means.mean(0)
+        spread, moment = (
+            float(torch.linalg.matrix_norm(x, 2)) ** 2 / mixture.n_patterns
+            for x in (centred, mixture.means)
+        )
+        return step * even**3 / (max(spread, even) ** 2 * max(moment, even))
+    return step

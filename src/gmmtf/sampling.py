@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import TqdmWarning, tqdm
 
+from gmmtf.arguments import count
 from gmmtf.denoisers import Denoiser
 from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
@@ -42,6 +43,9 @@ def ancestral(
         Shape of the sample, ``[batch, tokens, dim]`` for the denoisers of this library.
     generator
         Source of the randomness; its device is where the sample is drawn.
+    dtype
+        Type of the sample and of what the denoiser is given. The state is float32 or float64:
+        float16 and bfloat16 would lose the small steps.
     clip
         If given, the estimate of x_0 is clipped to [-clip, clip]; for data of bounded range.
     on_step
@@ -59,21 +63,22 @@ def ancestral(
     """
     _check_clip(clip)
     alpha_bars = schedule.alpha_bars.tolist()
-    x = standard_normal(shape, generator, dtype)
+    state = _state_type(dtype)
+    x = standard_normal(shape, generator, state)
     for t in tqdm(range(schedule.n_steps - 1, -1, -1), desc="sampling", leave=False):
         if on_step is not None:
-            on_step(t, x)
-        _, x_0 = _predict(denoise, schedule, x, t, clip)
+            on_step(t, x.to(dtype))
+        _, x_0 = _predict(denoise, schedule, x, t, clip, dtype)
         if t == 0:
             x = x_0
             continue
         now, before, alpha = alpha_bars[t], alpha_bars[t - 1], float(schedule.alphas[t])
         mean = before**0.5 * (1 - alpha) * x_0 + alpha**0.5 * (1 - before) * x
         variance = (1 - alpha) * (1 - before) / (1 - now)
-        x = mean / (1 - now) + variance**0.5 * standard_normal(shape, generator, dtype)
+        x = mean / (1 - now) + variance**0.5 * standard_normal(shape, generator, state)
     if on_step is not None:
-        on_step(-1, x)
-    return x
+        on_step(-1, x.to(dtype))
+    return x.to(dtype)
 
 
 @torch.no_grad()
@@ -101,19 +106,23 @@ def ddim(
         positive.
     """
     _check_clip(clip)
-    if not (isinstance(n_calls, int) and 1 <= n_calls <= schedule.n_steps):
+    n_calls = count("n_calls", n_calls, 1)
+    if n_calls > schedule.n_steps:
         raise ValueError(f"n_calls: expected an integer to {schedule.n_steps}, got {n_calls!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected a number from 0 to 1, got {eta}")
     last = schedule.n_steps - 1
-    times = torch.linspace(last, 0, n_calls, dtype=torch.float64).round().long().tolist()
+    times = (
+        torch.linspace(last, 0, n_calls, dtype=torch.float64, device="cpu").round().long().tolist()
+    )
     alpha_bars = schedule.alpha_bars.tolist()
-    x = standard_normal(shape, generator, dtype)
+    state = _state_type(dtype)
+    x = standard_normal(shape, generator, state)
     pairs = zip(times, [*times[1:], None], strict=True)
     for t, following in tqdm(pairs, desc="sampling", total=n_calls, leave=False):
         if on_step is not None:
-            on_step(t, x)
-        noise, x_0 = _predict(denoise, schedule, x, t, clip)
+            on_step(t, x.to(dtype))
+        noise, x_0 = _predict(denoise, schedule, x, t, clip, dtype)
         if following is None:
             x = x_0
             continue
@@ -121,10 +130,10 @@ def ddim(
         variance = eta**2 * (1 - after) / (1 - now) * (1 - now / after)
         x = after**0.5 * x_0 + max(0.0, 1 - after - variance) ** 0.5 * noise
         if eta > 0:
-            x = x + variance**0.5 * standard_normal(shape, generator, dtype)
+            x = x + variance**0.5 * standard_normal(shape, generator, state)
     if on_step is not None:
-        on_step(-1, x)
-    return x
+        on_step(-1, x.to(dtype))
+    return x.to(dtype)
 
 
 @torch.no_grad()
@@ -172,32 +181,37 @@ def dpm_solver(
             "sampling with DPM-Solver++ needs diffusers: pip install 'gmmtf[images]'"
         ) from error
     _check_clip(clip)
-    if isinstance(n_calls, bool) or not isinstance(n_calls, int):
-        raise ValueError(f"n_calls: expected an integer, got {n_calls!r}")
-    if not 2 <= n_calls < schedule.n_steps:
+    if not 2 <= (n_calls := count("n_calls", n_calls, 1)) < schedule.n_steps:
         raise ValueError(f"n_calls: expected 2 to {schedule.n_steps - 1}, got {n_calls}")
     if order not in (1, 2, 3):
         raise ValueError(f"order: expected 1, 2 or 3, got {order!r}")
     make: Any = DPMSolverMultistepScheduler  # untyped
-    solver = make(
-        num_train_timesteps=schedule.n_steps,
-        trained_betas=schedule.betas.tolist(),
-        solver_order=order,
-        algorithm_type="dpmsolver++",
-    )
-    x = standard_normal(shape, generator, dtype)
+    with torch.device("cpu"):  # diffusers makes its tables on the default device
+        solver = make(
+            num_train_timesteps=schedule.n_steps,
+            trained_betas=schedule.betas.tolist(),
+            solver_order=order,
+            algorithm_type="dpmsolver++",
+        )
+    state = _state_type(dtype)
+    x = standard_normal(shape, generator, state)
     with warnings.catch_warnings():
         # diffusers hands a tensor to numpy in a way that numpy 2 deprecates.
         warnings.simplefilter("ignore", DeprecationWarning)
         solver.set_timesteps(n_calls, device=x.device)
     for t in tqdm(solver.timesteps.tolist(), desc="sampling", leave=False):
         if on_step is not None:
-            on_step(t, x)
-        noise, _ = _predict(denoise, schedule, x, t, clip)
-        x = solver.step(noise, t, x).prev_sample.to(dtype)
+            on_step(t, x.to(dtype))
+        noise, _ = _predict(denoise, schedule, x, t, clip, dtype)
+        with torch.device(x.device):
+            x = solver.step(noise, t, x).prev_sample.to(state)
     if on_step is not None:
-        on_step(-1, x)
-    return x
+        on_step(-1, x.to(dtype))
+    return x.to(dtype)
+
+
+def _state_type(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _check_clip(clip: float | None) -> None:
@@ -207,11 +221,16 @@ def _check_clip(clip: float | None) -> None:
 
 
 def _predict(
-    denoise: Denoiser, schedule: NoiseSchedule, x: Tensor, t: int, clip: float | None
+    denoise: Denoiser,
+    schedule: NoiseSchedule,
+    x: Tensor,
+    t: int,
+    clip: float | None,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """The estimates of the noise and of x_0 that belong to each other, x_0 clipped."""
     times = torch.full(x.shape[:1], t, device=x.device)
-    noise = denoise(x, times)
+    noise = denoise(x.to(dtype), times).to(x)
     x_0 = schedule.noise_to_x0(x, times, noise)
     if clip is not None:
         x_0 = x_0.clamp(-clip, clip)

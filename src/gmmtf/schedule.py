@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count, plain_tensor
 from gmmtf.randomness import generator_device
 
 Times = int | Sequence[int] | None
@@ -33,34 +34,47 @@ class NoiseSchedule:
     Raises
     ------
     ValueError
-        If ``betas`` is not a non-empty vector of finite numbers in (0, 1).
+        If ``betas`` is not a non-empty vector of finite numbers in (0, 1), or the first noise or
+        the last signal is lost in rounding: 1 - ᾱ_0 in float64, 1 - β_t or ᾱ_T in float32.
     """
 
     betas: Tensor
 
     def __post_init__(self) -> None:
-        betas = torch.as_tensor(self.betas).detach().to("cpu", torch.float64, copy=True)
+        betas = plain_tensor(self.betas).to("cpu", torch.float64, copy=True)
         if betas.ndim != 1 or betas.numel() == 0:
             raise ValueError(f"betas: expected a non-empty vector, got shape {tuple(betas.shape)}")
         if not bool(((betas > 0) & (betas < 1)).all()):
             raise ValueError("betas: expected finite numbers strictly between 0 and 1")
         object.__setattr__(self, "betas", betas)
+        if float(1 - betas[0]) == 1:
+            raise ValueError(
+                f"betas: expected a first beta above the rounding error of 1, got {betas[0]:.3g}"
+            )
+        if bool((betas.float() == 1).any()):
+            raise ValueError("betas: expected numbers that do not round to 1 in float32")
+        if float(self.alpha_bars[-1]) < torch.finfo(torch.float32).tiny:
+            raise ValueError(
+                f"betas: expected a last signal in the range of float32, above "
+                f"{torch.finfo(torch.float32).tiny:.3g}, got {self.alpha_bars[-1]:.3g}; "
+                "a zero terminal signal-to-noise ratio has no noise-predicting sampler"
+            )
 
     @classmethod
     def linear(
         cls, n_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
     ) -> NoiseSchedule:
         """Schedule with β_t linear in t, the default of DDPM (Ho, Jain and Abbeel 2020)."""
-        _check_n_steps(n_steps)
-        return cls(torch.linspace(beta_start, beta_end, n_steps, dtype=torch.float64))
+        n_steps = count("n_steps", n_steps, 1)
+        return cls(torch.linspace(beta_start, beta_end, n_steps, dtype=torch.float64, device="cpu"))
 
     @classmethod
     def cosine(
         cls, n_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999
     ) -> NoiseSchedule:
         """Schedule whose ᾱ follows a squared cosine (Nichol and Dhariwal 2021, equation 17)."""
-        _check_n_steps(n_steps)
-        edges = torch.arange(n_steps + 1, dtype=torch.float64) / n_steps
+        n_steps = count("n_steps", n_steps, 1)
+        edges = torch.arange(n_steps + 1, dtype=torch.float64, device="cpu") / n_steps
         signal = torch.cos((edges + offset) / (1 + offset) * math.pi / 2) ** 2
         return cls((1 - signal[1:] / signal[:-1]).clamp(max=max_beta))
 
@@ -104,7 +118,7 @@ class NoiseSchedule:
             If a time is not an integer in [0, T), or there is none.
         """
         if t is None:
-            return torch.arange(self.n_steps)
+            return torch.arange(self.n_steps, device="cpu")
         each = np.atleast_1d(np.asarray(t))
         integers = each.ndim == 1 and each.size > 0 and np.issubdtype(each.dtype, np.integer)
         if not (integers and each.min() >= 0 and each.max() < self.n_steps):
@@ -175,11 +189,6 @@ class NoiseSchedule:
         return alpha_bar.sqrt().to(x), (1 - alpha_bar).sqrt().to(x)
 
 
-def _check_n_steps(n_steps: int) -> None:
-    if not isinstance(n_steps, int) or n_steps < 1:
-        raise ValueError(f"n_steps: expected an integer of at least 1, got {n_steps!r}")
-
-
 def _check_same_shape(name: str, value: Tensor, reference_name: str, reference: Tensor) -> None:
     if value.shape != reference.shape:
         raise ValueError(
@@ -200,6 +209,7 @@ def stratified_times(
     Taken together they are uniform on the schedule, or on the times ``t``, and means over them vary
     far less than means over independent times. They live on the generator's device.
     """
+    n = count("n", n, 1)
     device = generator_device(generator)
     offsets = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
     uniform = (torch.arange(n, device=device) + offsets) / n

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,6 +37,8 @@ class AttentionDenoiser(nn.Module):
     tilt_correction
         Whether to subtract τ² Wᵀx_n, by which softmax weights displace the average of normal tokens
         (theory result 6); nothing is learned for it.
+    device
+        Where the parameters are, whatever PyTorch's default device is.
     """
 
     def __init__(
@@ -46,14 +50,16 @@ class AttentionDenoiser(nn.Module):
         value: bool = False,
         skip: bool = False,
         tilt_correction: bool = False,
+        device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
         self.mixture = mixture
         self.schedule = schedule
         self.tilt_correction = tilt_correction
-        self.weight = nn.Parameter(torch.zeros(mixture.dim, mixture.dim, dtype=dtype))
-        self.value = nn.Parameter(torch.eye(mixture.dim, dtype=dtype)) if value else None
-        self.skip = nn.Parameter(torch.zeros((), dtype=dtype)) if skip else None
+        kind: Any = {"dtype": dtype, "device": device}
+        self.weight = nn.Parameter(torch.zeros(mixture.dim, mixture.dim, **kind))
+        self.value = nn.Parameter(torch.eye(mixture.dim, **kind)) if value else None
+        self.skip = nn.Parameter(torch.zeros((), **kind)) if skip else None
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.

@@ -118,7 +118,9 @@ class _FamilyWeight(nn.Module):
         self.free = mixture.dim - mixture.n_patterns
         unit = mixture.means / radius
         self.register_buffer("unit", unit)
-        self.register_buffer("rest", torch.eye(mixture.dim, dtype=unit.dtype) - unit.T @ unit)
+        self.register_buffer(
+            "rest", torch.eye(mixture.dim, dtype=unit.dtype, device=unit.device) - unit.T @ unit
+        )
 
     def forward(self, pattern: Tensor, complement: Tensor) -> Tensor:
         unit = self.unit.to(pattern)

@@ -37,7 +37,7 @@ class EmpiricalDenoiser:
             raise ValueError(f"weights: expected shape [{len(points)}], got {list(weights.shape)}")
         if not bool((weights > 0).all()) or abs(float(weights.sum()) - 1) > 1e-6:
             raise ValueError("weights: expected positive numbers with sum 1")
-        self.points = points.double()
+        self.points = points.detach().to(torch.float64, copy=True)
         self.log_weights = (weights.double() / weights.double().sum()).log()
         self.schedule = schedule
         self._half_squares = self.points.square().sum(1) / 2

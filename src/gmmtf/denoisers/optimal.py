@@ -20,7 +20,10 @@ from gmmtf.schedule import NoiseSchedule
 
 
 class OracleDenoiser:
-    """MMSE estimator that knows the labels: ε*_n = c (x_n - √ᾱ μ_{z_n}) (C7)."""
+    """MMSE estimator that knows the labels: ε*_n = c (x_n - √ᾱ μ_{z_n}) (C7).
+
+    Computed in float64, which autocast leaves alone, and returned in the type of ``x_t``.
+    """
 
     def __init__(self, mixture: MultiTokenGMM, schedule: NoiseSchedule) -> None:
         self.mixture = mixture
@@ -34,8 +37,9 @@ class OracleDenoiser:
         """
         check_tokens(self.mixture, x_t, t)
         self._check_labels(labels, x_t)
-        level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
-        return level.gain * (x_t - level.signal * self.mixture.means.to(x_t)[labels])
+        x = x_t.double()
+        level = noise_level(self.mixture, self.schedule, t).for_tokens(x)
+        return (level.gain * (x - level.signal * self.mixture.means.to(x)[labels])).to(x_t)
 
     def _check_labels(self, labels: Tensor, x_t: Tensor) -> None:
         if labels.shape != x_t.shape[:2]:
@@ -55,7 +59,8 @@ class OracleDenoiser:
 class BayesDenoiser:
     """MMSE estimator given the noisy tokens alone: ε^B_n = c (x_n - √ᾱ Σ_u p(z_n=u|X_t) μ_u).
 
-    No denoiser ``denoise(x_t, t)`` has a smaller risk (C7; theory, section MMSE).
+    No denoiser ``denoise(x_t, t)`` has a smaller risk (C7; theory, section MMSE). Computed in
+    float64, which autocast leaves alone, and returned in the type of ``x_t``.
     """
 
     def __init__(self, mixture: MultiTokenGMM, schedule: NoiseSchedule) -> None:
@@ -67,9 +72,13 @@ class BayesDenoiser:
 
         Raises ``ValueError`` for other shapes, times outside the schedule, or too many active sets.
         """
-        probabilities = posterior(self.mixture, self.schedule, x_t, t)
-        level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
-        return level.gain * (x_t - level.signal * (probabilities @ self.mixture.means.to(x_t)))
+        check_tokens(self.mixture, x_t, t)
+        x = x_t.double()
+        probabilities = posterior(self.mixture, self.schedule, x, t)
+        level = noise_level(self.mixture, self.schedule, t).for_tokens(x)
+        return (level.gain * (x - level.signal * (probabilities @ self.mixture.means.to(x)))).to(
+            x_t
+        )
 
 
 @singledispatch

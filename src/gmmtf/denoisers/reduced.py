@@ -35,8 +35,9 @@ class ReducedWeight:
     complement: Tensor
 
     def __post_init__(self) -> None:
-        pattern = torch.as_tensor(self.pattern, dtype=torch.float64)
-        complement = torch.as_tensor(self.complement, dtype=torch.float64)
+        # Copies, so that the weight does not change with the caller's tensors; gradients pass.
+        pattern = torch.as_tensor(self.pattern, dtype=torch.float64, device="cpu").clone()
+        complement = torch.as_tensor(self.complement, dtype=torch.float64, device="cpu").clone()
         if pattern.ndim != 2 or pattern.shape[0] != pattern.shape[1]:
             raise ValueError(f"pattern: expected shape [M, M], got {tuple(pattern.shape)}")
         if complement.ndim != 0:
@@ -50,8 +51,8 @@ class ReducedWeight:
     def zero(cls, mixture: MultiTokenGMM) -> ReducedWeight:
         """Return the start of training, W = 0."""
         size = mixture.n_patterns
-        zero = torch.zeros((), dtype=torch.float64)
-        return cls(torch.zeros(size, size, dtype=torch.float64), zero)
+        zero = torch.zeros((), dtype=torch.float64, device="cpu")
+        return cls(torch.zeros(size, size, dtype=torch.float64, device="cpu"), zero)
 
     @classmethod
     def from_full(cls, weight: Tensor, mixture: MultiTokenGMM) -> tuple[ReducedWeight, float]:
@@ -74,14 +75,14 @@ class ReducedWeight:
         free = mixture.dim - mixture.n_patterns
         outside = float(full.diagonal().sum() - pattern.diagonal().sum())
         complement = outside / math.sqrt(free) if free else 0.0
-        reduced = cls(pattern, torch.tensor(complement, dtype=torch.float64))
+        reduced = cls(pattern, torch.tensor(complement, dtype=torch.float64, device="cpu"))
         return reduced, float((full - reduced.to_full(mixture)).norm())
 
     def to_full(self, mixture: MultiTokenGMM) -> Tensor:
         """Return the full weight, float64 ``[d, d]``."""
         unit = mixture.means / mixture.require_equal_orthogonal("the reduced family")
         span = unit.T @ unit
-        complement = torch.eye(mixture.dim, dtype=torch.float64) - span
+        complement = torch.eye(mixture.dim, dtype=torch.float64, device="cpu") - span
         return unit.T @ self.pattern @ unit + self.gamma(mixture) * complement
 
     def products(self, mixture: MultiTokenGMM) -> Tensor:
@@ -106,8 +107,8 @@ class ReducedWeight:
         """
         if not {"pattern", "complement"} <= set(stored):
             raise ValueError(f"stored: expected 'pattern' and 'complement', got {sorted(stored)}")
-        pattern = torch.tensor(stored["pattern"], dtype=torch.float64)
-        return cls(pattern, torch.tensor(stored["complement"], dtype=torch.float64))
+        pattern = torch.tensor(stored["pattern"], dtype=torch.float64, device="cpu")
+        return cls(pattern, torch.tensor(stored["complement"], dtype=torch.float64, device="cpu"))
 
     def as_json(self) -> dict[str, Any]:
         """Return the coordinates as lists and numbers, for recorded results."""
@@ -130,7 +131,7 @@ class ReducedWeight:
 def gram_root(mixture: MultiTokenGMM) -> Tensor:
     """Symmetric square root of the Gram matrix of the patterns, ``[M, M]``; r I if orthogonal."""
     if mixture.radius is not None:
-        return mixture.radius * torch.eye(mixture.n_patterns, dtype=torch.float64)
+        return mixture.radius * torch.eye(mixture.n_patterns, dtype=torch.float64, device="cpu")
     values, vectors = torch.linalg.eigh(mixture.gram)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.laws.level import check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
@@ -38,7 +39,7 @@ class GivenAttention:
         _check_maps(attention)
         self.mixture = mixture
         self.schedule = schedule
-        self.attention = attention
+        self.attention = attention.detach().clone()
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
@@ -58,9 +59,8 @@ class GivenAttention:
 
 def uniform_attention(n_tokens: int) -> Tensor:
     """Return the map of the untrained head, A = 1/N, float64 ``[1, N, N]``."""
-    if n_tokens < 1:
-        raise ValueError(f"n_tokens: expected at least 1, got {n_tokens}")
-    return torch.full((1, n_tokens, n_tokens), 1 / n_tokens, dtype=torch.float64)
+    n_tokens = count("n_tokens", n_tokens, 1)
+    return torch.full((1, n_tokens, n_tokens), 1 / n_tokens, dtype=torch.float64, device="cpu")
 
 
 def same_pattern_attention(labels: Tensor) -> Tensor:

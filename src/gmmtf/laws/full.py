@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import count, plain_tensor
 from gmmtf.laws.law import Tokens
 from gmmtf.laws.pool import TokenLaw
 from gmmtf.randomness import generator_device, standard_normal
@@ -52,9 +52,9 @@ class FullMixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):
-            given = torch.as_tensor(getattr(self, name)).detach()
+            given = plain_tensor(getattr(self, name))
             object.__setattr__(self, name, given.to("cpu", torch.float64, copy=True))
-        classes = torch.as_tensor(self.classes).detach().to("cpu", torch.int64, copy=True)
+        classes = plain_tensor(self.classes).to("cpu", torch.int64, copy=True)
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "n_tokens", count("n_tokens", self.n_tokens, 1))
         if self.means.ndim != 2:
@@ -117,7 +117,7 @@ class FullMixture:
             weights=weights,
             means=torch.cat([torch.from_numpy(fit.means_) for fit in fits]),
             covariances=(covariances + covariances.mT) / 2,
-            classes=torch.arange(len(fits)).repeat_interleave(components_per_class),
+            classes=torch.arange(len(fits), device="cpu").repeat_interleave(components_per_class),
             n_tokens=law.n_tokens,
         )
 
@@ -140,7 +140,7 @@ class FullMixture:
 
     def isotropic(self, variance: float) -> FullMixture:
         """Return the mixture with all covariances replaced by ``variance`` times the identity."""
-        eye = torch.eye(self.means.shape[1], dtype=torch.float64)
+        eye = torch.eye(self.means.shape[1], dtype=torch.float64, device="cpu")
         covariances = (variance * eye).expand_as(self.covariances).clone()
         return FullMixture(self.weights, self.means, covariances, self.classes, self.n_tokens)
 
@@ -166,8 +166,10 @@ class FullMixture:
             scaled = normals[which] * values[component].sqrt()
             x_0[which] = self.means[component].to(device) + scaled @ vectors[component].T
         labels = self.classes.to(device)[drawn].view(shape)
-        active = torch.ones(batch_size, int(self.classes.max()) + 1, dtype=torch.bool)
-        return Tokens(x_0.view(*shape, -1).to(dtype), labels, active.to(device))
+        active = torch.ones(
+            batch_size, int(self.classes.max()) + 1, dtype=torch.bool, device=device
+        )
+        return Tokens(x_0.view(*shape, -1).to(dtype), labels, active)
 
 
 def component_covariances(fitted: Any) -> Tensor:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count, positive
+from gmmtf.arguments import count, plain_tensor, positive
 from gmmtf.laws.full import FullMixture, component_covariances
 from gmmtf.laws.law import Tokens, digest
 from gmmtf.randomness import generator_device, standard_normal
@@ -109,7 +109,7 @@ class MultiTokenGMM:
         n_active: int | None = None,
     ) -> MultiTokenGMM:
         """Mixture with given means ``patterns`` of shape ``[M, d]``, orthogonal or not."""
-        patterns = torch.as_tensor(patterns)
+        patterns = plain_tensor(patterns)
         if patterns.ndim != 2:
             raise ValueError(f"patterns: expected shape [M, d], got {tuple(patterns.shape)}")
         return cls(
@@ -144,12 +144,14 @@ class MultiTokenGMM:
         covariances = component_covariances(fitted)
         means, weights = (torch.from_numpy(v).double() for v in (fitted.means_, fitted.weights_))
         variance = covariances[0, 0, 0]
-        isotropic = variance * torch.eye(means.shape[1], dtype=torch.float64)
+        isotropic = variance * torch.eye(means.shape[1], dtype=torch.float64, device="cpu")
         if bool(((covariances - isotropic).abs() <= 1e-9 * variance).all()):
             return cls.from_patterns(
                 means, n_tokens=n_tokens, sigma=math.sqrt(float(variance)), weights=weights
             )
-        return FullMixture(weights, means, covariances, torch.arange(len(means)), n_tokens)
+        return FullMixture(
+            weights, means, covariances, torch.arange(len(means), device="cpu"), n_tokens
+        )
 
     def __repr__(self) -> str:
         """One line, however many patterns there are."""
@@ -184,7 +186,9 @@ class MultiTokenGMM:
     def probabilities(self) -> Tensor:
         """π, float64 ``[M]``."""
         if self.weights is None:
-            return torch.full((self.n_patterns,), 1 / self.n_patterns, dtype=torch.float64)
+            return torch.full(
+                (self.n_patterns,), 1 / self.n_patterns, dtype=torch.float64, device="cpu"
+            )
         weights = torch.as_tensor(self.weights, dtype=torch.float64, device="cpu")
         return weights / weights.sum()  # removes the rounding of float32 weights
 
@@ -194,7 +198,7 @@ class MultiTokenGMM:
         if self.patterns is not None:
             return self.patterns.clone()
         assert self.radius is not None  # __post_init__ demands one of the two
-        means = torch.zeros(self.n_patterns, self.dim, dtype=torch.float64)
+        means = torch.zeros(self.n_patterns, self.dim, dtype=torch.float64, device="cpu")
         means.fill_diagonal_(self.radius)
         return means
 
@@ -204,7 +208,7 @@ class MultiTokenGMM:
         if self.patterns is not None:
             return self.means @ self.means.T
         assert self.radius is not None
-        return self.radius**2 * torch.eye(self.n_patterns, dtype=torch.float64)
+        return self.radius**2 * torch.eye(self.n_patterns, dtype=torch.float64, device="cpu")
 
     def sample(
         self,
@@ -245,7 +249,7 @@ class MultiTokenGMM:
         if self.radius is not None:
             return self.radius
         squares = self.gram.diagonal()
-        target = squares.mean() * torch.eye(self.n_patterns, dtype=torch.float64)
+        target = squares.mean() * torch.eye(self.n_patterns, dtype=torch.float64, device="cpu")
         deviation = float((self.gram - target).abs().max() / squares.mean())
         if deviation > ORTHOGONAL_TOLERANCE:
             raise ValueError(
@@ -259,7 +263,7 @@ class MultiTokenGMM:
 
     def _checked_patterns(self, patterns: Tensor) -> Tensor:
         """A float64 copy of the patterns on the CPU."""
-        copy = torch.as_tensor(patterns).detach().to("cpu", torch.float64, copy=True)
+        copy = plain_tensor(patterns).to("cpu", torch.float64, copy=True)
         if tuple(copy.shape) != (self.n_patterns, self.dim):
             raise ValueError(
                 f"patterns: expected shape {(self.n_patterns, self.dim)}, got {tuple(copy.shape)}"

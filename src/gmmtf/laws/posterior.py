@@ -31,7 +31,7 @@ def posterior(mixture: MultiTokenGMM, schedule: NoiseSchedule, x_t: Tensor, t: T
     Returns
     -------
     Tensor
-        Probabilities ``[batch, tokens, M]`` in the dtype of ``x_t``.
+        Probabilities ``[batch, tokens, M]``, computed in float64, in the dtype of ``x_t``.
 
     Raises
     ------
@@ -39,9 +39,10 @@ def posterior(mixture: MultiTokenGMM, schedule: NoiseSchedule, x_t: Tensor, t: T
         If a shape or a time is wrong, or C(M, K) exceeds ``MAX_ACTIVE_SETS``.
     """
     check_tokens(mixture, x_t, t)
-    level = noise_level(mixture, schedule, t).for_tokens(x_t)
-    projections = x_t @ mixture.means.to(x_t).T
-    return posterior_from_projections(mixture, projections, level)
+    x = x_t.double()
+    level = noise_level(mixture, schedule, t).for_tokens(x)
+    projections = x @ mixture.means.to(x).T
+    return posterior_from_projections(mixture, projections, level).to(x_t)
 
 
 def posterior_from_projections(mixture: MultiTokenGMM, projections: Tensor, level: Level) -> Tensor:
@@ -71,7 +72,7 @@ def active_sets(mixture: MultiTokenGMM) -> Tensor:
             f"n_active: the exact posterior enumerates C({mixture.n_patterns}, {mixture.k}) = "
             f"{count} active sets, more than the limit of {MAX_ACTIVE_SETS}"
         )
-    return torch.tensor(list(combinations(range(mixture.n_patterns), mixture.k)))
+    return torch.tensor(list(combinations(range(mixture.n_patterns), mixture.k)), device="cpu")
 
 
 def _posterior_over_sets(mixture: MultiTokenGMM, logits: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ def evaluate(
 ) -> Evaluation:
     """Loss, excess risk and score-matching error of a denoiser by Monte Carlo (F2A).
 
+    The optimal denoiser is computed in float64 whatever the data's ``dtype`` is.
     A module is evaluated on its device and in its evaluation mode, and keeps the mode it had.
 
     Parameters
@@ -105,7 +106,7 @@ def evaluate(
             x_t, now = noisy.x_t, noisy.t
             predicted = _checked(denoise, x_t.to(device), now.to(device)).to(x_t.device)
             losses.append(_mean_square(predicted - noisy.noise))
-            excesses.append(_mean_square(predicted - optimum(x_t, now)))
+            excesses.append(_mean_square(predicted - optimum(x_t.double(), now)))
     excess = torch.cat(excesses)
     estimate = Estimate.from_samples if single else Estimate.from_strata
     return Evaluation(

@@ -67,7 +67,7 @@ def expand(scores: Scores, output: Output, queries: Queries) -> Expanded:
 
 def _moments(scores: Scores, output: Output, queries: Queries) -> tuple[Tensor, Tensor, _Moments]:
     """Return log E e^{score}, the limit T of the average, and the moments under ω² and ω³."""
-    power = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)[:, None, None]
+    power = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, device="cpu")[:, None, None]
     weighted = queries.log_weights + power * scores.shifts
     logs = torch.logsumexp(weighted, 1)  # [3, Q]
     labels = torch.exp(weighted - logs[:, None])  # [3, M, Q]

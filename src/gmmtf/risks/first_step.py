@@ -41,7 +41,7 @@ def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> Reduce
     once = root @ indicator @ root
     squared = float((weight * level.signal**2).mean()) * (once @ once)
     pattern = squared + float((weight * level.variance).mean()) * once
-    return ReducedWeight(pattern, torch.zeros((), dtype=torch.float64))
+    return ReducedWeight(pattern, torch.zeros((), dtype=torch.float64, device="cpu"))
 
 
 def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> ReducedWeight:
@@ -65,7 +65,7 @@ def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> 
     inner = level.variance * (n - 1) / n
     everywhere = (front * level.variance / n * (power * once.diagonal().sum() - inner)).mean()
     pattern = (front * power**2).mean() * twice + (front * power * inner).mean() * once
-    identity = torch.eye(size, dtype=torch.float64)
+    identity = torch.eye(size, dtype=torch.float64, device="cpu")
     complement = everywhere * math.sqrt(mixture.dim - size)
     return ReducedWeight(pattern + everywhere * identity, complement)
 
@@ -73,7 +73,7 @@ def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> 
 def _covariance_moments(mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
     """E[B] and E[B²] of B = diag(f) - ffᵀ, f the label frequencies of a data point."""
     size = mixture.n_patterns
-    once = torch.zeros(size, size, dtype=torch.float64)
+    once = torch.zeros(size, size, dtype=torch.float64, device="cpu")
     twice = torch.zeros_like(once)
     sets = active_sets(mixture)
     for active in sets:

@@ -42,7 +42,7 @@ def expected_distinct(mixture: MultiTokenGMM) -> float:
     _require_alike_sets(mixture)
     pi = mixture.probabilities
     if mixture.k < mixture.n_patterns:
-        pi = torch.full((mixture.k,), 1 / mixture.k, dtype=torch.float64)
+        pi = torch.full((mixture.k,), 1 / mixture.k, dtype=torch.float64, device="cpu")
     return float(-torch.expm1(mixture.n_tokens * torch.log1p(-pi)).sum())
 
 

@@ -99,8 +99,8 @@ class Output(NamedTuple):
 def output(head: HeadScalars, tilt: Tensor, queries: Queries) -> Output:
     """Error (estimate of √ᾱ m_n minus the target) in terms of the attention average."""
     size = queries.mixture.n_patterns
-    span = torch.as_tensor(head.value_span, dtype=torch.float64)
-    rest = torch.as_tensor(head.value_complement, dtype=torch.float64)
+    span = torch.as_tensor(head.value_span, dtype=torch.float64, device="cpu")
+    rest = torch.as_tensor(head.value_complement, dtype=torch.float64, device="cpu")
     offset = -queries.target
     if not _is_number(0.0, head.skip_span, head.skip_complement):
         skipped = [head.skip_span * queries.token[:-1], head.skip_complement * queries.token[-1:]]

@@ -102,7 +102,7 @@ def _quadrature(scores: Scores, queries: Queries, scale: Tensor) -> _Weights:
     count = math.ceil((2 * _SCORE_RANGE + 4 * resolved) * max(1.0, resolved) / 0.6)
     low = -_SCORE_RANGE
     width = (2 * _SCORE_RANGE + 4 * deviation.detach()) / count
-    nodes = low + width[:, None] * (torch.arange(count, dtype=torch.float64) + 0.5)
+    nodes = low + width[:, None] * (torch.arange(count, dtype=torch.float64, device="cpu") + 0.5)
     mass = torch.exp(-(nodes**2) / 2) / math.sqrt(2 * math.pi) * width[:, None]
     log_values = scores.shifts.T[:, :, None] + (deviation[:, None] * nodes)[:, None, :]
     masses = queries.log_weights.exp().T[:, :, None] * mass[:, None, :]
@@ -119,7 +119,7 @@ def _lambda_nodes(weights: _Weights, own: Tensor, n: float) -> tuple[Tensor, Ten
     bottom = middle - _LOG_LAMBDA_BELOW
     count = math.ceil(float((top - bottom).max()) / _LOG_LAMBDA_STEP)
     step = (top - bottom) / count
-    nodes = torch.arange(count, dtype=torch.float64) + 0.5
+    nodes = torch.arange(count, dtype=torch.float64, device="cpu") + 0.5
     return torch.exp(bottom[:, None] + step[:, None] * nodes), step
 
 

@@ -26,6 +26,7 @@ N_REPLICATES = 16
 MAX_PAIRED_PATTERNS = 64
 """Up to this many patterns the points of the Bayes risk are also drawn between pairs of them."""
 
+_RARE = 0.01  # probability of a pattern below which its labels are drawn more often
 
 _BATCH = 64  # data points at a time where a risk is found by Monte Carlo
 
@@ -111,9 +112,9 @@ def bayes_risk(
     total = n_points if n_points is not None else (2**11 if coupled else 2**16)
     per_replicate = -(-count("n_points", total, N_REPLICATES) // N_REPLICATES)
     draw = _mean_gap_of_data_points if coupled else _mean_gap_of_points
-    seeds = np.random.SeedSequence(seed).generate_state(N_REPLICATES)
+    seeds = np.random.SeedSequence(count("seed", seed, 0)).generate_state(N_REPLICATES)
     gaps = [draw(law, schedule, t, per_replicate, int(s)) for s in seeds]
-    gap = Estimate.from_samples(torch.tensor(gaps, dtype=torch.float64))
+    gap = Estimate.from_samples(torch.tensor(gaps, dtype=torch.float64, device="cpu"))
     return Estimate(oracle_risk(law, schedule, t=t) + gap.value, gap.standard_error)
 
 
@@ -127,7 +128,7 @@ def _risk_of_another_law(
         return risk
     denoise = optimal_denoiser(law, schedule)
     total = count("n_points", 256 if n_points is None else n_points, 2)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(count("seed", seed, 0))
     losses = []
     for times in stratified_times(schedule, total, generator, t=t).split(_BATCH):
         noisy = draw_noisy(law, schedule, times, generator, torch.float64)
@@ -149,7 +150,8 @@ def _mean_gap_of_points(
     net = sobol.random_base2(max(0, (n_points - 1).bit_length())).clip(1e-15, 1 - 1e-15)
     points = torch.from_numpy(net)
     times = schedule.times_at(points[:, 0], t)
-    edges = mixture.probabilities.cumsum(0)[:-1].contiguous()
+    drawn = _drawn_labels(mixture)
+    edges = drawn.cumsum(0)[:-1].contiguous()
     first, second = (
         torch.searchsorted(edges, points[:, column].contiguous(), right=True) for column in (1, 2)
     )
@@ -159,24 +161,42 @@ def _mean_gap_of_points(
     level = Level(*(value[:, None, None] for value in noise_level(mixture, schedule, times)))
     centres = (mixture.gram[first] + mixture.gram[second]) / 2
     projections = _noisy(mixture, level, centres[:, None], normals[:, None])
-    weights = _density_ratio(mixture, level, projections) if paired else torch.ones(())
+    if paired:
+        weights = _density_ratio(mixture, drawn, level, projections)
+    else:
+        weights = (mixture.probabilities / drawn)[first][:, None]
     return float((weights * _gap(mixture, level, projections)).mean())
 
 
-def _density_ratio(mixture: MultiTokenGMM, level: Level, projections: Tensor) -> Tensor:
-    """Density of tokens over that of the points, ``[n, 1]``; at most 2."""
+def _drawn_labels(mixture: MultiTokenGMM) -> Tensor:
+    """Probabilities with which points draw labels: the law's, or half evenly where one is rare.
+
+    A pattern of small probability would own a handful of points, though its tokens carry much of
+    the risk.
+    """
+    pi = mixture.probabilities
+    return pi if float(pi.min()) > _RARE else (pi + 1 / len(pi)) / 2
+
+
+def _density_ratio(
+    mixture: MultiTokenGMM, drawn: Tensor, level: Level, projections: Tensor
+) -> Tensor:
+    """Density of tokens over that of the points, ``[n, 1]``; at most 2, or 4 with rare labels."""
     scaled = level.signal * projections / level.variance
     factor = level.signal**2 / level.variance
     gram = mixture.gram
     logs = mixture.probabilities.log()
-    token = torch.logsumexp(logs + scaled - factor * gram.diagonal() / 2, -1)
+    likelihoods = scaled - factor * gram.diagonal() / 2
+    token = torch.logsumexp(logs + likelihoods, -1)
+    logs = drawn.log()
+    single = torch.logsumexp(logs + likelihoods, -1)
     squares = (gram.diagonal()[:, None] + gram.diagonal() + 2 * gram) / 4
     parts = []
     # A few points at a time: every pair of patterns is a component.
     for some, weight in zip(scaled.split(2048), factor.split(2048), strict=True):
         centres = (some[..., None] + some[..., None, :]) / 2 - weight[..., None] * squares / 2
         parts.append(torch.logsumexp((logs[:, None] + logs + centres).flatten(-2), -1))
-    return 2 / (1 + torch.exp(torch.cat(parts) - token))
+    return 2 / (torch.exp(single - token) + torch.exp(torch.cat(parts) - token))
 
 
 def _mean_gap_of_data_points(
@@ -184,8 +204,8 @@ def _mean_gap_of_data_points(
 ) -> float:
     """One replicate for K < M: ``n_points`` whole data points, times stratified."""
     generator = torch.Generator().manual_seed(seed)
-    offsets = torch.rand(n_points, generator=generator, dtype=torch.float64)
-    times = schedule.times_at((torch.arange(n_points) + offsets) / n_points, t)
+    offsets = torch.rand(n_points, generator=generator, dtype=torch.float64, device="cpu")
+    times = schedule.times_at((torch.arange(n_points, device="cpu") + offsets) / n_points, t)
     labels, _ = mixture.sample_labels(n_points, generator)
     shape = (n_points, mixture.n_tokens, mixture.n_patterns)
     level = Level(*(value[:, None, None] for value in noise_level(mixture, schedule, times)))

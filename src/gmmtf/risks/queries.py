@@ -18,6 +18,7 @@ from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.laws.level import Level, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule, Times
@@ -119,14 +120,13 @@ def draw_queries(
         ``n_points`` is not positive.
     """
     radius = mixture.require_equal_orthogonal("the effective picture")
-    if n_points < 1:
-        raise ValueError(f"n_points: expected at least 1, got {n_points}")
+    n_points = count("n_points", n_points, 1)
     size = mixture.n_patterns
     coupled = mixture.k < size
     sobol = qmc.Sobol(
         size + 3 + (size if coupled else 0),
         scramble=True,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(count("seed", seed, 0)),
     )
     net = sobol.random_base2((n_points - 1).bit_length()).clip(1e-15, 1 - 1e-15)
     uniform = torch.from_numpy(net)
@@ -136,7 +136,7 @@ def draw_queries(
         inactive = uniform[:, size + 3 :].T.argsort(0).argsort(0) >= mixture.k
         log_weights = log_weights.masked_fill(inactive, -torch.inf).log_softmax(0)
     given = log_weights.exp()
-    drawn = (1 - _EVEN_SHARE) * given + _EVEN_SHARE * (given > 0) / mixture.k
+    drawn = (1 - _EVEN_SHARE) * given + _EVEN_SHARE * (given > 0).double() / mixture.k
     labels = (uniform[:, 1] >= drawn.cumsum(0)[:-1]).sum(0)
     level = noise_level(mixture, schedule, times)
     span = level.variance.sqrt() * torch.from_numpy(ndtri(net[:, 3 : size + 3])).T
@@ -160,5 +160,5 @@ def draw_queries(
 def _chi(degrees: int, uniform: np.ndarray) -> Tensor:
     """Quantiles of the length of a standard normal vector with ``degrees`` entries."""
     if degrees == 0:
-        return torch.zeros(uniform.shape, dtype=torch.float64)
+        return torch.zeros(uniform.shape, dtype=torch.float64, device="cpu")
     return torch.from_numpy(np.sqrt(2 * gammaincinv(degrees / 2, uniform)))

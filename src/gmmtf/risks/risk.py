@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -102,13 +103,12 @@ def risk(
         return simulate(
             weight, law, schedule, t=t, n_samples=n_samples, generator=generator, bayes=bayes
         )
-    if n_replicates < 2:
-        raise ValueError(f"n_replicates: expected at least 2, got {n_replicates}")
-    seeds = np.random.SeedSequence(seed).generate_state(n_replicates)
+    n_replicates = count("n_replicates", n_replicates, 2)
+    seeds = np.random.SeedSequence(count("seed", seed, 0)).generate_state(n_replicates)
     nets = [draw_queries(law, schedule, t=t, n_points=n_points, seed=int(each)) for each in seeds]
     with torch.no_grad():
         found = [_net_means(weight, net, head, method) for net in nets]
-    columns = torch.tensor(found, dtype=torch.float64)
+    columns = torch.tensor(found, dtype=torch.float64, device="cpu")
     excess = Estimate.from_samples(columns[:, 0])
     gap = Estimate.from_samples(columns[:, 0] + columns[:, 2])
     base = oracle_risk(law, schedule, t=t)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import count
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.level import noise_level
@@ -72,8 +73,7 @@ def simulate(
     """:func:`gmmtf.risks.risk.risk` by the exact reduced simulation (F2A, C5)."""
     weight.check_fits(mixture)
     radius = mixture.require_equal_orthogonal("the reduced simulation")
-    if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 2:
-        raise ValueError(f"n_samples: expected an integer of at least 2, got {n_samples!r}")
+    n_samples = count("n_samples", n_samples, 2)
     spread = t is None or np.ndim(t) > 0
     if spread:
         times = stratified_times(schedule, n_samples, generator, t=t)
@@ -110,7 +110,7 @@ def excess_on_fresh_data(
     linear in the weight with that value and gradient: the memory is that of one chunk, and second
     derivatives are not available.
     """
-    value = torch.zeros((), dtype=torch.float64)
+    value = torch.zeros((), dtype=torch.float64, device="cpu")
     coordinates = (weight.pattern, weight.complement)
     for tokens in draw_in_chunks(mixture, schedule, t, generator):
         here = [x.detach().requires_grad_() for x in coordinates]

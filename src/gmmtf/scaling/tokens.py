@@ -61,8 +61,10 @@ def best_weight(
     radius = mixture.require_equal_orthogonal("the invariant family")
     queries = draw_queries(mixture, schedule, t=t, n_points=n_points, seed=seed)
     if start is None:
-        identity = torch.eye(mixture.n_patterns, dtype=torch.float64)
-        start = ReducedWeight(8 / radius**2 * identity, torch.zeros((), dtype=torch.float64))
+        identity = torch.eye(mixture.n_patterns, dtype=torch.float64, device="cpu")
+        start = ReducedWeight(
+            8 / radius**2 * identity, torch.zeros((), dtype=torch.float64, device="cpu")
+        )
     # In units of 1/r² the products of tokens, and so the variables, are of order one.
     pattern = (start.pattern * radius**2).clone().requires_grad_()
     complement = (start.complement * radius**2).clone().requires_grad_()
