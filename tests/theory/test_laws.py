@@ -137,9 +137,3 @@ def test_tilt_floor_of_a_weight_that_is_not_symmetric():
     square = alpha_bar * float(pi @ tilts.square().sum(1)) + variance * float(full.square().sum())
     expected = (1 - alpha_bar) * square / 7
     assert formulas.tilt_floor(weight, mixture, SCHEDULE, t=300) == pytest.approx(expected)
-
-
-def test_the_risk_at_the_start_needs_all_patterns():
-    mixture = MultiTokenGMM(n_patterns=3, dim=7, n_tokens=64, radius=3.0, sigma=0.5, n_active=2)
-    with pytest.raises(ValueError, match="n_active: expected all 3 patterns, got 2"):
-        formulas.start_risk(mixture, SCHEDULE)
