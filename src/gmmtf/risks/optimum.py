@@ -175,7 +175,7 @@ def _drawn_labels(mixture: MultiTokenGMM) -> Tensor:
     the risk.
     """
     pi = mixture.probabilities
-    return pi if float(pi.min()) > _RARE else (pi + 1 / len(pi)) / 2
+    return pi if float(pi.min()) > _RARE * (1 - 1e-9) else (pi + 1 / len(pi)) / 2
 
 
 def _density_ratio(
