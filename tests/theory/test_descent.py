@@ -79,7 +79,10 @@ def test_batches_may_change_with_the_step():
         ({"record_at": (1,), "record_every": 1}, "record_at: expected None"),
         ({"optimizer": torch.optim.Adam, "lr": 0.0}, "lr: expected a finite positive number"),
         ({"optimizer": 3}, "optimizer: expected .*got 3"),
-        ({"method": "simulation", "batch_size": lambda step: 0}, "batch_size: expected an integer of at least 1"),
+        (
+            {"method": "simulation", "batch_size": lambda step: 0},
+            "batch_size: expected an integer of at least 1",
+        ),
     ],
 )
 def test_bad_input_is_refused_at_the_call(options, message):
