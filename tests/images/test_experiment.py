@@ -357,3 +357,20 @@ def test_recorded_loss_is_the_mean_since_the_last_record() -> None:
     each = [record.loss for record in one.records()]
     found = [record.loss for record in all_steps.records()]
     assert found == pytest.approx([sum(each[:3]) / 3, sum(each[3:]) / 3])
+
+
+def test_first_average_is_mostly_the_first_step() -> None:
+    run = training(ema_decay=0.99)
+    start = {k: v.clone() for k, v in run.averaged.state_dict().items()}
+    run._update()
+    for name, weight in run.model.state_dict().items():
+        expected = 0.1 * start[name] + 0.9 * weight
+        torch.testing.assert_close(run.averaged.state_dict()[name], expected)
+
+
+def test_only_the_matrices_inside_the_blocks_are_orthogonalised() -> None:
+    run = training()
+    block = run.model.blocks[0]
+    layers = [block.queries_keys_values, block.mixed, block.mlp[0], block.mlp[2]]
+    found = {id(w) for w in run._optimizers["muon"].param_groups[0]["params"]}
+    assert found == {id(layer.weight) for layer in layers}
