@@ -2,7 +2,8 @@
 
 The old form is ``{"provenance", "settings", "values": {key: value}}``, with one provenance for all
 points. The rules that turn keys into labels stand in ``record_rules/cNN.py``, with NN the first two
-digits of the file's name; a file of no chapter gets the label ``key``. What the old provenance does
+digits of the file's name; a file of no chapter gets the label ``key``. A function ``settings`` there
+changes the settings, where their names have changed. What the old provenance does
 not say is marked unknown. A note on the network goes to every point and to the settings, so that
 no run with another network adds to the record.
 
@@ -25,7 +26,7 @@ from typing import Any
 from gmmtf.atomic import replacing
 from gmmtf.provenance import FIELDS, UNKNOWN
 from gmmtf.record import Point, Recording
-from record_rules import Rule
+from record_rules import Rule, unchanged
 
 OLD_FORM = {"provenance", "settings", "values"}
 GENERIC = (Rule(r"(?P<key>[\s\S]*)", {"key": str}),)
@@ -39,6 +40,15 @@ def rules_for(path: Path) -> Sequence[Rule]:
         return GENERIC
     rules: Sequence[Rule] = import_module(module).RULES
     return rules
+
+
+def with_new_settings(document: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return the record with the names that its chapter's settings have now."""
+    module = f"record_rules.c{path.name[:2]}"
+    if find_spec(module) is None:
+        return document
+    change = getattr(import_module(module), "settings", unchanged)
+    return {**document, "settings": change(document["settings"])}
 
 
 def converted(document: dict[str, Any], rules: Sequence[Rule]) -> Recording:
@@ -79,7 +89,7 @@ def main() -> int:
             print(f"{path}: not of the old form, left as it is")
             continue
         try:
-            record = converted(document, rules_for(path))
+            record = converted(with_new_settings(document, path), rules_for(path))
         except ValueError as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed = 1

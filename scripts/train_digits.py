@@ -25,9 +25,8 @@ from gmmtf.images.settings import PRECISIONS, TrainingSettings
 from gmmtf.images.transformer import TransformerSettings
 from gmmtf.images.weights import save_weights
 from gmmtf.images.workers import Accelerated
-from gmmtf.results import Recording
-from gmmtf_book.c10_mnist_generation.plan import STUDIES, Finished, Plan, Study, run_all
-from gmmtf_book.c10_mnist_generation.runs import EvaluationSettings
+from gmmtf_book.c10_mnist_generation.plan import STUDIES, Evaluation, Plan
+from gmmtf_book.c10_mnist_generation.run import Finished, record_of, run_all
 
 CONDITIONS = ["rare 2 at 0.1", "rare 1 at 0.1", "rare 3 at 0.1", "balanced"]
 
@@ -55,8 +54,8 @@ def command_line() -> argparse.Namespace:
     for name in ("patch", "width", "depth", "heads"):
         default = getattr(TransformerSettings, name)
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--generated", type=int, default=EvaluationSettings.n_generated)
-    parser.add_argument("--n-calls", type=int, default=EvaluationSettings.n_steps)
+    parser.add_argument("--generated", type=int, default=Evaluation.n_generated)
+    parser.add_argument("--n-calls", type=int, default=Evaluation.n_calls)
     return parser.parse_args()
 
 
@@ -64,6 +63,7 @@ def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
     """Return the plan that the command line asks for."""
     low = "bfloat16" if device.type == "cuda" else "float32"
     return Plan(
+        seeds=dict.fromkeys(options.conditions, tuple(options.seeds)),
         digits=tuple(options.digits),
         network=TransformerSettings(
             patch=options.patch, width=options.width, depth=options.depth, heads=options.heads
@@ -77,7 +77,7 @@ def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
             record_every=options.record_every,
             precision=options.precision or low,
         ),
-        evaluation=EvaluationSettings(n_generated=options.generated, n_steps=options.n_calls),
+        evaluation=Evaluation(n_generated=options.generated, n_calls=options.n_calls),
     )
 
 
@@ -95,14 +95,11 @@ def main() -> None:
     workers = Accelerated(cpu=options.cpu) if torch.distributed.is_torchelastic_launched() else None
     device = resolve_device(options.device) if workers is None else workers.device
     watching = workers is None or workers.rank == 0
-    if options.study is None:
-        study = Study(plan_of(options, device), dict.fromkeys(options.conditions, options.seeds))
-    else:
-        study = STUDIES[options.study]
-    recording = Recording(options.record if watching else None, study.plan.settings())
+    plan = plan_of(options, device) if options.study is None else STUDIES[options.study]
+    recording = record_of(plan, options.record if watching else None, device)
     started = time.monotonic()
     for finished in run_all(
-        study, recording, options.checkpoints,
+        plan, recording, options.checkpoints,
         device=device, workers=workers, compile_network=options.compile, minutes=options.minutes,
     ):  # fmt: skip
         if watching:

@@ -22,6 +22,7 @@ CONVERTED = {
     "07_effective_tokens",
     "08_better_heads",
     "09_digits_as_tokens",
+    "10_mnist_generation",
     "11_sampling",
 }
 FOLDED = {

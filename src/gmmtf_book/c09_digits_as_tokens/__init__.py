@@ -1,7 +1,7 @@
 """Chapter 9: digits as tokens (F1, F2C)."""
 
 from gmmtf_book.c09_digits_as_tokens import figures, quoted
-from gmmtf_book.c09_digits_as_tokens.checks import BOUNDS
+from gmmtf_book.c09_digits_as_tokens.checks import BOUNDS, bounds_of
 from gmmtf_book.c09_digits_as_tokens.plan import PLANS, SCHEDULE, Plan
 from gmmtf_book.c09_digits_as_tokens.runs import run
 from gmmtf_book.c09_digits_as_tokens.setting import LADDER
@@ -16,6 +16,7 @@ __all__ = [
     "Plan",
     "Study",
     "attention_by_class",
+    "bounds_of",
     "compare",
     "draw_noisy",
     "figures",

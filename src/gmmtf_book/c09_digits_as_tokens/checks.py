@@ -47,3 +47,11 @@ BOUNDS = [
     _recorded("gain of covariances / real", "real covariances, gain / real digits", 0.8, 1.2),
     _recorded("least delay of a rare digit", "least delay of a rare digit", 1.1),
 ]  # fmt: skip
+
+AT_SCALE = {"live kept", "live ratio", "live eventual"}
+"""Numbers whose ranges hold for at least the tokens of the live run: ``smoke`` has fewer axes."""
+
+
+def bounds_of(size: str) -> list[Bound]:
+    """Return the bounds that a run of this size must meet."""
+    return [bound for bound in BOUNDS if size != "smoke" or bound.number not in AT_SCALE]

@@ -179,8 +179,10 @@ def mean_table(live: Study, paper: Study, seed: int) -> pd.DataFrame:
 def least_memory(live: Study) -> float:
     """Largest ratio of the ideal denoiser's loss on training tokens to the best other's."""
     losses = live.losses("train")
-    best = zip(*(losses[name] for name in NAMES), strict=True)
-    return max(own / min(others) for own, others in zip(losses["empirical"], best, strict=True))
+    return max(
+        own / min(losses[name][place] for name in NAMES)
+        for place, own in enumerate(losses["empirical"])
+    )
 
 
 def memorised(live: Study) -> float:

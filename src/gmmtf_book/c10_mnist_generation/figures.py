@@ -1,202 +1,215 @@
-"""The figures of the recorded runs on rare and common digits (chapter 10)."""
+"""Figures of chapter 10: digits, and their quality under many conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
-from gmmtf_book.c10_mnist_generation.curves import Comparison, Curves
+from gmmtf_book.c10_mnist_generation.tables import RARE, Array, Comparison
 
+GAP_COLOUR = "#b9d3e8"
+"""Colour between the patches of an image."""
 # Dotted lines are left to the floors.
 LINE_STYLES = ((0, (6, 1)), (0, (3, 1)), (0, (6, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 DIGIT_COLOURS = tuple(PATTERN_COLOURS[k] for k in (0, 2, 4, 7))
 
 
-def _line_of(index: int, is_rare: bool) -> dict[str, object]:
-    """Return the look of a digit's line: heavy and in the colour of training if it is rare."""
-    if is_rare:
-        return {"color": COLOURS["trained"], "linestyle": "-", "linewidth": 3.0, "marker": "o"}
-    return {
-        "color": DIGIT_COLOURS[index % len(DIGIT_COLOURS)],
-        "linestyle": LINE_STYLES[index % len(LINE_STYLES)],
-        "linewidth": 1.6,
-        "marker": "o",
-    }
+def image_grids(panels: Mapping[str, Mapping[Any, Tensor]], n_shown: int = 14) -> Figure:
+    """Draw rows of digits, one row a digit; the panels stand one above the other.
+
+    Parameters
+    ----------
+    panels
+        For each panel's title, images of each digit, pixels in [-1, 1], ``[n, 28, 28]``.
+    n_shown
+        Number of images in a row; the first ones are shown, not the best ones.
+    """
+    heights = [len(rows) for rows in panels.values()]
+    size = (WIDTH, WIDTH / n_shown * sum(heights) + 0.4 * len(panels))
+    figure, axes = plt.subplots(len(panels), 1, figsize=size, height_ratios=heights, squeeze=False)
+    for ax, (title, rows) in zip(axes[:, 0], panels.items(), strict=True):
+        tiles = [torch.cat(list(images[:n_shown].cpu()), dim=1) for images in rows.values()]
+        _show(ax, torch.cat(tiles), title)
+        side = tiles[0].shape[0]
+        ax.set_yticks([side * (row + 0.5) for row in range(len(rows))], [str(d) for d in rows])
+        ax.tick_params(axis="y", length=0)
+    return figure
 
 
-def quality_curves(found: Curves, rare: int) -> Figure:
-    """Recognised share and FID of each digit during training (F3).
+def patch_tokens(image: Tensor, tokens: Tensor) -> Figure:
+    """Draw an image ``[28, 28]``, and the patches that are its tokens ``[n², patch²]``, apart."""
+    n, patch = round(tokens.shape[0] ** 0.5), round(tokens.shape[1] ** 0.5)
+    apart = torch.full((n, n, patch + 1, patch + 1), float("nan"))
+    apart[:, :, :patch, :patch] = tokens.cpu().reshape(n, n, patch, patch)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 0.75, 2.9))
+    _show(left, image.cpu(), "image", "center")
+    side = n * (patch + 1)
+    picture = apart.transpose(1, 2).reshape(side, side)[:-1, :-1]
+    _show(right, picture, f"{n * n} tokens of {patch * patch} pixels", "center")
+    return figure
+
+
+def quality_curves(rows: pd.DataFrame, floor: pd.DataFrame, rare: int = RARE) -> Figure:
+    """Draw recognised share and FID of each digit during training (F3).
 
     Lines are means over the seeds, of the FID geometric ones; bands reach from the least to the
     largest seed; dotted lines are as many real images.
 
     Parameters
     ----------
-    found
-        One run or several.
+    rows, floor
+        Tables of :func:`gmmtf_book.c10_mnist_generation.tables.by_digit`.
     rare
         The minority digit, drawn in a heavier line.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
-    for index, digit in enumerate(found.digits):
+    for index, (digit, each) in enumerate(rows.groupby("digit")):
         line = _line_of(index, digit == rare)
         name = f'"{digit}"' + (" (rare)" if digit == rare else "")
         for axis, entry in ((left, "recognised"), (right, "fid")):
-            runs = found.quality[entry][:, :, index]
-            mean = runs.log().mean(0).exp() if entry == "fid" else runs.mean(0)
-            axis.plot(found.steps, mean, label=name, **line)
-            axis.fill_between(
-                found.steps, runs.amin(0), runs.amax(0), color=line["color"], alpha=0.2, linewidth=0
-            )
-        floor = float(found.floor["fid"][:, index].mean())
-        right.axhline(floor, color=line["color"], linewidth=0.9, linestyle=":")
+            seeds = each.pivot(index="step", columns="seed", values=entry)
+            mean = np.exp(np.log(seeds).mean(axis=1)) if entry == "fid" else seeds.mean(axis=1)
+            axis.plot(seeds.index, mean, label=name, **line)
+            axis.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1),
+                              color=line["color"], alpha=0.2, linewidth=0)  # fmt: skip
+        real = floor.loc[floor["digit"] == digit, "fid"].mean()
+        right.axhline(real, color=line["color"], linewidth=0.9, linestyle=":")
     left.set(xlabel="training step", ylabel="recognised as their digit", ylim=(0, 1.02))
     right.set(xlabel="training step", ylabel="FID (dotted: real against real)", yscale="log")
-    handles, names = left.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(found.digits))
+    _legend_below(figure, left, rows["digit"].nunique())
     return figure
 
 
 def rare_against_common(panels: Mapping[int, Comparison]) -> Figure:
-    """FID of each digit during training, when it is rare and when no digit is (F3).
+    """Draw FID of each digit during training, when it is rare and when no digit is (F3).
 
     Thin lines are single runs, thick ones their geometric mean.
-
-    Parameters
-    ----------
-    panels
-        For each digit, its recorded runs.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.6), sharey=True, squeeze=False)
     for axis, (digit, pair) in zip(axes[0], panels.items(), strict=True):
-        for name, runs, style in (("rare", pair.rare, "-"), ("common", pair.common, "--")):
+        for name, seeds, style in (("rare", pair.rare, "-"), ("common", pair.common, "--")):
             colour = COLOURS["trained"] if name == "rare" else COLOURS["bayes"]
-            for run in runs:
-                axis.plot(pair.steps, run, style, color=colour, linewidth=0.8, alpha=0.6)
-            mean = runs.log().mean(0).exp()
+            axis.plot(pair.steps, seeds.T, style, color=colour, linewidth=0.8, alpha=0.6)
+            mean = np.exp(np.log(seeds).mean(axis=0))
             axis.plot(pair.steps, mean, style, color=colour, marker="o", linewidth=2.2, label=name)
-        floor = float(pair.floor.mean())
-        axis.axhline(floor, color=COLOURS["start"], linestyle=":", label="real against real")
+        _floor(axis, pair.floor)
         axis.set(title=f'"{digit}"', xlabel="training step", yscale="log")
     axes[0, 0].set_ylabel("FID")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3)
+    _legend_below(figure, axes[0, 0], 3)
     return figure
 
 
 def fraction_and_samplers(
-    fractions: Mapping[float, Tensor],
-    digit: int,
-    samplers: Mapping[str, tuple[Sequence[int], Sequence[float]]],
-    floor: float,
+    fractions: Mapping[float, Array], samplers: pd.DataFrame, floor: pd.DataFrame
 ) -> Figure:
-    """Last FID of a digit against how much of it was left, and FID against a sampler's calls.
+    """Draw last FID of the rare digit by how much was left, and FID by a sampler's calls.
 
     Parameters
     ----------
     fractions
         For each fraction, the FID ``[seeds]``.
-    digit
-        The digit of the left panel.
     samplers
-        For each sampler, its numbers of calls and the mean FID of the common digits.
+        FID, mean of the common digits, by sampler and calls.
     floor
-        The mean FID of as many real images of the common digits, for the right panel.
+        Table of :func:`gmmtf_book.c10_mnist_generation.tables.by_digit`, of as many real images.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
-    x = list(fractions)
-    for fraction, runs in fractions.items():
-        left.plot([fraction] * len(runs), runs, "o", color=COLOURS["trained"], alpha=0.5)
-    left.plot(x, [float(runs.log().mean().exp()) for runs in fractions.values()],
-              color=COLOURS["trained"], linewidth=2)  # fmt: skip
-    left.set(
-        xlabel=f'fraction of the "{digit}" left', ylabel=f'FID of "{digit}"',
-        xscale="log", yscale="log",
-    )  # fmt: skip
+    for fraction, seeds in fractions.items():
+        left.plot([fraction] * len(seeds), seeds, "o", color=COLOURS["trained"], alpha=0.5)
+    means = [np.exp(np.log(seeds).mean()) for seeds in fractions.values()]
+    left.plot(list(fractions), means, color=COLOURS["trained"], linewidth=2)
+    left.set(xlabel=f'fraction of the "{RARE}" left', ylabel=f'FID of "{RARE}"')
     markers = {"dpm-solver++": "o", "ddim": "s", "ancestral": "*"}
-    for index, (name, (calls, values)) in enumerate(samplers.items()):
-        right.plot(calls, values, marker=markers.get(name, "o"), label=name,
-                   color=DIGIT_COLOURS[index % len(DIGIT_COLOURS)],
-                   markersize=12 if len(calls) == 1 else 6)  # fmt: skip
-    right.axhline(floor, color=COLOURS["start"], linestyle=":", label="real against real")
-    right.set(xlabel="calls of the network", ylabel="FID, mean of the common digits",
-              xscale="log", yscale="log")  # fmt: skip
+    for colour, (name, marker) in zip(DIGIT_COLOURS, markers.items(), strict=False):
+        fid = samplers.loc[name]["fid"]
+        right.plot(fid.index, fid, marker=marker, label=name, color=colour,
+                   markersize=12 if len(fid) == 1 else 6)  # fmt: skip
+    _floor(right, floor.loc[floor["digit"] != RARE, "fid"].mean())
+    right.set(xlabel="calls of the network", ylabel="FID, mean of the common digits")
+    for axis in (left, right):
+        axis.set(xscale="log", yscale="log")
     right.legend()
     return figure
 
 
-def guidance_curves(found: Mapping[float, Mapping[str, float]]) -> Figure:
-    """Quality of the digits against the weight of guidance.
-
-    Parameters
-    ----------
-    found
-        For each weight the numbers of :func:`gmmtf_book.c10_mnist_generation.account.guidance`.
-    """
+def guidance_curves(found: pd.DataFrame) -> Figure:
+    """Draw quality against the weight of guidance, from the table of `tables.guidance`."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
-    weights = list(found)
-    for axis, lines in (
-        (left, {"common digits recognised": "recognised, common", "rare digit recognised":
-                "recognised, rare", "precision": "precision", "recall": "recall"}),
-        (right, {"FID of common digits / real": "common digits",
-                 "FID of the rare digit / real": "rare digit"}),
-    ):  # fmt: skip
+    shares = {"common-share": "recognised, common", "rare-share": "recognised, rare",
+              "precision": "precision", "recall": "recall"}  # fmt: skip
+    ratios = {"ratio": "common digits", "ratio-rare": "rare digit"}
+    for axis, lines in ((left, shares), (right, ratios)):
         for index, (entry, label) in enumerate(lines.items()):
-            line = _line_of(index, "rare" in label)
-            axis.plot(weights, [found[weight][entry] for weight in weights], label=label, **line)
+            axis.plot(found.index, found[entry], label=label, **_line_of(index, "rare" in label))
         axis.set_xlabel("weight of guidance")
     left.set(ylabel="share of images", ylim=(0.4, 1.02))
     right.set(ylabel="FID / FID of as many real images", yscale="log")
-    right.axhline(1, color=COLOURS["start"], linestyle=":", label="real against real")
+    _floor(right, 1)
     left.legend(fontsize="small", loc="lower left")
     right.legend(fontsize="small", loc="upper left")
     right.set_ylim(top=3 * right.get_ylim()[1])  # room for the legend
     return figure
 
 
-def frequencies_and_copies(
-    trained: Mapping[int, float],
-    drawn: Mapping[int, float],
-    distances: Mapping[str, Tensor],
-) -> Figure:
-    """Frequencies of digits in training and in unlabelled samples; distances to training images.
+def frequencies_and_copies(seen: pd.DataFrame, distances: Mapping[str, Tensor]) -> Figure:
+    """Draw how often digits occur, and how far images are from training images.
 
     Parameters
     ----------
-    trained, drawn
-        Share of each digit among the training images, and of those seen in generated ones.
+    seen
+        Shares ``real`` and ``drawn`` in which the classifier sees each digit.
     distances
         For each kind of image, the distance from its nearest training image ``[n]``.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
-    _bars(left, trained, drawn)
-    colours = (COLOURS["trained"], COLOURS["bayes"], COLOURS["start"])
-    styles = ("-", "--", ":")
-    for (name, values), colour, style in zip(distances.items(), colours, styles, strict=False):
-        ordered = values.sort().values
-        share = torch.arange(1, len(ordered) + 1) / len(ordered)
-        right.step(ordered, share, where="post", color=colour, linestyle=style, label=name)
+    for offset, kind, label, colour in (
+        (-0.2, "real", "training images", COLOURS["bayes"]),
+        (0.2, "drawn", "generated", COLOURS["trained"]),
+    ):
+        left.bar(seen.index + offset, seen[kind], 0.4, color=colour, label=label)
+    left.set(xlabel="digit seen by the classifier", ylabel="share of images",
+             xticks=seen.index, ylim=(0, 1.3 * seen.to_numpy().max()))  # fmt: skip
+    left.legend(loc="upper right", fontsize="small")
+    looks = ((COLOURS["trained"], "-"), (COLOURS["bayes"], "--"))
+    for (name, values), (colour, style) in zip(distances.items(), looks, strict=True):
+        right.ecdf(values.cpu(), color=colour, linestyle=style, label=name)
     right.set(xlabel="distance from the nearest training image", ylabel="share of images",
               ylim=(0, 1))  # fmt: skip
     right.legend(loc="lower right", fontsize="small")
     return figure
 
 
-def _bars(axis: Axes, trained: Mapping[int, float], drawn: Mapping[int, float]) -> None:
-    places = range(len(drawn))
-    for offset, shares, name, colour in (
-        (-0.2, trained, "training images", COLOURS["bayes"]),
-        (0.2, drawn, "generated", COLOURS["trained"]),
-    ):
-        heights = [shares.get(digit, 0.0) for digit in drawn]
-        axis.bar([p + offset for p in places], heights, 0.4, color=colour, label=name)
-    axis.set(xlabel="digit seen by the classifier", ylabel="share of images")
-    axis.set_xticks(list(places), [str(digit) for digit in drawn])
-    axis.set_ylim(0, 1.3 * max([*trained.values(), *drawn.values()]))
-    axis.legend(loc="upper right", fontsize="small")
+def _line_of(index: int, is_rare: bool) -> dict[str, Any]:
+    """Return the look of a digit's line: heavy and in the colour of training if it is rare."""
+    if is_rare:
+        return {"color": COLOURS["trained"], "linestyle": "-", "linewidth": 3.0, "marker": "o"}
+    look = {"color": DIGIT_COLOURS[index % 4], "linestyle": LINE_STYLES[index % 4]}
+    return look | {"linewidth": 1.6, "marker": "o"}
+
+
+def _floor(axis: Axes, value: float) -> None:
+    axis.axhline(value, color=COLOURS["start"], linestyle=":", label="real against real")
+
+
+def _legend_below(figure: Figure, axis: Axes, columns: int) -> None:
+    handles, names = axis.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=columns)
+
+
+def _show(ax: Axes, picture: Tensor, title: str, side: Literal["left", "center"] = "left") -> None:
+    """Draw grey-level pixels without axes; what is not a number is a gap."""
+    colours = plt.get_cmap("gray_r").with_extremes(bad=GAP_COLOUR)
+    ax.imshow(picture.numpy(), cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, loc=side)
+    for spine in ax.spines.values():
+        spine.set_visible(False)

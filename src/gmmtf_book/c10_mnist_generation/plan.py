@@ -1,163 +1,173 @@
-"""The runs of the study of rare digits: one after the other, each of which may be stopped."""
+"""What chapter 10 trains: conditions, settings, and the studies that are recorded (F3, F5).
+
+The conditions tell rare from hard: the same digit rare, another one rare, none rare. A model
+without classes shows in addition how often it draws each digit.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from gmmtf.images.settings import TrainingSettings
-from gmmtf.images.trainer import Training
 from gmmtf.images.transformer import TransformerSettings
-from gmmtf.images.workers import Workers
-from gmmtf.results import Recording
-from gmmtf_book.c10_mnist_generation.runs import Condition, EvaluationSettings, run
+from gmmtf.record import Label
+
+Labels = dict[str, Label]
+NO_CLASSES = "no classes, "
+NETWORK = "with the exact GELU"
+"""Of the network in settings: points of a network of another kind are not joined by new ones."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Which digits are trained on, which of them is rare (None: all alike), with classes or not."""
+
+    digits: tuple[int, ...] = (0, 1, 2, 3)
+    rare: int | None = 2
+    rare_fraction: float = 0.1
+    classes: bool = True
+
+    @property
+    def name(self) -> str:
+        """Name for the labels of recorded points."""
+        law = "balanced" if self.rare is None else f"rare {self.rare} at {self.rare_fraction:g}"
+        return law if self.classes else f"{NO_CLASSES}{law}"
+
+    @property
+    def file_name(self) -> str:
+        """The name without what a shell would have to be told to keep."""
+        return self.name.replace(",", "").replace(" ", "-")
+
+    @classmethod
+    def named(cls, name: str, digits: tuple[int, ...] = (0, 1, 2, 3)) -> Condition:
+        """Return the condition of a name, for instance ``"rare 2 at 0.1"``.
+
+        Raises
+        ------
+        ValueError
+            If it is not the name of a condition.
+        """
+        law = name.removeprefix(NO_CLASSES)
+        words = re.fullmatch(r"rare (\d) at (\d*\.?\d+)", law)
+        if law != "balanced" and words is None:
+            raise ValueError(
+                f"name: expected 'balanced' or, for instance, 'rare 2 at 0.1', with "
+                f"{NO_CLASSES!r} before it for a model without classes; got {name!r}"
+            )
+        classes = law == name
+        if words is None:
+            return cls(digits, None, classes=classes)
+        return cls(digits, int(words[1]), float(words[2]), classes)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Images drawn of each digit, calls of the network for each, and real images to compare with.
+
+    The real images are not split off: they are training images, as is usual for FID.
+    """
+
+    n_generated: int = 250
+    n_calls: int = 15
+    n_reference: int = 2000
+    sampler: str = "dpm-solver++"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What all runs of the study share; the seed of ``training`` is set for each run."""
+    """What runs share, the seeds of each condition, and whether ways to draw are compared.
 
+    The seed of ``training`` is set for each run.
+    """
+
+    seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     digits: tuple[int, ...] = (0, 1, 2, 3)
     network: TransformerSettings = field(default_factory=TransformerSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    draws: bool = False
+
+    def resized(self, **changes: Any) -> Plan:
+        """Return the plan with some entries changed; those that are objects, entry by entry."""
+        for name in ("network", "training", "evaluation"):
+            changes[name] = replace(getattr(self, name), **changes.get(name, {}))
+        return replace(self, **changes)
 
     def settings(self) -> dict[str, Any]:
-        """Return the plan as JSON values, for a recording."""
-        training = asdict(self.training)
-        del training["seed"]
-        return {
-            "digits": list(self.digits),
-            "network": asdict(self.network),
-            "training": training,
-            "evaluation": asdict(self.evaluation),
-        }
+        """Return what all points of a record depend on."""
+        found = {name: asdict(getattr(self, name)) for name in ("network", "training")}
+        del found["training"]["seed"]
+        other = {"digits": self.digits, "evaluation": asdict(self.evaluation)}
+        return found | other | {"network_note": NETWORK}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Plan:
-        """Return the plan of recorded settings."""
+        """Return the plan of recorded settings, without its seeds."""
         return cls(
-            tuple(settings["digits"]),
-            TransformerSettings(**settings["network"]),
-            TrainingSettings(**settings["training"]),
-            EvaluationSettings(**settings["evaluation"]),
+            digits=tuple(settings["digits"]),
+            network=TransformerSettings(**settings["network"]),
+            training=TrainingSettings(**settings["training"]),
+            evaluation=Evaluation(**settings["evaluation"]),
         )
 
+    def labels(self) -> list[Labels]:
+        """Return the labels of all points of the plan."""
+        every, last = self.training.record_every, self.training.steps
+        steps = sorted({*range(every, last + 1, every), last})
+        found: list[Labels] = []
+        for condition, seeds in self.seeds.items():
+            for seed in seeds:
+                run: Labels = {"condition": condition, "seed": seed}
+                found.append({"kind": "floor", **run})
+                found += [{"kind": "trained", **run, "step": step} for step in steps]
+        return found + DRAWS if self.draws else found
 
-@dataclass(frozen=True)
-class Study:
-    """A plan with the seeds of each of its conditions; its points are one recorded file."""
 
-    plan: Plan
-    seeds: Mapping[str, tuple[int, ...]]
-
+_CALLS = (4, 6, 8, 10, 15, 25, 50)
+_SAMPLERS: dict[str, tuple[int, ...]] = {
+    "dpm-solver++": _CALLS, "ddim": (*_CALLS, 100), "ancestral": (1000,)
+}  # fmt: skip
+_DRAWN: list[Labels] = [
+    {"kind": "sampler", "sampler": name, "n_calls": n}
+    for name, calls in _SAMPLERS.items()
+    for n in calls
+]
+_GUIDED: list[Labels] = [{"kind": "guidance", "weight": w} for w in (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)]
+DRAWS = _DRAWN + _GUIDED
+"""The ways to draw digits with the shipped network that are compared, as labels."""
 
 STUDIES = {
     # One long run; its averaged weights are shipped.
-    "generation": Study(
-        Plan(training=TrainingSettings(steps=24_000, record_every=3000)), {"rare 2 at 0.1": (0,)}
+    "generation": Plan(
+        {"rare 2 at 0.1": (0,)},
+        training=TrainingSettings(steps=24_000, record_every=3000),
+        draws=True,
     ),
     # Rare against common over most of what can be learned.
-    "rarity": Study(
-        Plan(training=TrainingSettings(steps=12_000, record_every=1500)),
+    "rarity": Plan(
         {"rare 2 at 0.1": (0, 1), "balanced": (0, 1)},
+        training=TrainingSettings(steps=12_000, record_every=1500),
     ),
     # Many conditions, each long enough to show the order in which digits are learned.
-    "controls": Study(
-        Plan(training=TrainingSettings(steps=2400, record_every=600)),
+    "controls": Plan(
         dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1, 2))
         | dict.fromkeys(
             ("no classes, rare 2 at 0.1", "rare 2 at 0.01", "rare 2 at 0.03", "rare 2 at 0.3"),
             (0,),
         ),
+        training=TrainingSettings(steps=2400, record_every=600),
     ),
 }
-"""The recorded studies of chapter 10, from long to short."""
+"""The recorded studies, from long to short."""
 
-
-def complete(
-    name: str, results: Path, checkpoints: Path, device: torch.device | str = "cpu"
-) -> None:
-    """Do what a study's recorded file ``<results>/10_mnist_<name>.json`` lacks.
-
-    Raises
-    ------
-    ValueError
-        If the file holds points with other settings.
-    """
-    study = STUDIES[name]
-    recording = Recording(results / f"10_mnist_{name}.json", study.plan.settings())
-    list(run_all(study, recording, checkpoints / name, device=device))
-
-
-class Finished(NamedTuple):
-    """A run that has come to its end."""
-
-    condition: Condition
-    seed: int
-    training: Training
-
-
-def run_all(
-    study: Study,
-    recording: Recording,
-    checkpoints: Path,
-    *,
-    device: torch.device | str = "cpu",
-    workers: Workers | None = None,
-    compile_network: bool = False,
-    minutes: float = float("inf"),
-) -> Iterator[Finished]:
-    """Do the runs that are not yet recorded, seed by seed, and yield each at its end.
-
-    Parameters
-    ----------
-    study
-        Its conditions have names, see :meth:`gmmtf_book.c10_mnist_generation.runs.Condition.named`.
-    recording
-        Made with the settings of the study's plan.
-    checkpoints
-        Folder for the checkpoint of every run; runs that were stopped go on from there.
-    minutes
-        No run is begun after so long.
-
-    Raises
-    ------
-    ValueError
-        Before any work, if a name is that of no condition; else as
-        :func:`gmmtf_book.c10_mnist_generation.runs.run`.
-    """
-    plan = study.plan
-    chosen = {Condition.named(name, plan.digits): seeds for name, seeds in study.seeds.items()}
-    started = time.monotonic()
-    for seed in sorted({seed for seeds in chosen.values() for seed in seeds}):
-        for condition in [each for each, seeds in chosen.items() if seed in seeds]:
-            last = f"{condition.name}/{seed}/{plan.training.steps}"
-            if _any(workers, last in recording.values, device):
-                continue
-            if _any(workers, time.monotonic() - started > 60 * minutes, device):
-                return
-            training = run(
-                condition,
-                plan.network,
-                replace(plan.training, seed=seed),
-                plan.evaluation,
-                recording,
-                checkpoint_path=checkpoints / f"{condition.file_name}-{seed}.safetensors",
-                device=device,
-                workers=workers,
-                compile_network=compile_network,
-            )
-            yield Finished(condition, seed, training)
-
-
-def _any(workers: Workers | None, flag: bool, device: torch.device | str) -> bool:
-    """Whether the flag is set in any of the processes; only the first one has the recording."""
-    if workers is None:
-        return flag
-    return bool(workers.mean(torch.tensor(float(flag), device=device)) > 0)
+PLANS = {
+    "live": Plan(),
+    "smoke": Plan(
+        training=TrainingSettings(steps=40, batch_size=16, warmup_steps=5),
+        evaluation=Evaluation(n_generated=8, n_calls=3, n_reference=200),
+    ),
+}
+"""What the chapter's own run does not take from its parameters."""

@@ -1,0 +1,149 @@
+"""What chapter 10 trains on and compares with, and how it measures networks and their images."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gmmtf.images import mnist
+from gmmtf.images.coverage import precision_recall
+from gmmtf.images.evaluation import by_digit, class_indices, frequencies, quality
+from gmmtf.images.features import DigitClassifier
+from gmmtf.images.fid import fid
+from gmmtf.images.patches import to_images, to_tokens
+from gmmtf.images.sampler import draw, generate
+from gmmtf.images.transformer import DiT
+from gmmtf.images.weights import Trained
+from gmmtf.randomness import derived_seed, standard_normal
+from gmmtf.risks.evaluate import ddpm_loss
+from gmmtf_book.c10_mnist_generation.plan import Condition, Evaluation
+
+Images = dict[int, Tensor]
+
+
+class Data(NamedTuple):
+    """Training tokens, their class indices, and all real images of each digit, shuffled."""
+
+    tokens: Tensor
+    classes: Tensor
+    real: Images
+
+
+def prepare(condition: Condition, patch: int, seed: int) -> Data:
+    """Return what is trained on, and what is compared with: the same for all conditions."""
+    images, labels = mnist.load("train", condition.digits)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(derived_seed(0, 3)))
+    real = by_digit(mnist.to_unit_range(images[order]), labels[order], condition.digits)
+    if condition.rare is not None:
+        images, labels = mnist.imbalanced(
+            images,
+            labels,
+            digits=condition.digits,
+            rare=condition.rare,
+            rare_fraction=condition.rare_fraction,
+            generator=torch.Generator().manual_seed(seed),
+        )
+    tokens = to_tokens(mnist.to_unit_range(images), patch)
+    return Data(tokens, class_indices(labels, condition.digits), real)
+
+
+def to_compare(
+    real: Images, evaluation: Evaluation, device: torch.device | str = "cpu"
+) -> tuple[Images, Images]:
+    """Return the reference of each digit, and as many other real images as are generated."""
+    size, n = evaluation.n_reference, evaluation.n_generated
+    reference = {digit: x[:size].to(device) for digit, x in real.items()}
+    return reference, {digit: x[size : size + n].to(device) for digit, x in real.items()}
+
+
+def mixed(images: Images, shares: Tensor) -> Tensor:
+    """Join as many images of each digit as make the given shares, from the first on."""
+    pairs = list(zip(images.values(), shares.tolist(), strict=True))
+    total = min(len(x) / share for x, share in pairs)
+    return torch.cat([x[: round(total * share)] for x, share in pairs])
+
+
+def measure_digits(
+    classifier: DigitClassifier, images: Images, reference: Images
+) -> dict[str, Any]:
+    """Return the recognised share, FID, precision and recall of each digit as JSON values."""
+    found = quality(classifier, images, reference)
+    # Precision and recall want sets of the same size.
+    covered = {
+        digit: precision_recall(classifier, reference[digit][: len(x)], x)
+        for digit, x in images.items()
+    }
+    values = {
+        "recognised": found.recognised,
+        "fid": found.fid,
+        "precision": {digit: pair.precision for digit, pair in covered.items()},
+        "recall": {digit: pair.recall for digit, pair in covered.items()},
+    }
+    return {name: {str(k): v for k, v in by.items()} for name, by in values.items()}
+
+
+def measure(
+    condition: Condition,
+    data: Data,
+    evaluation: Evaluation,
+    seed: int,
+    classifier: DigitClassifier,
+    model: DiT | None,
+) -> dict[str, Any]:
+    """Measure the images of a model, or of None as many real ones.
+
+    Of a model without classes: how often each digit is seen, and the FID of all images.
+    """
+    reference, others = to_compare(data.real, evaluation, next(classifier.parameters()).device)
+    n = evaluation.n_generated
+    how: dict[str, Any] = {"sampler": evaluation.sampler, "n_calls": evaluation.n_calls}
+    if condition.classes:
+        drawn = others if model is None else generate(model, list(others), n, seed=seed, **how)
+        return measure_digits(classifier, drawn, reference)
+    shares = torch.bincount(data.classes, minlength=len(others)) / len(data.classes)
+    if model is None:
+        images = mixed(others, shares)
+    else:
+        images = draw(model, None, n * len(others), seed=seed, **how)
+    seen = frequencies(classifier, images)
+    return {
+        "frequency": {str(digit): share for digit, share in seen.items()},
+        "fid": fid(classifier, mixed(reference, shares), images),
+    }
+
+
+@torch.no_grad()
+def loss(
+    model: DiT, tokens: Tensor, classes: Tensor, times: Tensor, generator: torch.Generator
+) -> float:
+    """DDPM's loss of a model on clean tokens ``[n, N, d]`` at times ``[n]``."""
+    noise = standard_normal(tokens.shape, generator)
+    x_0, t, labels, noise = (x.to(model.positions.device) for x in (tokens, times, classes, noise))
+    return float(ddpm_loss(model.of_class(labels), model.schedule, x_0, t, noise))
+
+
+@torch.no_grad()
+def gelu_difference(model: DiT, seed: int = 0) -> float:
+    """Relative difference of the estimates with the GELU and with its approximation by a tanh."""
+    approximate = copy.deepcopy(model)
+    for part in approximate.modules():
+        if isinstance(part, nn.GELU):
+            part.approximate = "tanh"
+    device, size = model.positions.device, model.settings
+    noise = standard_normal((100, size.n_tokens, size.dim), torch.Generator().manual_seed(seed))
+    t = torch.arange(0, model.schedule.n_steps, model.schedule.n_steps // 100)
+    batch = [x.to(device) for x in (noise, t, torch.arange(100) % size.n_classes)]
+    exact, other = model(*batch), approximate(*batch)
+    return float((exact - other).norm() / exact.norm())
+
+
+def trained_on(shipped: Trained) -> Images:
+    """Return the training images of a shipped network, by digit."""
+    condition = Condition.named(shipped.about["condition"], tuple(shipped.digits))
+    patch = shipped.model.settings.patch
+    data = prepare(condition, patch, shipped.about["training"]["seed"])
+    images = to_images(data.tokens, patch).to(shipped.model.positions.device)
+    return {digit: images[data.classes == k] for k, digit in enumerate(shipped.digits)}

@@ -1,0 +1,227 @@
+"""The runs of chapter 10, one after the other, each of which may be stopped, and their records."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from gmmtf import NoiseSchedule
+from gmmtf.images.features import load_classifier
+from gmmtf.images.sampler import check_sampler, generate
+from gmmtf.images.trainer import Training
+from gmmtf.images.transformer import DiT
+from gmmtf.images.weights import Trained, load_shipped
+from gmmtf.images.workers import Alone, Workers
+from gmmtf.record import Recording
+from gmmtf_book import RESULTS
+from gmmtf_book.c10_mnist_generation.measure import measure, measure_digits, prepare, to_compare
+from gmmtf_book.c10_mnist_generation.plan import (
+    DRAWS,
+    STUDIES,
+    Condition,
+    Evaluation,
+    Labels,
+    Plan,
+)  # fmt: skip
+
+
+class Finished(NamedTuple):
+    """A run that has come to its end."""
+
+    condition: Condition
+    seed: int
+    training: Training
+
+
+def train(
+    plan: Plan,
+    condition: Condition,
+    seed: int,
+    recording: Recording,
+    *,
+    checkpoint_path: Path | None = None,
+    device: torch.device | str = "cpu",
+    workers: Workers | None = None,
+    compile_network: bool = False,
+) -> Training:
+    """Train under one condition, recording the quality of generated digits at every record.
+
+    Points have the kind ``trained`` and the loss beside what :func:`measure` says, or the kind
+    ``floor``, of real images. With a checkpoint a stopped run goes on where it stood.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint is ahead of the recording, or settings do not fit.
+    """
+    group = Alone() if workers is None else workers
+    schedule = NoiseSchedule.linear(1000)
+    check_sampler(plan.evaluation.sampler, plan.evaluation.n_calls, schedule.n_steps)
+    data = prepare(condition, plan.network.patch, seed)
+    torch.manual_seed(seed)
+    size = replace(plan.network, n_classes=len(condition.digits) if condition.classes else 0)
+    training = Training(
+        DiT(size, schedule).to(device),
+        data.tokens,
+        data.classes if condition.classes else None,
+        replace(plan.training, seed=seed),
+        checkpoint_path,
+        workers=group,
+        compile_network=compile_network,
+    )
+    of_model = partial(
+        measure, condition, data, plan.evaluation, seed, load_classifier(device=device)
+    )
+    labels: Labels = {"condition": condition.name, "seed": seed}
+    if group.rank == 0:
+        recording.point(lambda: of_model(None), kind="floor", **labels)
+    for record in training.records():
+        if group.rank != 0:
+            continue
+        here: Labels = {"kind": "trained", **labels, "step": record.step}
+        if not recording.select(**here) and record.step != training.step:
+            raise ValueError(
+                f"checkpoint_path: {checkpoint_path} is at step {training.step}, but the recording "
+                f"lacks step {record.step}; remove the checkpoint to train again"
+            )
+
+        def compute(loss: float = record.loss) -> dict[str, Any]:
+            return {"loss": loss} | of_model(training.averaged)
+
+        recording.point(compute, **here)
+    return training
+
+
+def run_all(
+    plan: Plan,
+    recording: Recording,
+    checkpoints: Path,
+    *,
+    device: torch.device | str = "cpu",
+    workers: Workers | None = None,
+    compile_network: bool = False,
+    minutes: float = math.inf,
+) -> Iterator[Finished]:
+    """Do the runs that are not yet recorded, seed by seed, and yield each at its end.
+
+    Parameters
+    ----------
+    checkpoints
+        Folder for the checkpoint of every run; runs that were stopped go on from there.
+    minutes
+        No run is begun after so long.
+
+    Raises
+    ------
+    ValueError
+        Before any work, if a name is that of no condition; else as :func:`train`.
+    """
+    chosen = {Condition.named(name, plan.digits): seeds for name, seeds in plan.seeds.items()}
+    started = time.monotonic()
+    for seed in sorted({seed for seeds in chosen.values() for seed in seeds}):
+        for condition in [each for each, seeds in chosen.items() if seed in seeds]:
+            last: Labels = {"condition": condition.name, "seed": seed, "step": plan.training.steps}
+            if _any(workers, bool(recording.select(**last)), device):
+                continue
+            if _any(workers, time.monotonic() - started > 60 * minutes, device):
+                return
+            training = train(
+                plan,
+                condition,
+                seed,
+                recording,
+                checkpoint_path=checkpoints / f"{condition.file_name}-{seed}.safetensors",
+                device=device,
+                workers=workers,
+                compile_network=compile_network,
+            )
+            yield Finished(condition, seed, training)
+
+
+def compare_draws(
+    trained: Trained,
+    guide: Trained,
+    evaluation: Evaluation,
+    recording: Recording,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Record what :func:`measure_digits` says of each way to draw, all from the same noise."""
+    condition = Condition(tuple(trained.digits), rare=None)
+    real = prepare(condition, trained.model.settings.patch, seed).real
+    reference, _ = to_compare(real, evaluation, device)
+    classifier = load_classifier(device=device)
+
+    def of_draws(**how: Any) -> dict[str, Any]:
+        images = generate(trained.model, trained.digits, evaluation.n_generated, seed=seed, **how)
+        return measure_digits(classifier, images, reference)
+
+    for labels in DRAWS:
+        how: dict[str, Any] = {"sampler": evaluation.sampler, "n_calls": evaluation.n_calls}
+        if labels["kind"] == "sampler":
+            how = {name: labels[name] for name in how}
+        else:
+            how |= {"guide": guide.model, "guidance": labels["weight"]}
+        recording.point(partial(of_draws, **how), **labels)
+
+
+def record_of(plan: Plan, path: Path | None, device: torch.device | str = "cpu") -> Recording:
+    """Open the record of a plan: to read where it is complete, else to add to it.
+
+    A complete record may be that of an earlier network.
+
+    Raises
+    ------
+    ValueError
+        If something is missing and the file has other settings, or points of another network.
+    """
+    new = Recording(None, plan.settings())
+    if path is not None and path.exists():
+        stored = Recording(path)
+        known = {**stored.settings, "network_note": new.settings["network_note"]}
+        if known == new.settings and all(stored.select(**labels) for labels in plan.labels()):
+            return stored
+    return Recording(path, new.settings, code=__name__, device=device)
+
+
+def records(
+    folder: str = "", checkpoints: str = "", device: torch.device | str = "cpu"
+) -> list[Recording]:
+    """Return the records of the studies: the stored ones, or those of a folder, completed there."""
+    if not folder:
+        return [Recording(RESULTS / file_of(name)) for name in STUDIES]
+    return [complete(name, Path(folder), Path(checkpoints), device) for name in STUDIES]
+
+
+def complete(
+    name: str, folder: Path, checkpoints: Path, device: torch.device | str = "cpu"
+) -> Recording:
+    """Return a study's record in a folder, after doing what it lacks."""
+    plan = STUDIES[name]
+    recording = record_of(plan, folder / file_of(name), device)
+    if not recording.read_only:
+        list(run_all(plan, recording, checkpoints / name, device=device))
+        if plan.draws:
+            trained, guide = (load_shipped(each, device=device) for each in ("digits", "guide"))
+            compare_draws(trained, guide, plan.evaluation, recording, device=device)
+    return recording
+
+
+def file_of(study: str) -> str:
+    """Name of the file of a study."""
+    return f"10_mnist_{study}.json"
+
+
+def _any(workers: Workers | None, flag: bool, device: torch.device | str) -> bool:
+    """Whether the flag is set in any of the processes; only the first one has the recording."""
+    if workers is None:
+        return flag
+    return bool(workers.mean(torch.tensor(float(flag), device=device)) > 0)

@@ -1,0 +1,216 @@
+"""The numbers of chapter 10, for its prose and its checks: of its own run and of the records."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from gmmtf.images.coverage import Neighbours
+from gmmtf.images.features import DigitClassifier
+from gmmtf.images.transformer import DiT
+from gmmtf.record import Recording
+from gmmtf.scaling.power_law import fit_power_law
+from gmmtf_book import RESULTS
+from gmmtf_book.c10_mnist_generation import tables
+from gmmtf_book.c10_mnist_generation.measure import Data, gelu_difference, measure, prepare
+from gmmtf_book.c10_mnist_generation.plan import Condition, Plan
+from gmmtf_book.c10_mnist_generation.run import records
+from gmmtf_book.c10_mnist_generation.tables import RARE, by_digit, compare
+
+Numbers = dict[str, Any]
+
+
+def recorded() -> Numbers:
+    """Return all numbers of the stored records."""
+    generation, rarity, controls = records()
+    return account(generation, rarity, controls)
+
+
+def account(
+    generation: Recording, rarity: Recording, controls: Recording, weight: float = 1.25
+) -> Numbers:
+    """Return all numbers of the three records, guided with the recorded weight that is nearest."""
+    return _draws(generation, weight) | _causes(rarity, controls) | _without_classes(controls)
+
+
+def _draws(record: Recording, weight: float) -> Numbers:
+    """Quality of the long run's digits, drawn in several ways."""
+    long = tables.at_end(by_digit(record, kind="trained"))
+    weights, floor = tables.guidance(record), by_digit(record, kind="floor")
+    nearest = min(weights.index, key=lambda each: abs(each - weight))
+    ways = {
+        "long": tables.quality(long, floor),
+        "ancestral": tables.quality(by_digit(record, sampler="ancestral"), floor),
+        "guided": weights.loc[nearest],
+        "plain": weights.loc[1.0],
+    }
+    found = {f"{way}-{k}": float(v) for way, each in ways.items() for k, v in each.items()}
+    samplers = tables.by_sampler(record)
+    for key, sampler in (("dpm", "dpm-solver++"), ("ddim", "ddim")):
+        fid = samplers.loc[sampler]["fid"]
+        found[f"{key}-best"] = float(fid.min())
+        found[f"{key}-enough"] = int(fid.index[fid <= 1.1 * fid.min()][0])
+    solver = samplers.loc["dpm-solver++"]
+    return found | {
+        "weight": float(nearest),
+        "long-steps": int(long["step"].iloc[0]),
+        "long-n": record.settings["evaluation"]["n_generated"],
+        "floor-common": float(floor.loc[floor["digit"] != RARE, "fid"].mean()),
+        "ancestral": float(samplers.loc["ancestral"]["fid"].iloc[0]),
+        "few": int(solver.index[0]),
+        "few-fid": float(solver["fid"].iloc[0]),
+        "few-seen": 100 * float(solver["recognised"].iloc[0]),
+        "many": int(solver.index[-1]),
+        "best-seen": 100 * float(solver["recognised"].iloc[-1]),
+    }
+
+
+def _causes(rarity: Recording, controls: Recording) -> Numbers:
+    """What the runs with several seeds say of rarity and hardness.
+
+    ``lag`` and ``delay``, see `tables.Comparison`, are the least over the seeds, and over all
+    levels. ``share``: what part of the distance of "2" from the others is rarity, in logarithms.
+    """
+    pairs = {digit: compare(controls, digit) for digit in tables.rare_digits(controls)}
+    found: Numbers = {
+        f"{name}-{digit}": str(interval)
+        for digit in pairs
+        for name, interval in tables.spread(controls, digit).items()
+    }
+    long, both = compare(rarity, RARE), tables.spread(rarity, RARE)
+    for name, interval in both.items():
+        found |= {f"long-{name}": str(interval), f"long-{name}-mean": interval.mean}
+    rare, hard = (math.log(interval.mean) for interval in both.values())
+    fractions = tables.against_fraction(controls)
+    ends = [tables.geometric_mean(fid).mean for fid in fractions.values()]
+    law = fit_power_law(list(fractions), ends)
+    return found | {
+        "lag-least": min(float(pair.lags.min()) for pair in pairs.values()),
+        "long-lag": float(long.lags.min()),
+        "long-delay": float(long.delays.min()),
+        "share": 100 * rare / (rare + hard),
+        "control-seeds": len(pairs[RARE].rare),
+        "control-steps": int(pairs[RARE].steps[-1]),
+        "rarity-seeds": len(long.rare),
+        "rarity-steps": int(long.steps[-1]),
+        "fraction-law": str(law),
+        "fraction-exponent": law.exponent,
+    }
+
+
+def _without_classes(controls: Recording) -> Numbers:
+    """How often digits are seen in what a model without classes draws."""
+    seen = tables.frequencies(controls)
+    drawn, real = seen["drawn"], seen["real"]
+    other = drawn.drop(list(controls.settings["digits"]))
+    found = {
+        "free-drawn": drawn[RARE], "free-trained": real[RARE], "free-other": other.sum(),
+        "free-each": other.mean(), "free-most": other.max(),
+    }  # fmt: skip
+    percent: Numbers = {name: 100 * float(share) for name, share in found.items()}
+    return percent | {
+        "free-ratio": float(drawn[RARE] / real[RARE]),
+        "free-steps": controls.settings["training"]["steps"],
+    }
+
+
+def data(found: Data, condition: Condition) -> Numbers:
+    """Return the sizes of the training set, and how many of its tokens are background (percent)."""
+    images, n_tokens, dim = found.tokens.shape
+    rare = int((found.classes == condition.digits.index(condition.rare or 0)).sum())
+    return {
+        "rare": condition.rare,
+        "images": images,
+        "rare-images": rare,
+        "rare-percent": 100 * rare / images,
+        "background": 100 * float((found.tokens == -1).all(-1).double().mean()),
+        "tokens": n_tokens,
+        "dim": dim,
+    }
+
+
+def live(record: Recording, rare: int, start: float) -> Numbers:
+    """Return losses and quality of the chapter's own run, which began at the loss ``start``.
+
+    ``floor``: FID of as many real images, ``left``: last FID over the first.
+    """
+    points, rows = record.select(kind="trained"), by_digit(record, kind="trained")
+    fid = rows.pivot(index="step", columns="digit", values="fid")
+    floor = by_digit(record, kind="floor").set_index("digit")
+    seen = tables.at_end(rows).set_index("digit")["recognised"]
+    levels = {"first": fid.iloc[0], "last": fid.iloc[-1], "floor": floor["fid"]}
+    found: Numbers = {f"fid-rare-{k}": float(v[rare]) for k, v in levels.items()}
+    found |= {f"fid-common-{k}": float(v.drop(rare).mean()) for k, v in levels.items()}
+    common, left = (found[f"fid-{k}-last"] / found[f"fid-{k}-first"] for k in ("common", "rare"))
+    for name, point in (("first", points[0]), ("last", points[-1])):
+        found |= {f"step-{name}": point.labels["step"], f"loss-{name}": point.value["loss"]}
+    return found | {
+        "loss-ratio": found["loss-last"] / start,
+        "recognised-common": 100 * float(seen.drop(rare).mean()),
+        "recognised-common-share": float(seen.drop(rare).mean()),
+        "recognised-rare": 100 * float(seen[rare]),
+        "n": record.settings["evaluation"]["n_generated"],
+        "floor-rare": found["fid-rare-floor"] / found["fid-common-floor"],
+        "recognised-real": float(floor["recognised"].mean()),
+        "left-common": 100 * common,
+        "left-common-share": common,
+        "left-rare": 100 * left,
+        "slowness": left / common,
+        "lag": float((fid[rare] / fid.drop(columns=rare).mean(axis=1)).mean()),
+    }
+
+
+def network(model: DiT, start: float, formula: float, accuracy: float) -> Numbers:
+    """Return what is known of the network before training, and of the classifier."""
+    return {
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "start": start,
+        "start-formula": formula,
+        "start-ratio": start / formula,
+        "accuracy": 100 * accuracy,
+        "accuracy-share": accuracy,
+    }
+
+
+def again(record: Recording, live: Recording, model: DiT, classifier: DigitClassifier) -> Numbers:
+    """Return how the record compares with now.
+
+    ``floor-again``: FID of its real images, computed again, over the recorded one, and
+    ``floor-growth``: that of as many as the live run has, means of the digits. ``gelu``: see
+    `measure.gelu_difference` (percent).
+    """
+    plan = Plan.from_settings(record.settings)
+    condition = Condition(plan.digits)
+    real = prepare(condition, plan.network.patch, 0)
+    floor = measure(condition, real, plan.evaluation, 0, classifier, None)["fid"].values()
+    then, here = (by_digit(each, kind="floor")["fid"].mean() for each in (record, live))
+    return {
+        "floor-again": float(sum(floor) / len(floor) / then),
+        "floor-growth": float(here / then),
+        "gelu": 100 * gelu_difference(model),
+    }
+
+
+def copies(near: Mapping[int, Neighbours], far: Mapping[int, Neighbours]) -> Numbers:
+    """Compare distances from the nearest training image, of generated and of test images.
+
+    ``gap``: median over median; ``copies``: largest share of a digit's images that are nearer than
+    every test image (percent).
+    """
+    pairs = {digit: (near[digit].distances, far[digit].distances) for digit in near}
+    gaps = {digit: float(x.median() / y.median()) for digit, (x, y) in pairs.items()}
+    nearer = [float((x < y.min()).double().mean()) for x, y in pairs.values()]
+    return {"gap-least": min(gaps.values()), "gap-rare": gaps[RARE], "copies": 100 * max(nearer)}
+
+
+def speed() -> Numbers:
+    """Return the recorded speed of the network: times faster than diffusers', and share of peak."""
+    record = Recording(RESULTS / "image_benchmarks.json")
+    step, compiled, peak = (
+        record.value(benchmark=f"image_transformer_{name}")
+        for name in ("speedup", "compiled_speedup", "peak_share")
+    )
+    ends = {"bench": "median", "bench-least": "minimum", "bench-most": "maximum"}
+    found = {name: step[end] for name, end in ends.items()}
+    return found | {"bench-compiled": compiled["median"], "peak": 100 * peak["median"]}

@@ -1,0 +1,228 @@
+"""What recorded points say of chapter 10's digits, as tables: curves, rarity against hardness."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from gmmtf.record import Recording
+from gmmtf_book.c10_mnist_generation.plan import Condition
+
+Array = NDArray[Any]
+ENTRIES = ("fid", "recognised", "precision", "recall")
+RARE = 2
+"""The digit that is rare in the recorded runs that the prose follows."""
+BALANCED = Condition(rare=None)
+
+
+def by_digit(record: Recording, **labels: Any) -> pd.DataFrame:
+    """Return quality digit by digit: a row for each point and digit, with the point's labels.
+
+    Raises
+    ------
+    ValueError
+        If there are no such points.
+    """
+    rows = [
+        {**point.labels, "digit": int(digit), **{e: point.value[e][digit] for e in ENTRIES}}
+        for point in record.select(**labels)
+        for digit in point.value["fid"]
+    ]
+    if not rows:
+        raise ValueError(f"labels: no recorded points of {labels}")
+    return pd.DataFrame(rows)
+
+
+def at_end(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the last step."""
+    return pd.DataFrame(rows[rows["step"] == rows["step"].max()])
+
+
+def fid_curves(record: Recording, condition: Condition) -> pd.DataFrame:
+    """Return FID by step, with a column for each digit and seed.
+
+    Raises
+    ------
+    ValueError
+        If there are no such points, or the seeds were recorded at different steps.
+    """
+    rows = by_digit(record, kind="trained", condition=condition.name)
+    found = rows.pivot(index="step", columns=["digit", "seed"], values="fid")
+    if found.isna().any(axis=None):
+        raise ValueError(f"condition: seeds of {condition.name!r} recorded at different steps")
+    return pd.DataFrame(found)
+
+
+def first_below(steps: Array, curve: Array, level: float) -> float:
+    """Step at which a curve of FID falls below a level, interpolated; inf if never."""
+    below = np.flatnonzero(curve <= level)
+    if not below.size:
+        return math.inf
+    k = max(int(below[0]), 1)
+    return float(np.interp(level, curve[[k, k - 1]], steps[[k, k - 1]]))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One digit when it is rare and when no digit is, FID ``[seeds, steps]``, and of real ones."""
+
+    steps: Array
+    rare: Array
+    common: Array
+    floor: float
+
+    @property
+    def rarity(self) -> Array:
+        """Last FID when rare over that when common ``[seeds]``."""
+        ratio: Array = self.rare[:, -1] / self.common[:, -1]
+        return ratio
+
+    @property
+    def lags(self) -> Array:
+        """Last step over the one at which the digit, when common, had the last FID ``[seeds]``."""
+        pairs = zip(self.rare, self.common, strict=True)
+        reached = [first_below(self.steps, y, x[-1]) for x, y in pairs]
+        return int(self.steps[-1]) / np.array(reached)
+
+    @property
+    def delays(self) -> Array:
+        """Step at which the rare digit reaches each recorded FID of the common one, over its step.
+
+        ``[seeds, steps]``; infinite where the run ended before.
+        """
+        pairs = zip(self.rare, self.common, strict=True)
+        found = [[first_below(self.steps, x, level) for level in y] for x, y in pairs]
+        return np.array(found) / self.steps
+
+
+def compare(record: Recording, digit: int) -> Comparison:
+    """Pair the recorded runs in which a digit is rare with those in which none is.
+
+    Raises
+    ------
+    ValueError
+        As :func:`fid_curves`, or if the two conditions have other steps or seeds.
+    """
+    condition = Condition(rare=digit)
+    rare, common = (fid_curves(record, each)[[digit]] for each in (condition, BALANCED))
+    if not (rare.index.equals(common.index) and rare.columns.equals(common.columns)):
+        raise ValueError(f"digit: the runs with {digit} rare and with none rare do not match")
+    floor = by_digit(record, kind="floor", condition=condition.name)
+    real = float(floor.loc[floor["digit"] == digit, "fid"].mean())
+    return Comparison(rare.index.to_numpy(), rare.to_numpy().T, common.to_numpy().T, real)
+
+
+class Interval(NamedTuple):
+    """A geometric mean with its 95 % confidence interval, from the scatter between seeds."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def geometric_mean(ratios: Array) -> Interval:
+    """Return the geometric mean of positive numbers ``[seeds]`` with Student's interval."""
+    logs, n = np.log(ratios), len(ratios)
+    margin = stats.t.ppf(0.975, n - 1) * stats.sem(logs) if n > 1 else math.inf
+    return Interval(*(float(np.exp(logs.mean() + x)) for x in (0, -margin, margin)))
+
+
+def hardness(record: Recording, digit: int) -> Array:
+    """Last FID of a digit over the others' geometric mean when none is rare ``[seeds]``."""
+    ends = fid_curves(record, BALANCED).iloc[-1].unstack("seed")
+    ratio: Array = ends.loc[digit].to_numpy() / stats.gmean(ends.drop(digit))
+    return ratio
+
+
+def spread(record: Recording, digit: int) -> dict[str, Interval]:
+    """Return rarity and hardness of a digit with their intervals over the seeds."""
+    found = {"rarity": compare(record, digit).rarity, "hardness": hardness(record, digit)}
+    return {name: geometric_mean(ratios) for name, ratios in found.items()}
+
+
+def conditions(record: Recording) -> list[Condition]:
+    """Return the conditions that were recorded."""
+    names = {str(point.labels["condition"]) for point in record.select(kind="trained")}
+    return [Condition.named(name) for name in sorted(names)]
+
+
+def rare_digits(record: Recording) -> list[int]:
+    """Return the digits of which a tenth was left in some recorded run with classes."""
+    recorded = conditions(record)
+    return [digit for digit in range(10) if Condition(rare=digit) in recorded]
+
+
+def against_fraction(record: Recording, digit: int = RARE) -> dict[float, Array]:
+    """Return the last FID of a digit ``[seeds]`` by the fraction of it that was left, up to 1."""
+    found = {e.rare_fraction: e for e in conditions(record) if e.rare == digit and e.classes}
+    found[1.0] = BALANCED
+    return {
+        share: fid_curves(record, found[share])[[digit]].iloc[-1].to_numpy()
+        for share in sorted(found)
+    }
+
+
+def frequencies(record: Recording) -> pd.DataFrame:
+    """Return how often digits are seen without classes: ``drawn`` at the end, and ``real`` ones.
+
+    Means over the seeds; the real images have the shares of the training set.
+    """
+    name = Condition(rare=RARE, classes=False).name
+    drawn = at_end(record.frame(kind="trained", condition=name))
+    both = {"real": record.frame(kind="floor", condition=name), "drawn": drawn}
+    shares = {kind: pd.DataFrame(list(each["frequency"])).mean() for kind, each in both.items()}
+    return pd.DataFrame(shares).rename(index=int)
+
+
+def by_sampler(record: Recording) -> pd.DataFrame:
+    """Return FID and recognised share, means of the common digits, by sampler and calls."""
+    rows = by_digit(record, kind="sampler")
+    common = rows.loc[rows["digit"] != RARE].groupby(["sampler", "n_calls"], sort=False)
+    return common[["fid", "recognised"]].mean()
+
+
+def quality(rows: pd.DataFrame, floor: pd.DataFrame) -> dict[str, float]:
+    """Return how good digits are: recognised shares, FIDs over those of real images, coverage.
+
+    Parameters
+    ----------
+    rows, floor
+        Tables of :func:`by_digit`, of generated and of real images; means over their seeds.
+    """
+    digits = rows.groupby("digit")[list(ENTRIES)].mean()
+    ratio = digits["fid"] / floor.groupby("digit")["fid"].mean()
+    seen, common = digits["recognised"], ratio.drop(RARE)
+    found = {"common": seen.drop(RARE).mean(), "least": seen.drop(RARE).min(), "rare": seen[RARE]}
+    found = {f"{name}-share": share for name, share in found.items()} | {
+        name: 100 * share for name, share in found.items()
+    }
+    found |= {"ratio": common.mean(), "ratio-most": common.max(), "ratio-rare": ratio[RARE]}
+    found |= {name: digits[name].mean() for name in ("precision", "recall")}
+    return {name: float(value) for name, value in found.items()}
+
+
+def guidance(record: Recording) -> pd.DataFrame:
+    """Return the numbers of :func:`quality` for each weight of guidance, a row a weight."""
+    floor = by_digit(record, kind="floor")
+    rows = by_digit(record, kind="guidance").groupby("weight")
+    return pd.DataFrame({weight: quality(each, floor) for weight, each in rows}).T
+
+
+def end_of_run(record: Recording, *entries: str) -> pd.DataFrame:
+    """Return the quality of each digit at the end of a run, beside that of real images."""
+    ends = at_end(by_digit(record, kind="trained")).set_index("digit")
+    floor = by_digit(record, kind="floor").set_index("digit")
+    columns: dict[str, Any] = {}
+    for entry in entries:
+        name = entry.replace("fid", "FID")
+        columns |= {name: ends[entry], f"{name}, real": floor[entry]}
+    return pd.DataFrame(columns).round(3)
