@@ -10,32 +10,32 @@ from gmmtf.images.features import load_classifier
 from gmmtf.images.files import DataError, data_root
 from gmmtf.images.sampler import generate
 from gmmtf.images.weights import SHIPPED, Pinned, load_shipped
-from gmmtf.results import load
-from gmmtf_book.c10_mnist_generation.plan import Plan
-from gmmtf_book.c10_mnist_generation.runs import Condition, measure_digits, prepare
+from gmmtf.record import Recording
+from gmmtf_book.c10_mnist_generation.measure import measure_digits, prepare, to_compare
+from gmmtf_book.c10_mnist_generation.plan import Condition, Plan
 
 RECORDED = data_root() / "results" / "10_mnist_generation.json"
 
 
 @pytest.mark.parametrize("guidance", [None, 1.25])
 def test_the_shipped_weights_give_the_recorded_quality(guidance: float | None) -> None:
-    document = load(RECORDED)
-    plan = Plan.from_settings(document["settings"])
+    record = Recording(RECORDED)
+    plan = Plan.from_settings(record.settings)
     trained = load_shipped()
     guide = None if guidance is None else load_shipped("guide").model
     condition = Condition.named(trained.about["condition"])
     seed = trained.about["training"]["seed"]
     how = plan.evaluation
-    last = f"{condition.name}/{seed}/{plan.training.steps}"
-    recorded = document["values"][last if guidance is None else f"guidance/{guidance:g}"]
+    last = {"condition": condition.name, "seed": seed, "step": plan.training.steps}
+    guided = {"kind": "guidance", "weight": guidance}
+    recorded = record.value(**(last if guidance is None else guided))
     assert trained.about["step"] == plan.training.steps
     assert trained.digits == list(plan.digits)
     images = generate(
         trained.model, trained.digits, how.n_generated, sampler=how.sampler,
-        n_calls=how.n_steps, seed=seed, guide=guide, guidance=guidance or 1.0,
+        n_calls=how.n_calls, seed=seed, guide=guide, guidance=guidance or 1.0,
     )  # fmt: skip
-    _, _, real = prepare(condition, plan.network.patch, seed)
-    reference = {digit: x[: how.n_reference] for digit, x in real.items()}
+    reference, _ = to_compare(prepare(condition, plan.network.patch, seed).real, how)
     found = measure_digits(load_classifier(), images, reference)
     for digit in map(str, trained.digits):
         assert found["fid"][digit] == pytest.approx(recorded["fid"][digit], rel=0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from gmmtf.images.settings import TrainingSettings
 from gmmtf.images.trainer import Training
 from gmmtf.images.transformer import DiT, TransformerSettings
 from gmmtf.images.workers import Accelerated, Alone
+from gmmtf.record import Recording
 from kernel_environment import ROOT
 
 OPTIONS = {
@@ -38,8 +38,7 @@ def free_port() -> int:
 
 
 def losses(path) -> list[float]:
-    values = json.loads(path.read_text())["values"]
-    return [value["loss"] for key, value in values.items() if not key.endswith("floor")]
+    return [point.value["loss"] for point in Recording(path).select(kind="trained")]
 
 
 def test_two_processes_give_the_loss_curve_of_one(tmp_path):

@@ -121,7 +121,8 @@ def run_all(
     Raises
     ------
     ValueError
-        Before any work, if a name is that of no condition; else as :func:`train`.
+        Before any work, if a name is that of no condition, or a run is missing in a recording that
+        was opened to be read; else as :func:`train`.
     """
     chosen = {Condition.named(name, plan.digits): seeds for name, seeds in plan.seeds.items()}
     started = time.monotonic()
@@ -132,6 +133,11 @@ def run_all(
                 continue
             if _any(workers, time.monotonic() - started > 60 * minutes, device):
                 return
+            if recording.read_only:  # before the hours of a run, not after them
+                raise ValueError(
+                    f"recording: {recording.path} was opened to be read, and the run "
+                    f"{condition.name!r} with seed {seed} is missing in it"
+                )
             training = train(
                 plan,
                 condition,
