@@ -70,7 +70,7 @@ def starting_points(mixture: MultiTokenGMM, seed: int) -> dict[str, ReducedWeigh
 
 
 def weight_at(path: Curve, mixture: MultiTokenGMM, index: int = -1) -> ReducedWeight:
-    """Return the weight that a curve of :mod:`gmmtf_book.c04_training.descent` holds at one of its steps."""
+    """Return the weight that a curve holds at one of its steps."""
     unit = mixture.require_equal_orthogonal("a weight of given products") ** 2
     products = torch.tensor(path["products"][index], dtype=torch.float64)
     free = (mixture.dim - mixture.n_patterns) ** 0.5
@@ -129,7 +129,7 @@ def descent_from(
 ) -> Curve:
     """Descend from any weight on the exact integral over other tokens, without sampling noise.
 
-    Parameters and errors as in :func:`gmmtf.descent.descend` with ``method="integral"``; what is returned
+    Parameters and errors as in :func:`gmmtf.descent.descend`, ``method="integral"``; what is returned
     is a curve of :mod:`gmmtf_book.c04_training.descent` at the steps ``at``.
     """
     records = reduced.descend(

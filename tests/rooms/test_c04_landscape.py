@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,14 @@ import torch
 from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.descent import descend, gradient
-from gmmtf.results import load
 from gmmtf.risks import formulas
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.risk import risk
-from gmmtf_book.c04_training import descent, landscape
+from gmmtf_book.c04_training import descent, landscape, paper
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=3, dim=24, n_tokens=48, radius=8.0, sigma=0.3)
-RECORD = Path(__file__).parents[2] / "data" / "results" / "04_training.json"
 
 
 def test_a_weight_is_read_back_from_a_curve():
@@ -121,8 +118,8 @@ def test_seven_starts_differ():
 
 
 def test_the_recorded_landscape_says_what_the_chapter_claims():
-    document = load(RECORD)
-    values, settings = document["values"], document["settings"]
+    points = paper()
+    values, settings = points.values, points.settings
     numbers = landscape.landscape_summary(values)
     for name in ("negative", "different", "permuted", "random 5"):
         assert 0.9 < numbers[f"end {name}"] < 1.25

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +11,15 @@ import torch
 
 from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.results import load
 from gmmtf.risks import formulas
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
-from gmmtf_book.c04_training import descent, growth
+from gmmtf_book import RESULTS
+from gmmtf_book.c04_training import BOUNDS, descent, growth, paper, summary
+from gmmtf_book.c04_training.record import Points, labels_of, name_of
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=3, dim=12, n_tokens=24, radius=6.0, sigma=0.3)
-RECORD = Path(__file__).parents[2] / "data" / "results" / "04_training.json"
 
 
 def made_curve(excess: list[float], error: float = 0.1) -> descent.Curve:
@@ -128,8 +128,8 @@ def test_measured_growth_rates_are_those_of_the_closed_form():
 
 @cache
 def recorded() -> tuple[dict[str, Any], dict[str, Any]]:
-    document = load(RECORD)
-    return document["values"], document["settings"]
+    points = paper()
+    return points.values, points.settings
 
 
 def recorded_law(**changes: Any) -> MultiTokenGMM:
@@ -202,3 +202,49 @@ def test_the_summaries_say_what_the_chapter_claims():
     assert pairs["commonest_different_highest"] <= 0
     assert pairs["rarest_different_end"] < 0.05 < pairs["rarest_different_highest"]
     assert 0.5 < values["full"]["outside"][-1] / values["full"]["walk"][-1] < 1.2
+
+
+def test_the_recorded_numbers_are_those_of_the_file():
+    stored = json.loads((RESULTS / "04_training.json").read_text(encoding="utf-8"))["points"]
+    seeds = [p["value"]["excess"] for p in stored if p["labels"].get("law") == "equal"
+             and p["labels"]["kind"] == "simulated"]  # fmt: skip
+    ends, starts = (sum(run[at]["value"] for run in seeds) for at in (-1, 0))
+    numbers = summary.recorded()
+    assert len(seeds) == 3
+    assert numbers["kept"] == pytest.approx(ends / starts)
+    bent = next(p["value"] for p in stored
+                if p["labels"] == {"kind": "curvature", "place": "zero"})  # fmt: skip
+    assert numbers["smallest_at_zero"] == pytest.approx(bent["smallest"] / bent["largest"])
+    for bound in BOUNDS:
+        assert bound.run == "live" or bound.holds(numbers[bound.number])
+
+
+def test_the_recorded_run_computes_nothing(tmp_path):
+    def fail() -> Any:
+        raise AssertionError("computed")
+
+    points = paper()
+    copy = tmp_path / "record.json"
+    copy.write_bytes((RESULTS / "04_training.json").read_bytes())
+    again = Points(copy, points.settings)
+    for name, value in points.values.items():
+        assert name_of(labels_of(name)) == name
+        assert again.point(name, fail) == value
+
+
+def test_points_are_recorded_as_they_are_returned():
+    rates = {"rate": [[1.0, 2.0], [3.0, 4.0]], "error": [[0.1, 0.2], [0.3, 0.4]]}
+    made = {
+        "simulated/0": made_curve([2.0, 1.0]),
+        "start/zero": made_curve([2.0, 1.0]) | {"check": [1.0, 0.1]},
+        "rates": rates["rate"],
+        "rates/0": rates,
+        "best": {"excess": [0.5, 0.1], "products": rates["rate"], "complement": 0.0},
+        "line/-1.0": [0.5, 0.1],
+    }
+    points = Points(None, {})
+    for name, value in made.items():
+        assert points.point(name, lambda value=value: value) == value
+    assert points.values == made
+    with pytest.raises(KeyError, match="no point of this chapter"):
+        name_of({"kind": "other"})
