@@ -129,7 +129,7 @@ def descent_from(
 ) -> Curve:
     """Descend from any weight on the exact integral over other tokens, without sampling noise.
 
-    Parameters and errors as in :func:`gmmtf.descent.descend`, ``method="integral"``; what is returned
+    Parameters and errors as in :func:`gmmtf.descent.descend` by the integral; what is returned
     is a curve of :mod:`gmmtf_book.c04_training.descent` at the steps ``at``.
     """
     records = reduced.descend(
