@@ -2,9 +2,9 @@
 
 The old form is ``{"provenance", "settings", "values": {key: value}}``, with one provenance for all
 points. The rules that turn keys into labels stand in ``record_rules/cNN.py``, with NN the first two
-digits of the file's name; a file of no chapter gets the label ``key``. A function ``settings`` there
-changes the settings, where their names have changed. What the old provenance does
-not say is marked unknown. A note on the network goes to every point and to the settings, so that
+digits of the file's name; a file of no chapter gets the label ``key``. A function ``settings``
+there changes the settings, where their names have changed. What the old provenance does not say is
+marked unknown. A note on the network goes to every point and to the settings, so that
 no run with another network adds to the record.
 
 Example::

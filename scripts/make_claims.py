@@ -82,7 +82,8 @@ def recorded(chapter: str) -> dict[str, float]:
     """Return the numbers of a chapter's recorded run; none if it has no such run."""
     name = f"gmmtf_book.c{chapter}.summary"
     summary = import_module(name) if find_spec(name) else None
-    return summary.recorded() if hasattr(summary, "recorded") else {}
+    numbers: dict[str, float] = summary.recorded() if hasattr(summary, "recorded") else {}  # type: ignore[union-attr]
+    return numbers
 
 
 def filled(claim: dict[str, Any]) -> dict[str, Any]:

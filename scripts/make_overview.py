@@ -10,7 +10,7 @@ from gmmtf.figures import COLOURS, use_style
 from gmmtf.randomness import standard_normal
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk
-from gmmtf.training.run import train
+from gmmtf.training import train
 from kernel_environment import BOOK
 
 STEPS = 300
