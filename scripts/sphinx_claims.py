@@ -22,7 +22,6 @@ from sphinx.util.docutils import SphinxDirective
 
 KEYS = ("id", "claim", "source", "done", "number", "evidence", "numbers", "chapter", "status")
 EVIDENCE_KEYS = {"what", "value", "chapter", "number", "run"}
-OLD_EVIDENCE_KEYS = {"what", "value", "chapter", "cell"}
 RUNS = ("live", "recorded")
 PLACEHOLDER = re.compile(r"\{(?P<name>[^{}:]+):(?P<form>[^{}]+)\}")
 """A number in a text, ``{name:.2f}``; braces of LaTeX hold no colon."""
@@ -91,27 +90,20 @@ def with_numbers(text: str, numbers: Mapping[str, float], where: str = "text") -
 
 def _check_evidence(number: dict[str, Any], where: str) -> None:
     keys = set(number) - BOUNDS
-    old = keys - {"check", "recorded"} == OLD_EVIDENCE_KEYS
-    complete = keys == EVIDENCE_KEYS or old
-    if not complete or not set(number) & BOUNDS:
+    if keys != EVIDENCE_KEYS or not set(number) & BOUNDS:
         raise ValueError(
             f"{where}: evidence with keys {sorted(number)}, expected {sorted(EVIDENCE_KEYS)} "
             "and a bound; `make claims` fills them in"
         )
-    if run_of(number) not in RUNS:
+    if number["run"] not in RUNS:
         raise ValueError(f"{where}: run {number['run']!r}, expected one of {RUNS}")
     if number["value"] is None:
-        if run_of(number) == "recorded":
+        if number["run"] == "recorded":
             raise ValueError(f"{where}: {number['what']} is recorded, but has no value")
         return
     low, high = number.get("at_least", -math.inf), number.get("at_most", math.inf)
     if not low <= number["value"] <= high:
         raise ValueError(f"{where}: {number['what']} is {number['value']}, not in {low} to {high}")
-
-
-def run_of(number: dict[str, Any]) -> str:
-    """``live`` or ``recorded``."""
-    return str(number.get("run") or ("live" if "check" in number else "recorded"))
 
 
 def required(number: dict[str, Any]) -> str:
@@ -177,7 +169,7 @@ class ClaimsTable(SphinxDirective):
         """Return one number as an item of a list."""
         value = "holds" if number["value"] is None else f"{number['value']:.3g}"
         return (
-            f"- {number['what']}: **{value}** ({required(number)}; {run_of(number)}, "
+            f"- {number['what']}: **{value}** ({required(number)}; {number['run']}, "
             f"{{doc}}`{number['chapter'].split('_')[0]} <{number['chapter']}>`)"
         )
 

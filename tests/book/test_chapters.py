@@ -13,18 +13,6 @@ from refresh_outputs import normalise, serialise
 
 from .chapters import BOOK, CHAPTERS, cells_tagged, read
 
-CONVERTED = {
-    "01_multi_token_gmm",
-    "02_ddpm_objective",
-    "03_mmse_denoiser",
-    "05_tokens_and_patterns",
-    "06_mean_denoising",
-    "07_effective_tokens",
-    "08_better_heads",
-    "09_digits_as_tokens",
-    "10_mnist_generation",
-    "11_sampling",
-}
 FOLDED = {
     "parameters", "hide-input", "remove-input", "hide-cell", "remove-cell", "nbval-check-output",
 }  # fmt: skip
@@ -135,7 +123,7 @@ def over_limits(notebook) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("chapter", sorted(CONVERTED))
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_cells_are_short(chapter):
     assert over_limits(read(chapter)) == [], chapter
 
@@ -170,12 +158,12 @@ def test_imports_in_two_cells_are_named():
 def test_few_numbers_are_glued_one_by_one():
     calls = {
         chapter: sum(len(re.findall(r"\bglue\(", cell.source)) for cell in code_cells(chapter))
-        for chapter in sorted(CONVERTED)
+        for chapter in CHAPTERS
     }
     assert sum(calls.values()) <= GLUED, calls
 
 
-@pytest.mark.parametrize("chapter", sorted(CONVERTED))
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_the_check_table_shows_numbers_that_the_build_computes(chapter):
     rows = check_table(read(chapter))
     live = [row for row in rows.values() if row.run == "live" and row.value is not None]

@@ -1,0 +1,128 @@
+"""What chapter 4 runs: the two laws, the training, and the descents from other starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gmmtf import MultiTokenGMM, NoiseSchedule, natural_step_size
+from gmmtf_book.c04_training.descent import spread_steps
+
+SCHEDULE = NoiseSchedule.linear(1000)
+_OTHERS = {
+    "eval_samples", "n_reduced", "rare_seeds", "n_evaluate", "n_exercise", "slice_tokens",
+    "slice_steps",
+}  # fmt: skip
+"""Settings that no recorded point depends on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes and settings.
+
+    ``steps``, ``batch_size``, ``relative_step_size`` (in units of M²d/r⁶), ``precision``,
+    ``eval_samples``: of gradient descent on the full W. ``n_reduced``: runs of the reduced
+    simulation beside it, ``reduced_...``; their first steps have batches of their own size.
+    ``n_points``: query tokens of the net of predictions. ``rare_...``: the law with unequal
+    patterns. ``rate_...``: batches with which its growth rates are measured. ``n_evaluate``,
+    ``n_exercise``: data points of other measurements. ``starts_steps``: steps of the descents from
+    seven starts; 0 leaves them out, with the best weight and the curvature. ``slice_...``: tokens
+    per data point and steps of descent of the slice of the landscape.
+    """
+
+    dim: int = 64
+    n_tokens: int = 128
+    n_patterns: int = 8
+    radius: float = 8.0
+    sigma: float = 0.3
+    steps: int = 80
+    relative_step_size: float = 0.5
+    batch_size: int = 32
+    precision: str = "float64"
+    reduced_batch_size: int = 32
+    first_steps: int = 4
+    first_batch_size: int = 128
+    n_points: int = 2048
+    reduced_eval_samples: int = 64
+    rare_weights: tuple[float, ...] = (0.01, 0.09, 0.2, 0.7)
+    rare_n_tokens: int = 256
+    rare_steps: int = 60
+    rare_relative_step_size: float = 4.0
+    rare_batch_size: int = 16
+    rate_batches: int = 20
+    rate_batch_size: int = 32
+    starts_steps: int = 0
+    seed: int = 0
+    eval_samples: int = 32
+    n_reduced: int = 0
+    rare_seeds: int = 1
+    n_evaluate: int = 768
+    n_exercise: int = 128
+    slice_tokens: int = 64
+    slice_steps: int = 60
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rare_weights", tuple(self.rare_weights))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what all points of a record depend on."""
+        kept = {name: value for name, value in vars(self).items() if name not in _OTHERS}
+        return kept | {"rare_weights": list(self.rare_weights)}
+
+    @property
+    def law(self) -> MultiTokenGMM:
+        """The law with equal patterns."""
+        return MultiTokenGMM(
+            n_patterns=self.n_patterns,
+            dim=self.dim,
+            n_tokens=self.n_tokens,
+            radius=self.radius,
+            sigma=self.sigma,
+        )
+
+    @property
+    def unequal(self) -> MultiTokenGMM:
+        """The law with unequal patterns."""
+        return replace(
+            self.law,
+            n_patterns=len(self.rare_weights),
+            n_tokens=self.rare_n_tokens,
+            weights=self.rare_weights,
+        )
+
+    @property
+    def lr(self) -> float:
+        """Step size for the law with equal patterns."""
+        return self.relative_step_size * natural_step_size(self.law)
+
+    @property
+    def rare_lr(self) -> float:
+        """Step size for the law with unequal patterns."""
+        return self.rare_relative_step_size * natural_step_size(self.unequal)
+
+    @property
+    def valley(self) -> MultiTokenGMM:
+        """The law of the slice of the landscape, with four equal patterns."""
+        return replace(self.law, n_patterns=4, n_tokens=self.slice_tokens)
+
+    @property
+    def at(self) -> list[int]:
+        """Steps at which runs with equal patterns are recorded."""
+        return spread_steps(self.steps, 20)
+
+
+PLANS = {
+    "live": Plan(),
+    "smoke": Plan(
+        dim=16, n_tokens=48, n_patterns=4, steps=60, batch_size=16, relative_step_size=2.0,
+        rare_n_tokens=64, rare_steps=30, rate_batches=8, n_evaluate=128, n_exercise=32,
+        n_points=256, slice_tokens=24, slice_steps=10,
+    ),
+    "paper": Plan(
+        dim=256, n_tokens=512, n_patterns=4, radius=16.0, steps=100, batch_size=16,
+        relative_step_size=4.0, n_reduced=3, first_batch_size=256, reduced_batch_size=16,
+        precision="float32", rare_n_tokens=512, rare_steps=100, rare_seeds=3, rate_batches=80,
+        rate_batch_size=16, n_evaluate=128, n_exercise=16, starts_steps=120,
+    ),
+}  # fmt: skip
+"""``live``: a minute; ``smoke``: seconds; ``paper``: about ten minutes of one CPU core."""
