@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf.curve import Curve
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.descent import descend, gradient
+from gmmtf.descent import DescentRecord, descend, gradient
 from gmmtf.risks import formulas
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.risk import risk
-from gmmtf_book.c04_training import descent, landscape, paper
+from gmmtf_book.c04_training import landscape, paper
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=3, dim=24, n_tokens=48, radius=8.0, sigma=0.3)
@@ -26,7 +27,8 @@ def test_a_weight_is_read_back_from_a_curve():
         torch.tensor([[0.1, 0.2, 0.0], [0.3, 0.4, 0.0], [0.0, 0.0, 0.1]]), torch.tensor(0.7)
     )
     risks = risk(weight, SMALL, SCHEDULE, method="integral", n_points=8)
-    path = descent.curve(SMALL, [(3, weight, risks)])
+    record = DescentRecord(**vars(risks), step=3, weight=weight)
+    path = Curve.from_records([record], SMALL).as_json()
     again = landscape.weight_at(path, SMALL)
     assert torch.allclose(again.pattern, weight.pattern)
     assert torch.allclose(again.complement, weight.complement)

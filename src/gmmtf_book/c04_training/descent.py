@@ -1,26 +1,22 @@
 """Gradient descent from W = 0: simulated, with the full weight, and predicted (C3, F2A, F4).
 
-A *curve* is a dictionary of JSON values that holds, at chosen steps, the risks and the weight in
-units that do not depend on the size of the law: ``step``; ``excess`` and ``score``, the excess risk
-and the score-matching error as [value, standard error]; ``products``, r²G, the query-key products
-of the patterns ``[M][M]``; ``complement``, r²γ.
+A run is kept and drawn in the JSON form of :class:`gmmtf.curve.Curve`: ``step``; ``excess`` and
+``score`` as [value, standard error]; ``products`` and ``complement``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gmmtf import curve
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.descent import descend
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.risks.evaluate import Evaluation
-from gmmtf.risks.head_risk import HeadRisk
 from gmmtf.schedule import NoiseSchedule
 
 Curve = dict[str, Any]
@@ -88,7 +84,7 @@ def simulated_curve(
         eval_samples=eval_samples,
         device=device,
     )
-    return curve(mixture, [(r.step, r.weight, r) for r in records])
+    return curve.Curve.from_records(records, mixture).as_json()
 
 
 def predicted_curve(
@@ -105,21 +101,7 @@ def predicted_curve(
     Parameters and errors as in :func:`gmmtf.descent.descend`; ``at`` as above.
     """
     records = descend(mixture, schedule, at[-1], lr=lr, n_points=n_points, record_at=at, seed=seed)
-    return curve(mixture, [(r.step, r.weight, r) for r in records])
-
-
-def curve(
-    mixture: MultiTokenGMM, visited: Sequence[tuple[int, ReducedWeight, Evaluation | HeadRisk]]
-) -> Curve:
-    """Write steps, weights and risks of a run as a curve."""
-    unit = mixture.require_equal_orthogonal("a curve of products") ** 2
-    return {
-        "step": [step for step, _, _ in visited],
-        "excess": [[r.excess_risk.value, r.excess_risk.standard_error] for _, _, r in visited],
-        "score": [[r.score_error.value, r.score_error.standard_error] for _, _, r in visited],
-        "products": [(unit * weight.pattern).tolist() for _, weight, _ in visited],
-        "complement": [unit * float(weight.gamma(mixture)) for _, weight, _ in visited],
-    }
+    return curve.Curve.from_records(records, mixture).as_json()
 
 
 def outside_family(
@@ -156,31 +138,8 @@ def outside_family(
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """Mean of runs that differ in their seeds alone; standard errors from the runs' own.
-
-    Raises
-    ------
-    ValueError
-        If there is no curve, or their steps differ.
-    """
-    if not curves:
-        raise ValueError("curves: expected at least one, got none")
-    steps = curves[0]["step"]
-    for other in curves:
-        if other["step"] != steps:
-            raise ValueError(f"curves: expected the same steps, got {steps} and {other['step']}")
-    count = len(curves)
-    merged: Curve = {"step": steps}
-    for name in ("excess", "score"):
-        points = zip(*(each[name] for each in curves), strict=True)
-        merged[name] = [
-            [fmean(v for v, _ in point), sum(e**2 for _, e in point) ** 0.5 / count]
-            for point in points
-        ]
-    for name in ("products", "complement"):
-        values = torch.tensor([each[name] for each in curves], dtype=torch.float64)
-        merged[name] = values.mean(0).tolist()
-    return merged
+    """Mean of runs that differ in their seeds alone: :meth:`gmmtf.curve.Curve.mean`."""
+    return curve.Curve.mean([curve.Curve.from_json(each) for each in curves]).as_json()
 
 
 def runs(values: Mapping[str, Any], prefix: str) -> list[Any]:

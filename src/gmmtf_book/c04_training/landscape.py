@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gmmtf import curve, scaling
 from gmmtf import descent as reduced
-from gmmtf import scaling
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -21,7 +21,7 @@ from gmmtf.risks.reduced_tokens import draw_tokens
 from gmmtf.risks.risk import risk
 from gmmtf.risks.simulation import squared_error
 from gmmtf.schedule import NoiseSchedule, stratified_times
-from gmmtf_book.c04_training.descent import Curve, curve
+from gmmtf_book.c04_training.descent import Curve
 
 STEP = 0.05
 """Step of the difference quotients of gradients, in units of query-key products."""
@@ -71,11 +71,7 @@ def starting_points(mixture: MultiTokenGMM, seed: int) -> dict[str, ReducedWeigh
 
 def weight_at(path: Curve, mixture: MultiTokenGMM, index: int = -1) -> ReducedWeight:
     """Return the weight that a curve holds at one of its steps."""
-    unit = mixture.require_equal_orthogonal("a weight of given products") ** 2
-    products = torch.tensor(path["products"][index], dtype=torch.float64)
-    free = (mixture.dim - mixture.n_patterns) ** 0.5
-    complement = torch.tensor(path["complement"][index] * free, dtype=torch.float64)
-    return ReducedWeight(products / unit, complement / unit)
+    return curve.Curve.from_json(path).weight(mixture, index)
 
 
 def best_end(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> dict[str, Any]:
@@ -143,7 +139,7 @@ def descent_from(
         n_points=n_points,
         seed=seed,
     )
-    return curve(mixture, [(r.step, r.weight, r) for r in records])
+    return curve.Curve.from_records(records, mixture).as_json()
 
 
 def curvature(

@@ -23,6 +23,7 @@ from gmmtf import (
     oracle_risk,
     risk,
 )
+from gmmtf.curve import Curve
 from gmmtf.laws.level import noise_level
 from gmmtf.randomness import standard_normal
 from gmmtf.risks.first_step import descent_direction
@@ -124,7 +125,9 @@ class Run:
         self.points.point("predicted", lambda: descent.predicted_curve(
             self.law, SCHEDULE, at, lr=plan.lr, n_points=plan.n_points, seed=plan.seed
         ))  # fmt: skip
-        curve = descent.curve(self.law, [(k, self.reduced[k], self.records[k]) for k in at])
+        curve = Curve.from_weights(
+            [self.records[k] for k in at], [self.reduced[k] for k in at], self.law
+        ).as_json()
         parts = {"outside": [outside[k] for k in at], "walk": [walk[k] for k in at]}
         self.points.point("full", lambda: curve | parts)
         if plan.starts_steps:
