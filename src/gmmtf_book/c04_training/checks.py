@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gmmtf.check import Bound
 
-
-def _recorded(
-    number: str, claim: str, low: float | None = None, high: float | None = None
-) -> Bound:
-    return Bound(number, f"recorded: {claim}", low, high, run="recorded")
-
+_recorded = partial(Bound, run="recorded")
 
 BOUNDS = [
     Bound("live_start", "risk at W = 0: standard errors from the formula", at_most=4, digits=2),
@@ -27,21 +24,24 @@ BOUNDS = [
           at_most=-0.05),
     Bound("live_bend_2", "Hessian at W = 0, smallest / largest eigenvalue, two patterns",
           at_least=-1e-3, shown=False),
-    _recorded("kept", "excess risk, end / start", high=0.03),
-    _recorded("kept_score", "score-matching error, end / start", high=0.03),
-    _recorded("deviation", "largest deviation from the prediction", high=0.05),
-    _recorded("rates_over_predicted", "growth rates, measured / predicted", 0.9, 1.1),
-    _recorded("rates_error", "growth rates, standard error / ratio", high=0.05),
-    _recorded("rarest_same_end", "same-pattern product, rarest pattern", 2),
-    _recorded("commonest_same_end", "same-pattern product, commonest pattern", 2),
-    _recorded("rarest_different_end", "different patterns at the end, rarest", high=0.05),
-    _recorded("commonest_different_highest", "different patterns at any step, commonest",
-              high=0.0),
-    _recorded("products_deviation", "products, largest deviation from the prediction", high=0.15),
-    _recorded("smallest_at_zero", "Hessian at W = 0, smallest / largest eigenvalue", high=-0.05),
-    _recorded("smallest_at_end", "Hessian at the end, smallest eigenvalue / largest at W = 0",
-              -1e-3),
-    _recorded("check", "simulated ends, standard errors from the integral", high=4),
-    _recorded("worst_end", "worst end of four starts / end from zero", high=1.25),
-    _recorded("end random 10", "end from random 10 / end from zero", 5),
+    _recorded("kept", "recorded: excess risk, end / start", at_most=0.03),
+    _recorded("kept_score", "recorded: score-matching error, end / start", at_most=0.03),
+    _recorded("deviation", "recorded: largest deviation from the prediction", at_most=0.05),
+    _recorded("rates_over_predicted", "recorded: growth rates, measured / predicted", 0.9, 1.1),
+    _recorded("rates_error", "recorded: growth rates, standard error / ratio", at_most=0.05),
+    _recorded("rarest_same_end", "recorded: same-pattern product, rarest pattern", 2),
+    _recorded("commonest_same_end", "recorded: same-pattern product, commonest pattern", 2),
+    _recorded("rarest_different_end", "recorded: different patterns at the end, rarest",
+              at_most=0.05),
+    _recorded("commonest_different_highest", "recorded: different patterns at any step, commonest",
+              at_most=0.0),
+    _recorded("products_deviation", "recorded: products, largest deviation from the prediction",
+              at_most=0.15),
+    _recorded("smallest_at_zero", "recorded: Hessian at W = 0, smallest / largest eigenvalue",
+              at_most=-0.05),
+    _recorded("smallest_at_end",
+              "recorded: Hessian at the end, smallest eigenvalue / largest at W = 0", -1e-3),
+    _recorded("check", "recorded: simulated ends, standard errors from the integral", at_most=4),
+    _recorded("worst_end", "recorded: worst end of four starts / end from zero", at_most=1.25),
+    _recorded("end random 10", "recorded: end from random 10 / end from zero", 5),
 ]  # fmt: skip

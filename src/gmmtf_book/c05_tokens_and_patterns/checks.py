@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,43 +13,38 @@ from gmmtf_book.c05_tokens_and_patterns.quoted import recomputed
 from gmmtf_book.c05_tokens_and_patterns.summary import Study
 from gmmtf_book.c05_tokens_and_patterns.sweeps import fitted, law
 
-
-def _recorded(
-    number: str, claim: str, low: float | None = None, high: float | None = None
-) -> Bound:
-    return Bound(number, claim, low, high, run="recorded")
-
+_recorded = partial(Bound, run="recorded")
 
 BOUNDS = [
     Bound("live disagreement", "live: disagreement, 15 % or 4 errors", at_most=1, shown=False),
-    _recorded("K disagreement", "recorded, K of M: disagreement", high=1),
-    _recorded("K = M disagreement", "recorded, K = M: disagreement", high=1),
-    _recorded("pi_min disagreement", "recorded, pi_min: disagreement", high=1),
-    _recorded("N disagreement", "recorded, N: disagreement", high=1),
-    _recorded("K deviation", "recorded, K of M: largest deviation", high=0.05),
-    _recorded("K = M deviation", "recorded, K = M: largest deviation", high=0.05),
-    _recorded("pi_min deviation", "recorded, pi_min: largest deviation", high=0.05),
-    _recorded("rare standard errors", "recorded, rare tokens: standard errors away", high=3),
-    _recorded("told", "value of knowing the set / excess", high=0.02),
+    _recorded("K disagreement", "recorded, K of M: disagreement", at_most=1),
+    _recorded("K = M disagreement", "recorded, K = M: disagreement", at_most=1),
+    _recorded("pi_min disagreement", "recorded, pi_min: disagreement", at_most=1),
+    _recorded("N disagreement", "recorded, N: disagreement", at_most=1),
+    _recorded("K deviation", "recorded, K of M: largest deviation", at_most=0.05),
+    _recorded("K = M deviation", "recorded, K = M: largest deviation", at_most=0.05),
+    _recorded("pi_min deviation", "recorded, pi_min: largest deviation", at_most=0.05),
+    _recorded("rare standard errors", "recorded, rare tokens: standard errors away", at_most=3),
+    _recorded("told", "value of knowing the set / excess", at_most=0.02),
     _recorded("K simulated exponent", "trained, against K: exponent", 0.05, 0.35),
     _recorded("K best exponent", "best head, against K: exponent", 0.5, 1.1),
-    _recorded("hump of pi_min", "hump: excess at the top / at smallest pi_min", low=1.02),
+    _recorded("hump of pi_min", "hump: excess at the top / at smallest pi_min", at_least=1.02),
     _recorded("tokens, target exponent", "tokens against target: exponent", -1.5, -1),
     _recorded("tokens, K = M exponent", "tokens against K = M: exponent", 0.8, 1.3),
     Bound("live recomputed", "tokens: error on other queries", at_most=0.05, shown=False),
     _recorded("share, K = M exponent", "time against K = M: exponent", 1.5, 1.95),
-    _recorded("share, K = M exponent - derived",
-              "time against K = M: found - derived exponent", -0.2, 0.2),
+    _recorded("share, K = M exponent - derived", "time against K = M: found - derived exponent",
+              -0.2, 0.2),
     _recorded("share, r^2/d exponent", "time against r^2/d: exponent", -3.2, -2.7),
-    _recorded("share, r^2/d exponent - derived",
-              "time against r^2/d: found - derived exponent", -0.2, 0.2),
+    _recorded("share, r^2/d exponent - derived", "time against r^2/d: found - derived exponent",
+              -0.2, 0.2),
     _recorded("rare, pi_min exponent", "time of a rare pattern: exponent", -2, -1.6),
-    _recorded("rare, pi_min exponent - derived",
-              "time of a rare pattern: found - derived exponent", -0.2, 0.2),
+    _recorded("rare, pi_min exponent - derived", "time of a rare pattern: found - derived exponent",
+              -0.2, 0.2),
     _recorded("rare, pi_min least time over derived",
-              "time of a rare pattern / first-step time, least", low=0.8),
+              "time of a rare pattern / first-step time, least", at_least=0.8),
     _recorded("rare, pi_min most time over derived",
-              "time of a rare pattern / first-step time, most", high=1.25),
+              "time of a rare pattern / first-step time, most", at_most=1.25),
     _recorded("share, step size exponent", "steps against step size: exponent", -1.1, -0.9),
     Bound("live crossover, r = 4", "crossover probability, r = 4", 0.02, 0.04),
     Bound("live crossover, r = 64", "crossover probability, r = 64", 8e-5, 1.6e-4),
@@ -56,7 +52,7 @@ BOUNDS = [
     Bound("live share, step size", "live: exponent, share, step size", -1.1, -0.9),
     Bound("live rare, pi_min", "live: exponent, rare, pi_min", -2.2, -1.5),
     Bound("live tokens, target", "live: exponent, tokens, target", -2, -1, digits=2),
-    _recorded("phase disagreement", "phase diagrams: simulated cells, disagreement", high=1),
+    _recorded("phase disagreement", "phase diagrams: simulated cells, disagreement", at_most=1),
     Bound("live phase", "phase diagrams: live / recorded - 1", at_most=0.15, digits=2),
 ]  # fmt: skip
 

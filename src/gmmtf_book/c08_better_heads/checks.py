@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gmmtf.check import Bound
 
-
-def _recorded(
-    number: str, claim: str, low: float | None = None, high: float | None = None
-) -> Bound:
-    return Bound(number, claim, low, high, run="recorded")
-
+_recorded = partial(Bound, run="recorded")
 
 BOUNDS = [
     Bound("live worst reduction", "this run: largest |trained/predicted - 1| of the reductions",
@@ -20,15 +17,15 @@ BOUNDS = [
     Bound("live predicted tilt", "this run: tilt correction / plain, predicted", at_least=1),
     Bound("live predicted skip", "this run: skip / plain, predicted", 0.95, 1),
     _recorded("worst reduction", "recorded: largest |trained/predicted - 1| of the reductions",
-              high=0.1),
+              at_most=0.1),
     _recorded("worst excess", "recorded: largest |trained/predicted - 1| of the excess risks",
-              high=0.1),
-    _recorded("reduction/value", "recorded: value matrix / plain", high=0.3),
-    _recorded("reduction/tilt", "recorded: tilt correction / plain", low=1),
-    _recorded("reduction/depth 2", "recorded: depth 2 / plain", high=1),
-    _recorded("two heads over value", "recorded: two heads / one, with value matrices", high=1),
-    _recorded("retuned/value", "recorded: value, own numbers at each time / one set", high=0.8),
-    _recorded("floor ratio", "floor: corrected / plain, best weights, most tokens", high=0.02),
+              at_most=0.1),
+    _recorded("reduction/value", "recorded: value matrix / plain", at_most=0.3),
+    _recorded("reduction/tilt", "recorded: tilt correction / plain", at_least=1),
+    _recorded("reduction/depth 2", "recorded: depth 2 / plain", at_most=1),
+    _recorded("two heads over value", "recorded: two heads / one, with value matrices", at_most=1),
+    _recorded("retuned/value", "recorded: value, own numbers at each time / one set", at_most=0.8),
+    _recorded("floor ratio", "floor: corrected / plain, best weights, most tokens", at_most=0.02),
     _recorded("floor limit", "floor: corrected, W = P/tau^2, a million tokens", 0.35, 0.5),
     Bound("live floor deviation", "floor: simulation against integral, standard errors",
           at_most=4.5, digits=2),

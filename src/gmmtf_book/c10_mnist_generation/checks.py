@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gmmtf.check import Bound
 
-
-def _recorded(
-    number: str, claim: str, low: float | None = None, high: float | None = None
-) -> Bound:
-    return Bound(number, claim, low, high, run="recorded")
-
+_recorded = partial(Bound, run="recorded")
 
 # Training in float32 does not end alike on every machine: what follows from it is not shown.
 TRAINED = [
@@ -39,13 +36,13 @@ BOUNDS = [
           at_least=0.5, shown=False),
     _recorded("long-common-share", "recorded: common digits recognised", 0.97),
     _recorded("long-rare-share", "recorded: rare digit recognised", 0.87),
-    _recorded("long-ratio", "recorded: FID of common digits / real", high=3),
+    _recorded("long-ratio", "recorded: FID of common digits / real", at_most=3),
     _recorded("ancestral-common-share", "ancestral: common digits recognised", 0.98),
     _recorded("ancestral-rare-share", "ancestral: rare digit recognised", 0.9),
-    _recorded("ancestral-ratio-most", "ancestral: largest FID of a common digit / real", high=3),
+    _recorded("ancestral-ratio-most", "ancestral: largest FID of a common digit / real", at_most=3),
     _recorded("guided-common-share", "guided: common digits recognised", 0.98),
     _recorded("guided-rare-share", "guided: rare digit recognised", 0.9),
-    _recorded("guided-ratio", "guided: FID of common digits / real", high=3),
+    _recorded("guided-ratio", "guided: FID of common digits / real", at_most=3),
     _recorded("long-delay", "recorded: delay of 2 at any level, least", 1),
     _recorded("long-lag", "recorded: lag of 2, least", 1.3),
     _recorded("long-rarity-mean", "recorded: FID of 2, rare / common", 1.3),
