@@ -16,7 +16,7 @@ from gmmtf.risks import formulas
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.risk import risk
-from gmmtf_book.c04_training import landscape, paper
+from gmmtf_book.c04_training import descent, landscape, paper
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=3, dim=24, n_tokens=48, radius=8.0, sigma=0.3)
@@ -91,7 +91,9 @@ def test_the_objective_bends_down_at_the_start_from_four_patterns_on(n_patterns,
 def test_a_descent_made_in_pieces_is_the_descent_in_one():
     start = landscape.symmetric_weight(SMALL, -2.0, 1.0)
     rate = natural_step_size(SMALL)
-    path = landscape.descent_from(start, SMALL, SCHEDULE, [0, 1, 3], lr=rate, n_points=8)
+    path = descent.predicted_curve(
+        SMALL, SCHEDULE, [0, 1, 3], method="integral", start=start, lr=rate, n_points=8
+    )
     whole = list(
         descend(
             SMALL,

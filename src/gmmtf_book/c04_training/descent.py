@@ -88,19 +88,14 @@ def simulated_curve(
 
 
 def predicted_curve(
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    at: Sequence[int],
-    *,
-    lr: float,
-    n_points: int = 2048,
-    seed: int = 0,
+    mixture: MultiTokenGMM, schedule: NoiseSchedule, at: Sequence[int], **options: Any
 ) -> Curve:
-    """Descend on the expansion in 1/N: the parameter-free prediction of a run from W = 0 (F2A).
+    """Descend without sampling noise: the parameter-free prediction of a run (F2A).
 
-    Parameters and errors as in :func:`gmmtf.descent.descend`; ``at`` as above.
+    On the expansion in 1/N, or with ``method="integral"`` on the exact integral. ``options`` and
+    errors are those of :func:`gmmtf.descent.descend`; ``at`` as above.
     """
-    records = descend(mixture, schedule, at[-1], lr=lr, n_points=n_points, record_at=at, seed=seed)
+    records = descend(mixture, schedule, at[-1], record_at=at, **options)
     return curve.Curve.from_records(records, mixture).as_json()
 
 

@@ -113,35 +113,6 @@ def risk_surface(
     return [[excess(symmetric_weight(mixture, x, y)) for x in same] for y in different]
 
 
-def descent_from(
-    start: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    at: Sequence[int],
-    *,
-    lr: float,
-    n_points: int = 128,
-    seed: int = 0,
-) -> Curve:
-    """Descend from any weight on the exact integral over other tokens, without sampling noise.
-
-    Parameters and errors as in :func:`gmmtf.descent.descend` by the integral; what is returned
-    is a curve of :mod:`gmmtf_book.c04_training.descent` at the steps ``at``.
-    """
-    records = reduced.descend(
-        mixture,
-        schedule,
-        at[-1],
-        method="integral",
-        lr=lr,
-        start=start,
-        record_at=at,
-        n_points=n_points,
-        seed=seed,
-    )
-    return curve.Curve.from_records(records, mixture).as_json()
-
-
 def curvature(
     weight: ReducedWeight,
     mixture: MultiTokenGMM,

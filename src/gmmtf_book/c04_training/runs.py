@@ -258,9 +258,10 @@ class Run:
 
     def _descent_from(self, begin: ReducedWeight) -> dict[str, Any]:
         at = descent.spread_steps(self.plan.starts_steps, 20)
-        path = landscape.descent_from(
-            begin, self.law, SCHEDULE, at, lr=self.plan.lr, seed=self.plan.seed
-        )
+        path = descent.predicted_curve(
+            self.law, SCHEDULE, at, method="integral", start=begin, lr=self.plan.lr,
+            n_points=128, seed=self.plan.seed,
+        )  # fmt: skip
         check = risk(
             landscape.weight_at(path, self.law), self.law, SCHEDULE, method="simulation",
             n_samples=self.plan.reduced_eval_samples, generator=self.seeded(),
