@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -46,6 +48,18 @@ class Series:
     label: str = ""
     y_half: Numbers | None = None
     x_half: Numbers | None = None
+
+
+def sides(chapter: str, figure: str) -> tuple[str, str]:
+    """What the caption of a chapter's figure says of its left and of its right panel."""
+    path = Path(__file__).parents[2] / "book" / f"{chapter}.ipynb"
+    drawn = [
+        cell.metadata.get("mystnb", {}).get("figure", {})
+        for cell in nbformat.read(path, as_version=4).cells
+    ]
+    (caption,) = [each["caption"] for each in drawn if each.get("name") == figure]
+    before, _, right = caption.partition("Right:")
+    return before.partition("Left:")[2], right
 
 
 def panels(figure: Figure) -> list[Axes]:
@@ -135,11 +149,14 @@ def picture(ax: Axes) -> np.ndarray:
     Numbers outside the colour scale are there as they are; what is masked is NaN.
     """
     (image,) = ax.images
-    left, right, bottom, top = image.get_extent()
     values = np.ma.filled(np.ma.asarray(image.get_array()).astype(float), np.nan)
-    # Extents are those of the array's first row at the top for the origin "upper".
-    rows = (bottom, top) if image.origin == "lower" else (top, bottom)
-    return _as_seen(ax, values, (left, right), rows)
+    return _image_as_seen(ax, values)
+
+
+def pixels(ax: Axes) -> np.ndarray:
+    """The colours of :func:`picture`, red, green and blue from 0 to 1, ``[rows, columns, 3]``."""
+    (image,) = ax.images
+    return _image_as_seen(ax, np.asarray(image.to_rgba(image.get_array()))[..., :3])
 
 
 def extent(ax: Axes) -> tuple[float, float, float, float]:
@@ -304,6 +321,14 @@ def _only(series: Iterable[Series], label: str) -> Series:
     found = [one for one in each if one.label == label]
     assert len(found) == 1, f"{label!r} occurs {len(found)} times in {[s.label for s in each]}"
     return found[0]
+
+
+def _image_as_seen(ax: Axes, values: np.ndarray) -> np.ndarray:
+    (image,) = ax.images
+    left, right, bottom, top = image.get_extent()
+    # Extents are those of the array's first row at the top for the origin "upper".
+    rows = (bottom, top) if image.origin == "lower" else (top, bottom)
+    return _as_seen(ax, values, (left, right), rows)
 
 
 def _as_seen(
