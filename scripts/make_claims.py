@@ -7,6 +7,10 @@ the prose ``{name:.2f}`` stands for a number. This command fills in the rest: ``
 from the room's ``checks.BOUNDS``, recorded numbers from its ``summary.recorded()``, live ones from
 the check table that is stored in the chapter, where None stands for a value that is not shown.
 
+The hashes of all recorded files and shipped weights go into ``data/SHA256SUMS``: a record that
+changed without this command, by a digit or by a lost point, fails a test. `sha256sum --check` reads
+it too.
+
 Example::
 
     python scripts/make_claims.py
@@ -14,6 +18,7 @@ Example::
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -29,10 +34,12 @@ from nbformat import NotebookNode
 from gmmtf.atomic import replacing
 from gmmtf.check import Bound
 from gmmtf_book import RESULTS
-from kernel_environment import BOOK
+from kernel_environment import BOOK, ROOT
 from sphinx_claims import PLACEHOLDER
 
 CLAIMS = RESULTS / "claims.json"
+DATA = ROOT / "data"
+MANIFEST = DATA / "SHA256SUMS"
 DIGITS = 6
 
 
@@ -111,6 +118,17 @@ def text_of(claims: list[dict[str, Any]]) -> str:
     return json.dumps(claims, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def manifest() -> str:
+    """Return the hashes of what was recorded, in the format of ``sha256sum``."""
+    files = [p for p in RESULTS.glob("*.json") if p != CLAIMS]
+    files += DATA.glob("checkpoints/*.safetensors")
+    rows = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(DATA).as_posix()}\n"
+        for path in sorted(files)
+    ]
+    return "".join(rows)
+
+
 def _evidence(entry: dict[str, Any], where: str) -> dict[str, Any]:
     chapter, number = entry["chapter"], entry["number"]
     try:
@@ -149,15 +167,16 @@ def _rounded(value: float) -> float:
 
 
 def main() -> int:
-    """Fill the file; 1 if evidence is missing."""
+    """Fill the files; 1 if evidence is missing."""
     claims = json.loads(CLAIMS.read_text(encoding="utf-8"))
     try:
         text = text_of([filled(claim) for claim in claims])
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    with replacing(CLAIMS) as partial:
-        partial.write_text(text, encoding="utf-8")
+    for path, content in ((CLAIMS, text), (MANIFEST, manifest())):
+        with replacing(path) as partial:
+            partial.write_text(content, encoding="utf-8")
     return 0
 
 
