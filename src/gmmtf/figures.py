@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,7 +37,7 @@ def use_style() -> None:
     """Set the theme for all figures that follow.
 
     In a notebook, line figures are drawn as SVG, with fixed identifiers so that a rerun gives the
-    same file.
+    same file; elsewhere nothing but matplotlib's settings changes.
     """
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     matplotlib.rcParams.update(
@@ -51,10 +52,12 @@ def use_style() -> None:
             "svg.fonttype": "path",
         }
     )
-    try:
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:  # outside a notebook there is nothing to set
+    # A notebook has loaded IPython; asked for the formats elsewhere, it would start a shell that
+    # writes to the home folder.
+    if "IPython" not in sys.modules or sys.modules["IPython"].get_ipython() is None:
         return
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
     set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
 
 

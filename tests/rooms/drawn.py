@@ -50,15 +50,20 @@ class Series:
     x_half: Numbers | None = None
 
 
-def sides(chapter: str, figure: str) -> tuple[str, str]:
-    """What the caption of a chapter's figure says of its left and of its right panel."""
+def caption(chapter: str, figure: str) -> str:
+    """The caption of a chapter's figure, by the figure's name."""
     path = Path(__file__).parents[2] / "book" / f"{chapter}.ipynb"
     drawn = [
         cell.metadata.get("mystnb", {}).get("figure", {})
         for cell in nbformat.read(path, as_version=4).cells
     ]
-    (caption,) = [each["caption"] for each in drawn if each.get("name") == figure]
-    before, _, right = caption.partition("Right:")
+    (found,) = [each["caption"] for each in drawn if each.get("name") == figure]
+    return str(found)
+
+
+def sides(chapter: str, figure: str) -> tuple[str, str]:
+    """What the caption of a chapter's figure says of its left and of its right panel."""
+    before, _, right = caption(chapter, figure).partition("Right:")
     return before.partition("Left:")[2], right
 
 
