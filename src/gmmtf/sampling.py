@@ -193,6 +193,9 @@ def dpm_solver(
             solver_order=order,
             algorithm_type="dpmsolver++",
         )
+    signals = solver.alphas_cumprod
+    if not bool(((signals > 0) & (signals < 1)).all()):  # float32 has lost a noise or a signal
+        solver.alphas_cumprod = schedule.alpha_bars
     state = _state_type(dtype)
     x = standard_normal(shape, generator, state)
     with warnings.catch_warnings():

@@ -35,7 +35,7 @@ class NoiseSchedule:
     ------
     ValueError
         If ``betas`` is not a non-empty vector of finite numbers in (0, 1), or the first noise or
-        the last signal is lost in rounding: 1 - ᾱ_0 in float64, 1 - β_t or ᾱ_T in float32.
+        the last signal is lost in rounding: 1 - ᾱ_0 in float64, ᾱ_T in float32.
     """
 
     betas: Tensor
@@ -51,8 +51,6 @@ class NoiseSchedule:
             raise ValueError(
                 f"betas: expected a first beta above the rounding error of 1, got {betas[0]:.3g}"
             )
-        if bool((betas.float() == 1).any()):
-            raise ValueError("betas: expected numbers that do not round to 1 in float32")
         if float(self.alpha_bars[-1]) < torch.finfo(torch.float32).tiny:
             raise ValueError(
                 f"betas: expected a last signal in the range of float32, above "
