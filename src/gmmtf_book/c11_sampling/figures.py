@@ -98,10 +98,10 @@ def token_planes(
         1, len(panels), figsize=(WIDTH, 3.0), sharex=True, sharey=True, squeeze=False
     )
     radius = mixture.require_equal_orthogonal("the plane of two patterns")
-    plane = (mixture.means / radius)[-2:].float()
+    plane = (mixture.means / radius)[-2:]
     for ax, (title, x) in zip(axes[0], panels.items(), strict=True):
         labels = fidelity.nearest_patterns(x, mixture).tolist()
-        for which, tokens in enumerate(x[:4] @ plane.T):
+        for which, tokens in enumerate(x[:4] @ plane.T.to(x)):
             colours: object = PATTERN_COLOURS[which]
             if by_pattern:
                 colours = [PATTERN_COLOURS[u] for u in labels[which]]
@@ -176,7 +176,7 @@ def recovered_patterns(
     figure, left, right = _two(4.0)
     pi = mixture.probabilities
     positions = np.arange(1, len(pi) + 1)
-    left.bar(positions, pi, color="0.85", label=r"$\pi_u$")
+    left.bar(positions, pi.tolist(), color="0.85", label=r"$\pi_u$")
     colours = (COLOURS["bayes"], COLOURS["trained"], PATTERN_COLOURS[1])
     for shift, marker, colour, (name, x) in zip(
         (-0.2, 0.0, 0.2), "os^", colours, samples.items(), strict=True

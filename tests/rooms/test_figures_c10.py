@@ -1,0 +1,274 @@
+"""What the figures of chapter 10 show of what they are given."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from gmmtf.figures import COLOURS, use_style
+from gmmtf.images.patches import to_images, to_tokens
+from gmmtf_book.c10_mnist_generation import figures
+from gmmtf_book.c10_mnist_generation.tables import Comparison
+from rooms import drawn
+
+CHAPTER = "10_mnist_generation"
+FLOOR = "real against real"
+WHITE, BLACK = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
+
+
+@pytest.fixture(autouse=True)
+def style():
+    use_style()
+
+
+def glyphs(n: int, first: float) -> torch.Tensor:
+    """Images that look different from every side: an "F" on white, one pixel their number."""
+    images = torch.full((n, 4, 4), -1.0)
+    images[:, :, 0] = images[:, 0] = images[:, 2, 1] = 1.0
+    images[:, 3, 3] = first + 0.01 * torch.arange(n)
+    return images
+
+
+def test_grids_have_a_row_for_each_digit_and_the_first_images():
+    grids = {
+        "real": {0: glyphs(5, 0.0), 7: glyphs(5, 0.1)},
+        "generated": {"0": glyphs(4, 0.2), "0, nearest": glyphs(3, 0.3), "7": glyphs(3, 0.4)},
+    }
+    figure = figures.image_grids(grids, n_shown=3)
+    assert drawn.titles(figure) == list(grids)
+    for ax, rows in zip(drawn.panels(figure), grids.values(), strict=True):
+        expected = torch.cat([torch.cat(list(images[:3]), dim=1) for images in rows.values()])
+        np.testing.assert_array_equal(drawn.picture(ax), expected.numpy())
+        assert drawn.pixels(ax)[0, 0].tolist() == BLACK  # ink
+        assert drawn.pixels(ax)[1, 1].tolist() == WHITE  # paper
+        middles = {4 * (row + 0.5): str(name) for row, name in enumerate(rows)}
+        assert drawn.tick_labels(ax.yaxis) == middles
+        assert drawn.tick_labels(ax.xaxis) == {}
+        assert (ax.images[0].norm.vmin, ax.images[0].norm.vmax) == (-1, 1)
+
+
+def test_patches_stand_apart_in_their_places_beside_the_image():
+    image = torch.linspace(-1, 1, 36).reshape(1, 6, 6)
+    tokens = to_tokens(image, 2)
+    figure = figures.patch_tokens(to_images(tokens, 2)[0], tokens[0])
+    left, right = drawn.panels(figure)
+    assert drawn.titles(figure) == ["image", "9 tokens of 4 pixels"]
+    np.testing.assert_array_equal(drawn.picture(left), image[0].numpy())
+    apart = drawn.picture(right)
+    assert apart.shape == (8, 8)
+    inside = [0, 1, 3, 4, 6, 7]
+    np.testing.assert_array_equal(apart[np.ix_(inside, inside)], image[0].numpy())
+    for gap in (2, 5):
+        assert np.isnan(apart[gap]).all()
+        assert np.isnan(apart[:, gap]).all()
+        np.testing.assert_allclose(drawn.pixels(right)[gap, 0], to_rgb(figures.GAP_COLOUR))
+    for ax in (left, right):
+        seen = drawn.pixels(ax)
+        assert seen[0, 0].tolist() == WHITE
+        assert seen[-1, -1].tolist() == BLACK
+
+
+def quality_rows(seeds: int) -> pd.DataFrame:
+    """Quality of the digits 1, 2 and 3 at two steps: no two numbers alike."""
+    rows = [
+        {
+            "digit": digit, "seed": seed, "step": step,
+            "recognised": 0.3 + 0.1 * digit + 0.05 * seed + step / 1000,
+            "fid": 10.0 * digit + 4 * seed**2 + 100 / step,
+        }
+        for digit in (1, 2, 3) for seed in range(seeds) for step in (100, 200)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_quality_on_the_left_is_the_recognised_share_and_on_the_right_the_fid():
+    rows = quality_rows(3)
+    floor = pd.DataFrame({"digit": [1, 2, 3, 1], "fid": [2.0, 4.0, 7.0, 5.0]})
+    figure = figures.quality_curves(rows.sample(frac=1, random_state=0), floor, rare=3)
+    left, right = drawn.panels(figure)
+    looks = {}
+    for digit, label in ((1, '"1"'), (2, '"2"'), (3, '"3" (rare)')):
+        own = rows[rows["digit"] == digit]
+        at = [own[own["step"] == step] for step in (100, 200)]
+        shares, fids = drawn.line(left, label), drawn.line(right, label)
+        assert shares.x == fids.x == [100, 200]
+        assert shares.y == pytest.approx([each["recognised"].mean() for each in at])
+        geometric = [math.exp(sum(math.log(f) for f in each["fid"]) / 3) for each in at]
+        assert fids.y == pytest.approx(geometric)
+        assert shares.look == fids.look
+        looks[digit] = shares.look
+        for ax, entry in ((left, "recognised"), (right, "fid")):
+            bands = {colour: edges for _, colour, *edges in drawn.areas(ax)}
+            x, low, high = bands[looks[digit].colour]
+            assert x == [100, 200]
+            assert low == pytest.approx([each[entry].min() for each in at])
+            assert high == pytest.approx([each[entry].max() for each in at])
+    assert looks[3] == drawn.Look(COLOURS["trained"], "-", "o")
+    assert len({look.colour for look in looks.values()}) == 3
+    assert drawn.levels(left) == []
+    assert drawn.levels(right) == [("h", 3.5), ("h", 4.0), ("h", 7.0)]
+    floors = [line for line in right.lines if line.get_linestyle() == ":"]
+    assert [line.get_color() for line in floors] == [look.colour for look in looks.values()]
+    assert drawn.legend(figure) == drawn.named(left)
+    assert drawn.axis_labels(left) == ("training step", "recognised as their digit")
+    assert drawn.axis_labels(right) == ("training step", "FID (dotted: real against real)")
+    assert (drawn.scales(left), drawn.scales(right)) == (("linear",) * 2, ("linear", "log"))
+
+
+def test_the_rare_digit_of_the_records_is_the_heavy_one():
+    figure = figures.quality_curves(quality_rows(1), pd.DataFrame({"digit": [2], "fid": [4.0]}))
+    widths = {line.get_label(): line.get_linewidth() for line in drawn.panels(figure)[0].lines}
+    assert list(widths) == ['"1"', '"2" (rare)', '"3"']
+    assert widths['"2" (rare)'] > 1.5 * widths['"1"'] == 1.5 * widths['"3"']
+
+
+def test_rare_and_common_runs_have_their_colours_and_a_panel_for_each_digit():
+    steps = np.array([100, 200, 400])
+    pairs = {
+        digit: Comparison(
+            steps,
+            rare=np.array([[90.0, 50.0, 30.0], [100.0, 60.0, 34.0]]) + digit,
+            common=np.array([[70.0, 20.0, 9.0], [80.0, 24.0, 11.0]]) + digit,
+            floor=4.0 + digit,
+        )
+        for digit in (1, 3)
+    }
+    figure = figures.rare_against_common(pairs)
+    assert drawn.titles(figure) == ['"1"', '"3"']
+    for ax, pair in zip(drawn.panels(figure), pairs.values(), strict=True):
+        for name, runs, colour, stroke in (
+            ("rare", pair.rare, COLOURS["trained"], "-"),
+            ("common", pair.common, COLOURS["bayes"], "--"),
+        ):
+            mean = drawn.line(ax, name)
+            assert mean.x == steps.tolist()
+            assert mean.y == pytest.approx(np.sqrt(runs[0] * runs[1]).tolist())
+            assert mean.look == drawn.Look(colour, stroke, "o")
+            single = [e for e in drawn.lines(ax) if e.look == drawn.Look(colour, stroke)]
+            assert [(e.x, e.y) for e in single] == [(steps.tolist(), y.tolist()) for y in runs]
+        assert drawn.levels(ax) == [("h", pair.floor)]
+        assert drawn.named(ax)[FLOOR] == drawn.Look(COLOURS["start"], ":")
+        assert drawn.legend(figure) == drawn.named(ax)
+        assert ax.get_xlabel() == "training step"
+        assert drawn.scales(ax) == ("linear", "log")
+    first, last = drawn.panels(figure)
+    assert first.get_ylabel() == "FID"
+    assert first.get_ylim() == last.get_ylim()
+    thin, thick = (
+        [each.get_linewidth() for each in first.lines if each.get_marker() == marker]
+        for marker in ("None", "o")
+    )
+    assert max(thin[:4]) < min(thick)
+
+
+def test_fractions_on_the_left_and_samplers_on_the_right():
+    fractions = {
+        0.1: np.array([90.0, 40.0]), 0.3: np.array([50.0]), 1.0: np.array([20.0, 5.0]),
+    }  # fmt: skip
+    fid = {
+        ("ancestral", 1000): 8.0,
+        ("ddim", 5): 30.0, ("ddim", 25): 9.0,
+        ("dpm-solver++", 4): 25.0, ("dpm-solver++", 10): 10.0,
+    }  # fmt: skip
+    index = pd.MultiIndex.from_tuples(fid, names=["sampler", "n_calls"])
+    samplers = pd.DataFrame({"fid": list(fid.values()), "recognised": 0.5}, index)
+    floor = pd.DataFrame({"digit": [0, 1, 2, 3], "fid": [2.0, 3.0, 100.0, 4.0]})
+    left, right = drawn.panels(figures.fraction_and_samplers(fractions, samplers, floor))
+    *seeds, means = drawn.lines(left)
+    assert [(e.x, e.y) for e in seeds] == [
+        ([share] * len(found), found.tolist()) for share, found in fractions.items()
+    ]
+    assert all((e.look.style, e.look.marker) == ("", "o") for e in seeds)
+    assert (means.x, means.y) == ([0.1, 0.3, 1.0], pytest.approx([60.0, 50.0, 10.0]))
+    assert means.look.style == "-"
+    assert drawn.axis_labels(left) == ('fraction of the "2" left', 'FID of "2"')
+    for name, marker in (("dpm-solver++", "o"), ("ddim", "s"), ("ancestral", "*")):
+        found = drawn.line(right, name)
+        assert (found.x, found.y) == tuple(
+            [value for key, value in zip(fid, values, strict=True) if key[0] == name]
+            for values in ([calls for _, calls in fid], fid.values())
+        )
+        assert found.look.marker == marker
+    assert drawn.levels(right) == [("h", 3.0)]
+    legend = drawn.legend(right)
+    assert legend == drawn.named(right)
+    assert list(legend) == ["dpm-solver++", "ddim", "ancestral", FLOOR]
+    assert len({look.colour for look in legend.values()}) == 4
+    assert drawn.axis_labels(right) == (
+        "calls of the network", "FID, mean of the common digits"
+    )  # fmt: skip
+    assert drawn.scales(left) == drawn.scales(right) == ("log", "log")
+    on_left, on_right = drawn.sides(CHAPTER, "fig-mnist-fraction")
+    assert "fraction of its images" in on_left
+    assert "calls of the network" in on_right
+
+
+def test_guidance_has_shares_on_the_left_and_fids_on_the_right():
+    weights = [1.0, 1.5, 3.0]
+    entries = {
+        "common-share": "recognised, common", "rare-share": "recognised, rare",
+        "precision": "precision", "recall": "recall",
+        "ratio": "common digits", "ratio-rare": "rare digit",
+    }  # fmt: skip
+    columns = ["recall", "ratio-rare", "common", *entries]
+    found = pd.DataFrame(
+        {name: 0.5 + 0.01 * k + np.arange(3) / 10 for k, name in enumerate(columns)}, weights
+    )
+    left, right = drawn.panels(figures.guidance_curves(found))
+    for k, (entry, label) in enumerate(entries.items()):
+        ax = left if k < 4 else right
+        curve = drawn.line(ax, label)
+        assert (curve.x, curve.y) == (weights, found[entry].tolist())
+        assert (curve.look.colour == COLOURS["trained"]) == ("rare" in label)
+        assert ax.get_xlabel() == "weight of guidance"
+    for ax in (left, right):
+        assert drawn.legend(ax) == drawn.named(ax)
+        assert len({look.colour for look in drawn.legend(ax).values()}) == len(drawn.legend(ax))
+    assert list(drawn.legend(right)) == ["common digits", "rare digit", FLOOR]
+    assert (drawn.levels(left), drawn.levels(right)) == ([], [("h", 1)])
+    assert left.get_ylabel() == "share of images"
+    assert right.get_ylabel() == "FID / FID of as many real images"
+    assert (drawn.scales(left), drawn.scales(right)) == (("linear",) * 2, ("linear", "log"))
+    on_left, on_right = drawn.sides(CHAPTER, "fig-mnist-guidance")
+    assert "recognised fractions, and precision and recall" in on_left
+    assert "FID over that of as many real images" in on_right
+
+
+def test_frequencies_on_the_left_and_distances_on_the_right():
+    seen = pd.DataFrame({"drawn": [0.5, 0.1, 0.4], "real": [0.6, 0.05, 0.35]}, [1, 2, 7])
+    distances = {"generated": torch.tensor([3.0, 1.0]), "test images": torch.tensor([4.0, 2.5])}
+    left, right = drawn.panels(figures.frequencies_and_copies(seen, distances))
+    for found, label, kind, colour, shift in zip(
+        drawn.bars(left), ("training images", "generated"), ("real", "drawn"),
+        (COLOURS["bayes"], COLOURS["trained"]), (-0.2, 0.2), strict=True,
+    ):  # fmt: skip
+        assert found.label == label
+        assert found.x == pytest.approx([1 + shift, 2 + shift, 7 + shift])
+        assert found.y == seen[kind].tolist()
+        assert found.look.colour == colour
+    assert drawn.tick_labels(left.xaxis) == {1: "1", 2: "2", 7: "7"}
+    assert left.get_ylim()[0] == 0
+    for (label, values), look in zip(
+        distances.items(),
+        (drawn.Look(COLOURS["trained"], "-"), drawn.Look(COLOURS["bayes"], "--")),
+        strict=True,
+    ):
+        curve = drawn.line(right, label)
+        assert curve.look == look
+        assert curve.x[-2:] == sorted(values.tolist())
+        assert curve.y == [0, 0.5, 1]
+    for ax in (left, right):
+        assert drawn.legend(ax) == drawn.named(ax)
+        assert drawn.scales(ax) == ("linear", "linear")
+    assert drawn.axis_labels(left) == ("digit seen by the classifier", "share of images")
+    assert drawn.axis_labels(right) == (
+        "distance from the nearest training image", "share of images"
+    )  # fmt: skip
+    on_left, on_right = drawn.sides(CHAPTER, "fig-mnist-copies")
+    assert "how often the classifier sees each digit" in on_left
+    assert "share of images at or below" in on_right
