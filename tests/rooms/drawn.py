@@ -208,7 +208,7 @@ def bars(ax: Axes) -> list[Series]:
             [float(bar.get_x() + bar.get_width() / 2) for bar in container],
             [float(bar.get_height()) for bar in container],
             Look(to_hex(container[0].get_facecolor())),
-            _own_label(container),
+            _own_label(container) or _own_label(container[0]),  # a histogram names its first bar
         )
         for container in ax.containers
         if isinstance(container, BarContainer)

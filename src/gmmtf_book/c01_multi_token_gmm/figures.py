@@ -43,9 +43,8 @@ def token_pattern_maps(maps: Mapping[str, Tensor]) -> Figure:
     figure, axes = plt.subplots(len(maps), 1, figsize=(WIDTH, 2.3 * len(maps)), squeeze=False)
     bound = max(float(values.abs().max()) for values in maps.values())
     for ax, (title, values) in zip(axes[:, 0], maps.items(), strict=True):
-        image = ax.imshow(
-            values.T, aspect="auto", cmap="RdBu_r", vmin=-bound, vmax=bound, interpolation="nearest"
-        )
+        scale = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound}
+        image = ax.imshow(values.T.numpy(), aspect="auto", interpolation="nearest", **scale)
         n_patterns = values.shape[1]
         ax.set(title=title, xlabel="token $n$", ylabel="pattern $u$")
         ax.set_yticks(range(n_patterns), [str(u + 1) for u in range(n_patterns)], fontsize="small")
