@@ -129,3 +129,10 @@ def test_weights_of_any_usual_kind(weights):
 def test_the_mixture_is_frozen():
     with pytest.raises(AttributeError):
         MultiTokenGMM(**GOOD).sigma = 2.0
+
+
+@pytest.mark.parametrize("given", [np.eye(3, 5), torch.eye(3, 5, dtype=torch.float64)])
+def test_patterns_are_a_copy_of_the_callers(given):
+    mixture = MultiTokenGMM.from_patterns(given, n_tokens=4, sigma=0.5)
+    given[:] = 7
+    assert torch.equal(mixture.means, torch.eye(3, 5, dtype=torch.float64))
