@@ -53,10 +53,16 @@ def positive(name: str, value: Any, limit: float = math.inf) -> float:
 
 
 def plain_tensor(value: Any) -> Tensor:
-    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet."""
+    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet.
+
+    Lists of numbers with a fraction become float64, as in numpy: the default type would round them.
+    """
     if isinstance(value, Tensor):
         return value.detach()
-    return torch.as_tensor(value, device="cpu")  # whatever the default device is
+    tensor = torch.as_tensor(value, device="cpu")  # whatever the default device is
+    if isinstance(value, list | tuple) and tensor.is_floating_point():
+        return torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    return tensor
 
 
 def _is_truth(value: Any) -> bool:

@@ -33,6 +33,13 @@ def test_linear_schedule_is_that_of_diffusers(n_steps, first, last):
     np.testing.assert_allclose(ours.alphas, 1 - ours.betas, rtol=1e-15)
 
 
+def test_lists_keep_the_precision_of_their_numbers():
+    betas = [0.1, 0.2, 1 / 3]
+    assert NoiseSchedule(betas).betas.tolist() == betas
+    assert NoiseSchedule(tuple(betas)).betas.tolist() == betas
+    assert NoiseSchedule(np.array(betas)).betas.tolist() == betas
+
+
 def test_defaults_are_those_of_ddpm():
     schedule = NoiseSchedule.linear()
     assert schedule.n_steps == 1000
