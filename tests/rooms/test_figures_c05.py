@@ -1,0 +1,272 @@
+"""The figures of tokens and patterns, and the phase diagrams, show what they are given."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, to_hex
+from matplotlib.contour import ContourSet
+from scipy.interpolate import RegularGridInterpolator
+
+from gmmtf import Estimate
+from gmmtf.figures import COLOURS, PATTERN_COLOURS
+from gmmtf_book.c05_tokens_and_patterns import figures
+from rooms.drawn import (
+    Look,
+    Series,
+    axis_labels,
+    caption,
+    cells,
+    colour_bars,
+    error_bars,
+    legend,
+    lines,
+    named,
+    notes,
+    panels,
+    scales,
+    scatters,
+    sides,
+    tick_labels,
+    titles,
+)
+
+BLACK, RED = COLOURS["theory"], COLOURS["trained"]
+CHAPTER = "05_tokens_and_patterns"
+
+
+def series(start: float) -> SimpleNamespace:
+    """A family of three cases; all numbers differ from each other's and from other families'."""
+    return SimpleNamespace(
+        x=[start, 2 * start, 4 * start],
+        simulated=[Estimate(start / 100 + k, (start + k) / 1000) for k in (0.3, 0.1, 0.2)],
+        predicted=[start / 100 + k for k in (0.35, 0.15, 0.25)],
+    )
+
+
+@pytest.fixture
+def panel_pair() -> tuple[figures.Panel, figures.Panel]:
+    law = {"best head": ([1.0, 9.0], [0.5, 0.4]), "law": ([1.0, 8.0], [0.2, 0.1])}
+    first = figures.Panel("$K$", recorded=(512, series(2)), live=(64, series(3)), laws=law)
+    second = figures.Panel(
+        "$M$", recorded=(512, series(5)), live=(64, series(7)), ylabel="share", log_y=False
+    )
+    return first, second
+
+
+def test_excess_panels(panel_pair: tuple[figures.Panel, figures.Panel]) -> None:
+    figure = figures.excess_panels(*panel_pair)
+    left, right = panels(figure)
+    dashed = [
+        Series([1, 9], [0.5, 0.4], Look(PATTERN_COLOURS[4], "--"), "best head"),
+        Series([1, 8], [0.2, 0.1], Look(PATTERN_COLOURS[9], "--"), "law"),
+    ]
+    for ax, recorded, live, laws in ((left, 2, 3, dashed), (right, 5, 7, [])):
+        runs = [(recorded, 512, "recorded", "-"), (live, 64, "live", ":")]
+        assert (
+            lines(ax)
+            == [
+                Series(
+                    series(start).x,
+                    series(start).predicted,
+                    Look(BLACK, style),
+                    f"predicted, $N = {n}$, {run}",
+                )
+                for start, n, run, style in runs
+            ]
+            + laws
+        )
+        assert error_bars(ax) == [
+            Series(
+                series(start).x,
+                [e.value for e in series(start).simulated],
+                Look(RED, "", "o", filled=run == "recorded"),
+                f"simulated, $N = {n}$, {run}",
+                pytest.approx([2 * e.standard_error for e in series(start).simulated]),
+            )
+            for start, n, run, _ in runs
+        ]
+    assert axis_labels(left) == ("$K$", "excess risk")
+    assert axis_labels(right) == ("$M$", "share")
+    assert (scales(left), scales(right)) == (("log", "log"), ("log", "linear"))
+    assert tick_labels(left.xaxis) == {x: str(x) for x in (2, 3, 4, 6, 8, 12)}
+    assert tick_labels(right.xaxis) == {x: str(x) for x in (5, 7, 10, 14, 20, 28)}
+    plain = tick_labels(left.yaxis)
+    assert plain == {y: f"{y:g}" for y in plain}
+    assert {0.1, 0.2, 0.5} <= {round(y, 9) for y in plain}
+    # Names that both panels share stand in the legend once.
+    assert list(legend(figure)) == [
+        "predicted, $N = 512$, recorded",
+        "predicted, $N = 64$, live",
+        "best head",
+        "law",
+        "simulated, $N = 512$, recorded",
+        "simulated, $N = 64$, live",
+    ]
+    assert legend(figure) == named(left) | named(right)
+
+
+def test_captions_name_the_sides() -> None:
+    said = caption(CHAPTER, "fig-tok-k")
+    assert said.index("left for a fixed number of patterns") < said.index("right for $K = M$")
+    left, right = sides(CHAPTER, "fig-tok-pi")
+    assert "of all tokens" in left
+    assert "of the tokens of the rarest pattern alone" in right
+
+
+def test_descent_curves() -> None:
+    curves = {"rare": ([0, 5, 20], [0.9, 0.5, 0.3]), "even": ([0, 6, 30], [0.8, 0.4, 0.02])}
+    marks = {
+        "even": ([6, 30], [Estimate(0.41, 0.01), Estimate(0.03, 0.002)]),
+        "rare": ([5], [Estimate(0.55, 0.03)]),
+    }
+    figure = figures.descent_curves(curves, marks)
+    (ax,) = panels(figure)
+    one, two = PATTERN_COLOURS[:2]
+    assert lines(ax) == [
+        Series([0, 5, 20], [0.9, 0.5, 0.3], Look(one, "-")),
+        Series([0, 6, 30], [0.8, 0.4, 0.02], Look(two, "-")),
+    ]
+    assert error_bars(ax) == [
+        Series([5], [0.55], Look(one, "", "o"), y_half=pytest.approx([0.06])),
+        Series([6, 30], [0.41, 0.03], Look(two, "", "o"), y_half=pytest.approx([0.02, 0.004])),
+    ]
+    assert notes(ax) == {"rare": (20, 0.3), "even": (30, 0.02)}
+    assert {text.get_text(): to_hex(text.get_color()) for text in ax.texts} == {
+        "rare": one,
+        "even": two,
+    }
+    assert axis_labels(ax) == ("step", "excess risk")
+    assert scales(ax) == ("linear", "log")
+
+
+SWEPT = {
+    "tokens, target": ("target", "tokens needed", "best head"),
+    "tokens, K = M": ("$K = M$", "tokens needed", "best head"),
+    "share, K = M": ("$K = M$", "training time", "excess at 10 % of its start"),
+    "rare, pi_min": (r"$\pi_{\min}$", "training time", "rare pattern learned"),
+    "noticed, long": (r"$\pi_{\min}$", "steps until noticed", "$r = 64$"),
+    "noticed, short": (r"$\pi_{\min}$", "steps until noticed", "$r = 4$"),
+}
+
+
+@pytest.mark.parametrize(
+    ("figure_name", "pair", "said"),
+    [
+        (
+            "fig-tok-tokens",
+            ("tokens, target", "tokens, K = M"),
+            "Tokens per data point that the best head needs, against the target (left) and against "
+            "$K = M$ (right)",
+        ),
+        (
+            "fig-tok-times",
+            ("share, K = M", "rare, pi_min"),
+            "until the excess is down to a tenth of its start, against $K = M$ (left), and until "
+            "the rarest of four patterns is learned, against its probability (right)",
+        ),
+        (
+            "fig-tok-noticed",
+            ("noticed, long", "noticed, short"),
+            "for long patterns (left, far above $\\pi^*$) and short ones (right, below $\\pi^*$)",
+        ),
+    ],
+    ids=["tokens", "times", "noticed"],
+)
+def test_law_panels(figure_name: str, pair: tuple[str, str], said: str) -> None:
+    assert said in caption(CHAPTER, figure_name)
+    found = {
+        pair[0]: ([2.0, 0.5], [30.0, 10.0], [35.0, 12.0]),
+        pair[1]: ([3.0, 7.0], [4.0, 6.0], [5.0, 8.0]),
+    }
+    figure = figures.law_panels(SimpleNamespace(swept=found.__getitem__), *pair)
+    for ax, name in zip(panels(figure), pair, strict=True):
+        x, points, predicted = found[name]
+        xlabel, ylabel, label = SWEPT[name]
+        assert lines(ax) == [
+            Series(x, points, Look(PATTERN_COLOURS[0], "", "o"), label),
+            Series(x, predicted, Look(BLACK, "--"), "prediction"),
+        ]
+        assert axis_labels(ax) == (xlabel, ylabel)
+        assert scales(ax) == ("log", "log")
+        assert tick_labels(ax.xaxis) == {at: f"{at:g}" for at in x}
+        assert list(legend(ax)) == [label, "prediction"]
+        assert legend(ax) == named(ax)
+
+
+def level_line(ax: Axes) -> tuple[list[float], np.ndarray, str]:
+    """Levels of the contour of a panel, its points, and its colour."""
+    (contour,) = [each for each in ax.collections if isinstance(each, ContourSet)]
+    points = np.concatenate([path.vertices for path in contour.get_paths()])
+    return list(contour.levels), points, to_hex(contour.get_edgecolor()[0])
+
+
+def test_phase_diagrams() -> None:
+    x, tokens = [0.01, 0.02, 0.08], [4, 16, 64, 256]
+    whole = pd.DataFrame(
+        [[0.9, 0.8, 0.7], [0.6, 0.5, 0.1], [0.4, 0.03, 0.02], [0.2, 0.025, np.nan]], tokens, x
+    )
+    rare = 1 - whole * 0.9
+    figure = figures.phase_diagrams(
+        {"all tokens": whole, "rare": rare},
+        0.3,
+        label=r"$\pi_{\min}$",
+        marks={"all tokens": [(0.02, 16, 0.55), (0.01, 64, 0.35)]},
+        edges={"rare": [0.07, 0.05, 0.03, 0.015]},
+    )
+    left, right = panels(figure)
+    assert titles(figure) == ["all tokens", "rare"]
+    for ax, table in ((left, whole), (right, rare)):
+        along, up, shown = cells(ax)
+        # Edges lie in the middle of two centres on the logarithmic axis.
+        assert along[1:3] == pytest.approx([0.01 * 2**0.5, 0.02 * 2])
+        assert up == pytest.approx([2, 8, 32, 128, 512])
+        assert np.array_equal(shown, table, equal_nan=True)
+        assert (ax.get_xlim(), ax.get_ylim()) == ((along[0], along[-1]), (up[0], up[-1]))
+        levels, points, colour = level_line(ax)
+        assert (levels, colour) == ([0.3], to_hex("white"))
+        at = RegularGridInterpolator(
+            (tokens, x), table.to_numpy(), bounds_error=False, fill_value=None
+        )
+        # Contours cross the lines between centres where linear interpolation says so.
+        values = at(points[:, ::-1])
+        assert np.isfinite(values).sum() >= 3
+        assert values[np.isfinite(values)] == pytest.approx(0.3, abs=1e-6)
+        assert scales(ax) == ("log", "log")
+        assert ax.get_xlabel() == r"$\pi_{\min}$"
+        assert tick_labels(ax.xaxis) == {0.01: "0.01", 0.02: "0.02", 0.08: "0.08"}
+        scale = ax.collections[0].norm
+        assert isinstance(scale, LogNorm)
+        assert (scale.vmin, scale.vmax) == (0.01, 1)
+    assert left.get_ylabel() == "$N$"
+    assert tick_labels(left.yaxis) == {4: "4", 16: "16", 64: "64", 256: "256"}
+    assert [(places.tolist(), number) for places, number in scatters(left)] == [
+        ([[0.02, 16]], [0.55]),
+        ([[0.01, 64]], [0.35]),
+    ]
+    assert scatters(right) == []
+    for mark in left.collections[2:]:  # marks have the colours of the cells
+        assert (mark.norm.vmin, mark.norm.vmax) == (0.01, 1)
+        assert isinstance(mark.norm, LogNorm)
+        assert mark.get_cmap() == left.collections[0].get_cmap()
+    assert lines(left) == []
+    assert lines(right) == [Series([0.07, 0.05, 0.03, 0.015], tokens, Look(BLACK, "--"))]
+    (bar,) = colour_bars(figure)
+    assert bar.get_ylabel() == "excess risk / its start"
+    assert tick_labels(bar.yaxis) == {s: f"{s:g}" for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)}
+    said = caption(CHAPTER, "fig-tok-phase")
+    assert "of all tokens (left) and of the rarest pattern's tokens (right)" in said
+    assert "Dashed, right" in said
+
+
+def test_phase_diagrams_with_many_cells_have_few_ticks() -> None:
+    x, tokens = [float(2**k) for k in range(9)], [3**k for k in range(10)]
+    table = pd.DataFrame(np.linspace(1, 0.01, 90).reshape(10, 9), tokens, x)
+    figure = figures.phase_diagrams({"best head": table}, 0.05, label="$r$")
+    (ax,) = panels(figure)
+    assert tick_labels(ax.xaxis) == {1: "1", 4: "4", 16: "16", 64: "64", 256: "256"}
+    assert tick_labels(ax.yaxis) == {1: "1", 9: "9", 81: "81", 729: "729", 6561: "6561"}
