@@ -1,18 +1,92 @@
-"""Numbers that a caller gives: checked, and made plain.
+"""Arguments that a caller gives: checked, and made plain.
 
-Numpy's scalars and one-element tensors are as welcome as Python's numbers; truth values are not
-numbers.
+Numpy's scalars and one-element tensors are as welcome as Python's numbers, and numpy's arrays as
+tensors; truth values are not numbers.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import operator
-from typing import Any
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_LARGEST = 2**63 - 1  # what PyTorch's integers hold
+_UNFIT = object()  # what does not fit its annotation
+
+
+def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Check the arguments of a function against its annotations, and make numbers plain.
+
+    An ``int`` or ``float`` may be a scalar of any library and becomes Python's, a ``Tensor`` may be
+    an array of numpy. What else an argument must be, its range or its shape, the function checks.
+
+    Raises
+    ------
+    ValueError
+        When the function is called with another thing than a number where one is expected.
+    TypeError
+        When it is called with another kind of object than expected. Both name the argument.
+    """
+    signature = inspect.signature(function)
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    hints: dict[str, Any] = {}
+
+    @functools.wraps(function)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if not hints:  # at the first call, when all modules are there
+            found = get_type_hints(function)
+            hints.update({k: found.get(k, Any) for k in signature.parameters} | {"return": None})
+        bound = signature.bind(*args, **kwargs)
+        for name, value in bound.arguments.items():
+            if signature.parameters[name].kind not in variable:
+                bound.arguments[name] = fitted(name, value, hints[name])
+        return function(*bound.args, **bound.kwargs)
+
+    return call
+
+
+def fitted(name: str, value: Any, hint: Any) -> Any:
+    """Return an argument in the form that its annotation says; errors as :func:`checked`."""
+    made = _fit(value, hint)
+    if made is not _UNFIT:
+        return made
+    kinds = _kinds(hint)
+    error = ValueError if {int, float} & set(kinds) else TypeError
+    wanted = " or ".join(_words(kind) for kind in kinds)
+    raise error(f"{name}: expected {wanted}, got {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """Return a value as messages show it: numbers and texts themselves, other things by kind."""
+    if isinstance(value, (bool, int, float, str, bytes, np.generic)) or value is None:
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:60]}..."
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"{type(value).__name__} of {value.dtype}, shape {tuple(value.shape)}"
+    kind = value.__name__ if isinstance(value, type) else type(value).__name__
+    return f"a {kind}"
+
+
+def integer(name: str, value: Any) -> int:
+    """Return an integer that PyTorch can hold.
+
+    Raises
+    ------
+    ValueError
+        If ``value`` is something else.
+    """
+    return int(fitted(name, value, int))
 
 
 def count(name: str, value: Any, least: int) -> int:
@@ -23,13 +97,10 @@ def count(name: str, value: Any, least: int) -> int:
     ValueError
         If ``value`` is something else.
     """
-    try:
-        found = None if _is_truth(value) else operator.index(value)
-    except TypeError:
-        found = None
-    if found is None or found < least:
-        raise ValueError(f"{name}: expected an integer of at least {least}, got {value!r}")
-    return found
+    found = _fit(value, int)
+    if found is _UNFIT or found < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {shown(value)}")
+    return int(found)
 
 
 def positive(name: str, value: Any, limit: float = math.inf) -> float:
@@ -40,29 +111,118 @@ def positive(name: str, value: Any, limit: float = math.inf) -> float:
     ValueError
         If ``value`` is something else.
     """
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) or (
-        isinstance(value, Tensor) and value.ndim == 0
-    )
-    number = float(value) if is_number and not _is_truth(value) else math.nan
-    if not 1 / limit < number < limit:
+    number = _fit(value, float)
+    if number is _UNFIT or not 1 / limit < number < limit:
         wanted = "a finite positive number"
         if math.isfinite(limit):
             wanted = f"a number between {1 / limit:g} and {limit:g}"
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-    return number
+        raise ValueError(f"{name}: expected {wanted}, got {shown(value)}")
+    return float(number)
+
+
+def tensor(name: str, value: Any) -> Tensor:
+    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet.
+
+    Raises
+    ------
+    ValueError
+        If ``value`` holds other things than numbers, or rows of unequal length.
+    """
+    try:
+        return plain_tensor(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{name}: expected numbers, got {shown(value)} ({error})") from error
 
 
 def plain_tensor(value: Any) -> Tensor:
-    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet.
-
-    Lists of numbers with a fraction become float64, as in numpy: the default type would round them.
-    """
+    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet."""
     if isinstance(value, Tensor):
         return value.detach()
-    tensor = torch.as_tensor(value, device="cpu")  # whatever the default device is
-    if isinstance(value, list | tuple) and tensor.is_floating_point():
-        return torch.as_tensor(value, dtype=torch.float64, device="cpu")
-    return tensor
+    return torch.as_tensor(value, device="cpu")  # whatever the default device is
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """The value in the form of the annotation, or ``_UNFIT``."""
+    if hint is Any or isinstance(hint, TypeVar):
+        return value
+    if hint is None or hint is type(None):
+        return value if value is None else _UNFIT
+    if get_origin(hint) in (types.UnionType, Union):
+        made = (_fit(value, kind) for kind in get_args(hint))
+        return next((each for each in made if each is not _UNFIT), _UNFIT)
+    if hint is int:
+        return _integer(value)
+    if hint is float:
+        return _number(value)
+    if hint is Tensor:
+        return _tensor(value)
+    if hint is bool:
+        return bool(value) if isinstance(value, (bool, np.bool_)) else _UNFIT
+    if get_origin(hint) is Literal:
+        return value if isinstance(value, str) and value in get_args(hint) else _UNFIT
+    return value if _is_kind(value, get_origin(hint) or hint) else _UNFIT
+
+
+def _integer(value: Any) -> Any:
+    try:
+        found = _UNFIT if _is_truth(value) else operator.index(value)
+    except TypeError:
+        return _UNFIT
+    return found if found is _UNFIT or abs(found) <= _LARGEST else _UNFIT
+
+
+def _number(value: Any) -> Any:
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) or (
+        isinstance(value, Tensor) and value.ndim == 0 and not value.is_complex()
+    )
+    if not is_number or _is_truth(value):
+        return _UNFIT
+    try:
+        found = float(value)
+    except OverflowError:
+        return _UNFIT
+    return _UNFIT if math.isnan(found) else found
+
+
+def _tensor(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value
+    is_numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    return torch.as_tensor(value, device="cpu") if is_numeric else _UNFIT
+
+
+def _is_kind(value: Any, kind: Any) -> bool:
+    if kind is Callable or not isinstance(kind, type):
+        return callable(value)
+    if kind in (Sequence, Iterable):
+        is_text = isinstance(value, (str, bytes))
+        return not is_text and isinstance(value, (kind, np.ndarray, Tensor))
+    if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
+        return True  # nothing tells at run time
+    return isinstance(value, kind)
+
+
+def _kinds(hint: Any) -> list[Any]:
+    if get_origin(hint) in (types.UnionType, Union):
+        return [kind for part in get_args(hint) for kind in _kinds(part)]
+    return [hint if get_origin(hint) is Literal else get_origin(hint) or hint]
+
+
+def _words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind)))
+    known = {
+        int: "an integer",
+        float: "a number",
+        bool: "a truth value",
+        str: "a text",
+        type(None): "None",
+        Callable: "something callable",
+        Mapping: "a mapping",
+        Sequence: "several values",
+        Iterable: "several values",
+    }
+    return known.get(kind) or f"a {kind.__name__}"
 
 
 def _is_truth(value: Any) -> bool:
