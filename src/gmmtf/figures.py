@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from gmmtf.estimate import Estimate
 
@@ -65,3 +67,16 @@ def error_bars(ax: Axes, x: Iterable[float], estimates: Iterable[Estimate], **st
     """Draw estimates at ``x`` with two standard errors; ``style`` as of ``Axes.errorbar``."""
     each = list(estimates)
     ax.errorbar(list(x), [e.value for e in each], [2 * e.standard_error for e in each], **style)
+
+
+def ticks_at(axis: Axis, values: Sequence[float], **style: Any) -> None:
+    """Label an axis at some values alone, as plain numbers; ``style`` of the labels' text."""
+    axis.set_ticks(values, [f"{value:g}" for value in values], **style)
+    axis.set_minor_locator(NullLocator())
+
+
+def log_ticks(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Label a logarithmic axis with plain numbers, at these multiples of the powers of ten."""
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())

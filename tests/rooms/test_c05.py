@@ -51,12 +51,6 @@ def study():
     return Study.recorded()
 
 
-def test_a_plan_survives_its_settings():
-    stored = Plan.from_settings(Recording(None, PLAN.settings()).settings)
-    assert stored.settings() == PLAN.settings()
-    assert replace(stored, sweeps=(), phase_tokens=()) == PLAN
-
-
 def test_cases_share_their_keys_where_they_are_the_same_law():
     families = PLAN.families()
     assert families["K"][1][-1] == families["K = M"][1][-1] == families["pi_min"][1][-1]
@@ -191,7 +185,7 @@ def test_where_the_expansion_fails_a_cell_is_empty():
 
 def test_the_recorded_runs_are_at_paper_scale(study):
     plan = study.plan
-    assert plan.settings() == PLANS["paper"].settings()
+    assert study.record.settings == Recording(None, plan.settings()).settings
     assert plan.dim >= 256
     assert plan.n_tokens >= 512
     assert len(plan.seeds) >= 3

@@ -11,7 +11,7 @@ from gmmtf.check import Bound
 from gmmtf_book.c05_tokens_and_patterns import sweeps
 from gmmtf_book.c05_tokens_and_patterns.quoted import recomputed
 from gmmtf_book.c05_tokens_and_patterns.summary import Study
-from gmmtf_book.c05_tokens_and_patterns.sweeps import fitted, law
+from gmmtf_book.c05_tokens_and_patterns.sweeps import law
 
 _recorded = partial(Bound, run="recorded")
 
@@ -58,25 +58,17 @@ BOUNDS = [
 
 
 def live(run: Study, recorded: Study, split: pd.DataFrame) -> dict[str, float]:
-    """Return the numbers that this run computed, by name.
-
-    Parameters
-    ----------
-    run, recorded
-        This run, and the recorded one.
-    split
-        See :func:`gmmtf_book.c05_tokens_and_patterns.quoted.split_of_tokens`.
-    """
+    """Return the numbers that this run computed, by name; ``split``: see ``split_of_tokens``."""
     pairs = [pair for family in run.plan.families() for pair in run.points(family)]
-    found: dict[str, float] = {
+    names = sweeps.SWEEPS if run.plan.sweeps is None else run.plan.sweeps
+    return {
         "live disagreement": max(pair.disagreement(0.15, 4) for pair in pairs),
         "live recomputed": recomputed(split),
         "live phase": _phase_deviation(run, recorded),
+        "live crossover, r = 4": sweeps.crossover(law(sweeps.MANY, ratio=1 / 64)),
+        "live crossover, r = 64": sweeps.crossover(law(sweeps.MANY, ratio=4.0)),
+        **{f"live {name}": run.fitted(name)[0].exponent for name in names},
     }
-    for r, ratio in ((4, 1 / 64), (64, 4.0)):
-        found[f"live crossover, r = {r}"] = sweeps.crossover(law(sweeps.MANY, ratio=ratio))
-    names = sweeps.SWEEPS if run.plan.sweeps is None else run.plan.sweeps
-    return found | {f"live {name}": fitted(run.record, name)[0].exponent for name in names}
 
 
 def bounds_of(numbers: dict[str, float]) -> list[Bound]:

@@ -13,10 +13,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks, ticks_at
 from gmmtf_book.c05_tokens_and_patterns.summary import Series, Study
 
 _LAW_COLOURS = (PATTERN_COLOURS[4], PATTERN_COLOURS[9])  # that stand for nothing elsewhere
@@ -51,9 +50,10 @@ def excess_panels(*panels: Panel) -> Figure:
         for (name, (x, y)), colour in zip(panel.laws.items(), _LAW_COLOURS, strict=False):
             axis.plot(x, y, "--", color=colour, label=name)
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel, xscale="log")
-        _ticks(axis, sorted({x for _, s in (panel.recorded, panel.live) for x in s.x}))
+        ticks_at(axis.xaxis, sorted({x for _, s in (panel.recorded, panel.live) for x in s.x}))
         if panel.log_y:
-            _plain_log_y(axis)
+            axis.set_yscale("log")
+            log_ticks(axis.yaxis)
         handles, labels = axis.get_legend_handles_labels()
         entries.update(zip(labels, handles, strict=True))
     columns = 2 if len(entries) > 3 else len(entries)
@@ -64,19 +64,13 @@ def excess_panels(*panels: Panel) -> Figure:
 def _series(axis: Axes, named: tuple[int, Series], run: str) -> None:
     n, series = named
     colour, filled = COLOURS["trained"], run == "recorded"
-    name = f"$N = {n}$, {run}"
-    style = "-" if filled else ":"
-    axis.plot(
-        series.x, series.predicted, style, color=COLOURS["theory"], label=f"predicted, {name}"
-    )
-    axis.errorbar(
-        series.x,
-        *_bars(series.simulated),
-        fmt="o",
-        color=colour,
-        markerfacecolor=colour if filled else "white",
-        label=f"simulated, {name}",
-    )
+    name, style = f"$N = {n}$, {run}", "-" if filled else ":"
+    label = f"predicted, {name}"
+    axis.plot(series.x, series.predicted, style, color=COLOURS["theory"], label=label)
+    error_bars(
+        axis, series.x, series.simulated, fmt="o", color=colour,
+        markerfacecolor=colour if filled else "white", label=f"simulated, {name}",
+    )  # fmt: skip
 
 
 def descent_curves(
@@ -91,9 +85,9 @@ def descent_curves(
         axis.annotate(
             name, end, xytext=(6, 0), textcoords="offset points", va="center", color=colour
         )
-        axis.errorbar(marks[name][0], *_bars(marks[name][1]), fmt="o", color=colour)
-    axis.set(xlabel="step", ylabel="excess risk")
-    _plain_log_y(axis)
+        error_bars(axis, *marks[name], fmt="o", color=colour)
+    axis.set(xlabel="step", ylabel="excess risk", yscale="log")
+    log_ticks(axis.yaxis)
     return figure
 
 
@@ -116,9 +110,9 @@ def law_panels(study: Study, *names: str) -> Figure:
         x, found, predicted = study.swept(name)
         axis.plot(x, found, "o", color=PATTERN_COLOURS[0], label=points)
         axis.plot(x, predicted, "--", color=COLOURS["theory"], label="prediction")
-        axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log")
-        _ticks(axis, sorted(x), fontsize="small")
-        _plain_log_y(axis)
+        axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log")
+        ticks_at(axis.xaxis, sorted(x), fontsize="small")
+        log_ticks(axis.yaxis)
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")
     return figure
 
@@ -133,19 +127,10 @@ def phase_diagrams(
 ) -> Figure:
     """Draw excess risks as shares of their start over N and another setting, with one contour.
 
-    Parameters
-    ----------
-    panels
-        By title: shares, with a row for each N and a column for each abscissa; NaN where there is
-        none.
-    share
-        Where the contour is drawn.
-    label
-        Label of the abscissa.
-    marks
-        By title: simulated cells (abscissa, N, share), filled in the colour of their own share.
-    edges
-        By title: abscissa of a predicted boundary for each N, drawn dashed.
+    All by title. ``panels``: shares, with a row for each N and a column for each abscissa, named by
+    ``label``; NaN where there is none. The contour is drawn at ``share``. ``marks``: simulated
+    cells (abscissa, N, share), filled in the colour of their own share. ``edges``: abscissa of a
+    predicted boundary for each N, drawn dashed.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.7), squeeze=False, sharey=True)
     look: dict[str, Any] = {"norm": LogNorm(0.01, 1), "cmap": "cividis"}
@@ -161,19 +146,13 @@ def phase_diagrams(
             axis.scatter(at, n, c=[found], s=70, edgecolors="white", zorder=3, **look)
         axis.set(xlabel=label, xscale="log", yscale="log", title=title)
         axis.set(xlim=(sides[0], sides[-1]), ylim=(levels[0], levels[-1]))
-        _ticks(axis, _thinned(x))
-        axis.set_yticks(chosen := _thinned(tokens), [f"{value:g}" for value in chosen])
-        axis.yaxis.set_minor_locator(NullLocator())
+        ticks_at(axis.xaxis, _thinned(x))
+        ticks_at(axis.yaxis, _thinned(tokens))
     axes[0][0].set_ylabel("$N$")
     assert mesh is not None  # there is at least one panel
     bar = figure.colorbar(mesh, ax=axes[0], label="excess risk / its start")
     bar.set_ticks(_SHARES, labels=[f"{value:g}" for value in _SHARES])
     return figure
-
-
-def _bars(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
-    """Values, and two standard errors."""
-    return [e.value for e in estimates], [2 * e.standard_error for e in estimates]
 
 
 def _cell_edges(centres: Sequence[float]) -> list[float]:
@@ -188,15 +167,3 @@ def _thinned(values: Sequence[float]) -> list[float]:
     """About five of many values, for ticks."""
     step = max(1, (len(values) - 1) // 4)
     return [float(value) for value in values[::step]]
-
-
-def _ticks(axis: Axes, values: Sequence[float], **options: Any) -> None:
-    axis.set_xticks(values, [f"{value:g}" for value in values], **options)
-    axis.xaxis.set_minor_locator(NullLocator())
-
-
-def _plain_log_y(axis: Axes) -> None:
-    axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())

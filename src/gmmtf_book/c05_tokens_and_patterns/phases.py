@@ -16,14 +16,9 @@ from gmmtf.scaling.steps import pattern_excess
 from gmmtf_book.c05_tokens_and_patterns.plan import SCHEDULE, Case, Plan
 from gmmtf_book.c05_tokens_and_patterns.sweeps import own_rate
 
-SHARE = 0.05
-"""Share of the excess at W = 0 that is asked for."""
-
-STEPS = 40
-"""Steps of the descent of a phase diagram."""
-
-RELATIVE_STEP_SIZE = 4.0
-"""Their size, in units of K M d/r⁶."""
+SHARE = 0.05  # of the excess at W = 0 that is asked for
+STEPS = 40  # of the descent of a phase diagram
+RELATIVE_STEP_SIZE = 4.0  # of these steps, in units of K M d/r⁶
 
 
 def run(record: Recording, plan: Plan, sizes: Plan) -> None:
@@ -43,24 +38,21 @@ def run(record: Recording, plan: Plan, sizes: Plan) -> None:
 
 def after_descent(mixture: MultiTokenGMM, n_points: int) -> dict[str, float]:
     """Excess after the descent over that at W = 0: of all tokens, and of the rarest pattern's."""
-    weight = last_weight(mixture, n_points)
-    begin, rare_begin, found, rare = excesses(
-        mixture, weight, n_points=max(1, n_points // 8), n_queries=n_points
+    few = max(1, n_points // 8)
+    begin, end = (
+        excesses(weight, mixture, n_points=few, n_queries=n_points)
+        for weight in (ReducedWeight.zero(mixture), last_weight(mixture, n_points))
     )
-    return {"all": found / begin, "rare": rare / rare_begin}
+    return {"all": end[0] / begin[0], "rare": end[1] / begin[1]}
 
 
 def excesses(
-    mixture: MultiTokenGMM, weight: ReducedWeight, *, n_points: int, n_queries: int
-) -> tuple[float, float, float, float]:
-    """Predicted excess at W = 0 and at a weight, each of all tokens and of the rarest pattern's."""
+    weight: ReducedWeight, mixture: MultiTokenGMM, *, n_points: int, n_queries: int
+) -> tuple[float, float]:
+    """Predicted excess of all tokens, and of the rarest pattern's."""
     queries = draw_queries(mixture, SCHEDULE, n_points=n_queries, seed=1)
-    found = []
-    for each in (ReducedWeight.zero(mixture), weight):
-        whole = risk(each, mixture, SCHEDULE, n_points=n_points, seed=1).excess_risk.value
-        found += [whole, pattern_excess(each, queries, 0)]
-    begin, rare_begin, end, rare = found
-    return begin, rare_begin, end, rare
+    whole = risk(weight, mixture, SCHEDULE, n_points=n_points, seed=1).excess_risk.value
+    return whole, pattern_excess(weight, queries, 0)
 
 
 def last_weight(mixture: MultiTokenGMM, n_points: int) -> ReducedWeight:
@@ -81,10 +73,7 @@ def at_best(mixture: MultiTokenGMM, n_points: int) -> float | None:
 
 
 def first_step_boundary(plan: Plan, tokens: list[int]) -> list[float]:
-    """π_min at which the rarest pattern's product reaches 1 in the descent at its first rate.
-
-    One for each number of tokens; found by bisection.
-    """
+    """π_min, for each N, at which the rarest product reaches 1 in the descent at its first rate."""
 
     def product(log_p: float, n: int) -> float:
         mixture = plan.mixture(Case(plan.n_patterns, n, None, math.exp(log_p)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from gmmtf import MultiTokenGMM, NoiseSchedule, natural_step_size
+from gmmtf_book import study
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -22,13 +23,21 @@ class Case:
     @property
     def labels(self) -> dict[str, int | float]:
         """Labels of the case in a record; the rarest pattern is pattern 0."""
-        active = self.n_patterns if self.n_active is None else self.n_active
-        rarest = 1 / self.n_patterns if self.rarest is None else self.rarest
+        active, rarest = self.n_active or self.n_patterns, self.rarest or 1 / self.n_patterns
         return {"M": self.n_patterns, "K": active, "N": self.n_tokens, "pi_min": rarest}
+
+    def mixture(self, dim: int, radius: float, sigma: float) -> MultiTokenGMM:
+        """Return the data law; its other patterns share what the rarest leaves."""
+        size, p = self.n_patterns, self.rarest
+        return MultiTokenGMM(
+            n_patterns=size, dim=dim, n_tokens=self.n_tokens, radius=radius, sigma=sigma,
+            weights=None if p is None else [p] + [(1 - p) / (size - 1)] * (size - 1),
+            n_active=self.n_active,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(study.Plan):
     """Sizes that all cases share, the cases, the training, and what else is computed.
 
     ``record_at``: steps at which the excess is evaluated, in increasing order; the last ends the
@@ -65,24 +74,15 @@ class Plan:
     checks: tuple[tuple[int, float], ...] = ()
     theory_points: int = 2048
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():  # JSON and parameter cells have lists
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> Plan:
-        """Return the plan of a record; what its points do not depend on is as by default."""
-        return cls(**settings["plan"], **{k: v for k, v in settings.items() if k != "plan"})
+    unrecorded = frozenset({
+        "sweeps", "sweep_first", "sweep_points", "phase_tokens", "phase_rarest", "phase_radii",
+        "phase_points", "checks", "theory_points",
+    })  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
-        """Return what all points of a record depend on."""
-        values = asdict(self)
-        kept = {name: values.pop(name) for name in ("sweep_points", "phase_points")}
-        for name in ("sweeps", "sweep_first", "phase_tokens", "phase_rarest", "phase_radii"):
-            del values[name]
-        del values["checks"], values["theory_points"]
-        return {"plan": values, **kept}
+        """Return what all points of a record depend on: of the training, and of all else."""
+        other = {"sweep_points": self.sweep_points, "phase_points": self.phase_points}
+        return {"plan": super().settings(), **other}
 
     def families(self) -> dict[str, tuple[list[float], list[Case]]]:
         """Cases by what is varied: abscissae and cases. A case may be in several families."""
@@ -97,19 +97,7 @@ class Plan:
 
     def mixture(self, case: Case) -> MultiTokenGMM:
         """Return the data law of a case."""
-        weights = None
-        if case.rarest is not None:
-            rest = (1 - case.rarest) / (case.n_patterns - 1)
-            weights = [case.rarest] + [rest] * (case.n_patterns - 1)
-        return MultiTokenGMM(
-            n_patterns=case.n_patterns,
-            dim=self.dim,
-            n_tokens=case.n_tokens,
-            radius=self.radius,
-            sigma=self.sigma,
-            weights=weights,
-            n_active=case.n_active,
-        )
+        return case.mixture(self.dim, self.radius, self.sigma)
 
     def step_size(self, mixture: MultiTokenGMM) -> float:
         """Return the step size for a data law."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,9 +12,8 @@ from gmmtf import Estimate, best_weight, descend, risk
 from gmmtf.risks.formulas import mean_denoising_excess, tilt_floor
 from gmmtf_book.c05_tokens_and_patterns import phases, sweeps
 from gmmtf_book.c05_tokens_and_patterns.plan import SCHEDULE, Case
-from gmmtf_book.c05_tokens_and_patterns.runs import own_product
 from gmmtf_book.c05_tokens_and_patterns.summary import Study
-from gmmtf_book.c05_tokens_and_patterns.sweeps import fitted, law, swept
+from gmmtf_book.c05_tokens_and_patterns.sweeps import law
 
 Numbers = dict[str, object]
 
@@ -26,6 +25,7 @@ def setting(study: Study) -> Numbers:
         "relative": plan.relative_step_size, "batch": plan.batch_size, "dim": plan.dim,
         "n": plan.n_tokens, "m": plan.n_patterns, "r": plan.radius, "sigma": plan.sigma,
         "steps": plan.record_at[-1], "seeds": len(plan.seeds), "told": f"{100 * study.told():.1g}",
+        "few": plan.active_counts[0],
     }  # fmt: skip
 
 
@@ -36,7 +36,7 @@ def families(study: Study) -> Numbers:
         fits = study.exponents(family)
         found[f"fit-{key}"], found[f"best-{key}"] = str(fits["trained"]), str(fits["best"])
         found[f"law-{key}"] = fits["law"].exponent
-        found[f"dev-{key}"] = 100 * max(pair.deviation for pair in study.points(family))
+        found[f"dev-{key}"] = 100 * study.deviation(family)
     perfect, best = (study.predicted("K = M", entry)[1] for entry in ("law", "best"))
     return found | {
         "law-over-best-few": perfect[0] / best[0],
@@ -46,52 +46,40 @@ def families(study: Study) -> Numbers:
 
 def rare(study: Study) -> Numbers:
     """Excess against the smallest probability."""
-    whole = study.series("pi_min")
-    own = study.series("pi_min", "rare", share=True)
+    whole, own = study.series("pi_min"), study.series("pi_min", "rare", share=True)
     best = study.predicted("pi_min", "best")[1]
     top = whole.simulated.index(max(whole.simulated, key=float))
-    cases = study.plan.families()["pi_min"][1]
-    return {
-        "dev-pi": 100 * max(pair.deviation for pair in study.points("pi_min")),
+    found: Numbers = {
+        "dev-pi": 100 * study.deviation("pi_min"), "pi-own-errors": study.rare_errors(),
+        "pi-top": whole.x[top], "pi-best-first": best[0], "pi-best-last": best[-1],
         "pi-first": whole.x[0],
-        "pi-top": whole.x[top],
-        "pi-all-first": str(whole.simulated[0]),
-        "pi-all-top": str(whole.simulated[top]),
-        "pi-all-last": str(whole.simulated[-1]),
-        "pi-own-first": 100 * own.simulated[0].value,
-        "pi-own-top": 100 * own.simulated[top].value,
-        "pi-own-last": 100 * own.simulated[-1].value,
-        "pi-own-errors": max(study.compare(c, what="rare").standard_errors for c in cases),
-        "pi-best-first": best[0],
-        "pi-best-last": best[-1],
-    }
+    }  # fmt: skip
+    for key, place in (("first", 0), ("top", top), ("last", -1)):
+        found[f"pi-all-{key}"] = str(whole.simulated[place])
+        found[f"pi-own-{key}"] = 100 * own.simulated[place].value
+    return found
 
 
-@dataclass(frozen=True)
-class Curves:
+class Curves(NamedTuple):
     """Predicted descents by name, and the simulated points on them."""
 
     lines: dict[str, tuple[list[int], list[float]]]
     marks: dict[str, tuple[tuple[int, ...], list[Estimate]]]
-    few: int
 
     @property
     def numbers(self) -> Numbers:
         """What is left of the start at the end, in per cent."""
         left = [100 * excess[-1] / excess[0] for _, excess in self.lines.values()]
-        names = ("end-few", "end-even", "end-rare")
-        return {**dict(zip(names, left, strict=True)), "few": self.few}
+        return dict(zip(("end-few", "end-even", "end-rare"), left, strict=True))
 
 
 def curves(study: Study, n_points: int, seed: int) -> Curves:
     """Descend on the expansion for few patterns, all patterns, and a rare one."""
     plan = study.plan
-    few = next(c for c in plan.families()["K"][1] if c.n_active is not None)
-    even, odd = Case(plan.n_patterns, plan.n_tokens), plan.families()["pi_min"][1][1]
     shown = {
-        f"$K = {few.n_active}$": few,
-        f"$K = M = {plan.n_patterns}$": even,
-        rf"$\pi_{{\min}} = {plan.rarest[1]:g}$": odd,
+        f"$K = {plan.active_counts[0]}$": plan.families()["K"][1][0],
+        f"$K = M = {plan.n_patterns}$": Case(plan.n_patterns, plan.n_tokens),
+        rf"$\pi_{{\min}} = {plan.rarest[1]:g}$": plan.families()["pi_min"][1][1],
     }
     lines, marks = {}, {}
     for name, case in shown.items():
@@ -101,7 +89,7 @@ def curves(study: Study, n_points: int, seed: int) -> Curves:
         lines[name] = [r.step for r in path], [r.excess.value for r in path]
         simulated = [study.compare(case, step).simulated for step in plan.record_at]
         marks[name] = plan.record_at, simulated
-    return Curves(lines, marks, few.n_active or plan.n_patterns)
+    return Curves(lines, marks)
 
 
 def split_of_tokens(study: Study, n_points: int, seed: int) -> pd.DataFrame:
@@ -111,7 +99,7 @@ def split_of_tokens(study: Study, n_points: int, seed: int) -> pd.DataFrame:
     query tokens; ``law`` and ``recomputed`` are over the target.
     """
     rows = []
-    for target, count, _ in zip(*swept(study.record, "tokens, target"), strict=True):
+    for target, count, _ in zip(*study.swept("tokens, target"), strict=True):
         there, endless = law(round(count)), law(10**12)
         best, _ = best_weight(there, SCHEDULE, n_points=n_points // 4)
         total, bias = (
@@ -133,8 +121,8 @@ def split_table(split: pd.DataFrame) -> pd.DataFrame:
         "target": "{:g}", "tokens": "{:.0f}", "law/target": "{:.2f}", "variance": "{:.2g}",
         "bias": "{:.2g}", "tilt floor": "{:.1g}", "recomputed/target": "{:.3f}",
     }  # fmt: skip
-    columns = {name: split[name].map(form.format) for name, form in formats.items()}
-    return pd.DataFrame(columns).set_index("target")
+    shown = split.transform({name: form.format for name, form in formats.items()})
+    return pd.DataFrame(shown).set_index("target")
 
 
 def tokens(study: Study, split: pd.DataFrame) -> Numbers:
@@ -142,9 +130,9 @@ def tokens(study: Study, split: pd.DataFrame) -> Numbers:
     found: Numbers = {"target": sweeps.TARGET}
     keys = {"target": "target", "K = M": "many", "pi_min": "pi", "sigma": "sigma", "r^2/d": "snr"}
     for name, key in keys.items():
-        found[f"needed-{key}"] = str(fitted(study.record, f"tokens, {name}")[0])
-    found["law-sigma"] = fitted(study.record, "tokens, sigma")[1].exponent
-    counts = swept(study.record, "tokens, K = M")[1]
+        found[f"needed-{key}"] = str(study.fitted(f"tokens, {name}")[0])
+    found["law-sigma"] = study.fitted("tokens, sigma")[1].exponent
+    counts = study.swept("tokens, K = M")[1]
     first, last = split.iloc[0], split.iloc[-1]
     return found | {
         "double-first": counts[1] / counts[0],
@@ -172,24 +160,16 @@ def times(study: Study) -> Numbers:
         "noticed, short": "short",
     }  # fmt: skip
     for name, key in keys.items():
-        power, derived = fitted(study.record, name)
-        ratios = over_law(study, name)
-        found |= {
-            f"{key}": str(power), f"{key}-law": derived.exponent,
-            f"{key}-first": ratios[0], f"{key}-last": ratios[-1],
-        }  # fmt: skip
-    rare_ratios = over_law(study, "rare, pi_min")
-    found |= {"rare-low": min(rare_ratios), "rare-high": max(rare_ratios)}
+        power, derived = study.fitted(name)
+        first, *_, last = ratios = study.over_law(name)
+        found |= {key: str(power), f"{key}-law": derived.exponent}
+        found |= {f"{key}-first": first, f"{key}-last": last}
+        if key == "rare":
+            found |= {"rare-low": min(ratios), "rare-high": max(ratios)}
     for key, ratio, digits in (("long", 4.0, 1), ("base", 1.0, 1), ("short", 1 / 64, 2)):
         star = sweeps.crossover(law(sweeps.MANY, ratio=ratio))
         found[f"cross-{key}"] = f"{star:.{digits}g}"
     return found
-
-
-def over_law(study: Study, name: str) -> list[float]:
-    """What a sweep found over its prediction."""
-    _, found, closed = swept(study.record, name)
-    return [a / b for a, b in zip(found, closed, strict=True)]
 
 
 def weak_patterns(n_points: int) -> Numbers:
@@ -199,12 +179,11 @@ def weak_patterns(n_points: int) -> Numbers:
     for key, (rarest, ratio) in cases.items():
         mixture = law(sweeps.MANY, rarest=rarest, ratio=ratio)
         best, _ = best_weight(mixture, SCHEDULE, n_points=n_points)
-        found[f"{key}-product"] = own_product(best, mixture)
+        found[f"{key}-product"] = sweeps.own_product(best, mixture)
     return found
 
 
-@dataclass(frozen=True)
-class Diagrams:
+class Diagrams(NamedTuple):
     """Cells of the phase diagrams: tables over N (rows) and π_min or r, and simulated cells."""
 
     all: pd.DataFrame
@@ -223,9 +202,7 @@ def diagrams(study: Study) -> Diagrams:
     """Read the phase diagrams of a study."""
     cells, best = study.record.frame(kind="phase"), study.record.frame(kind="best")
     whole, rare = (cells.pivot(index="N", columns="pi_min", values=v) for v in ("all", "rare"))
-    by_radius = best.assign(value=best["value"].astype(float)).pivot(
-        index="N", columns="r", values="value"
-    )
+    by_radius = best.astype({"value": float}).pivot(index="N", columns="r", values="value")
     edge = phases.first_step_boundary(study.plan, list(whole.index))
     return Diagrams(whole, rare, by_radius, study.record.frame(kind="check"), edge)
 

@@ -53,8 +53,7 @@ def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Rec
 def predict(plan: Plan, case: Case) -> dict[str, Any]:
     """Descend on the expansion: excess of all tokens and of the rarest pattern's, by step.
 
-    ``best`` is the excess of the best weight of the family, ``law`` that of perfect selection;
-    ``holds`` says whether the expansion held at every record.
+    ``best`` is the excess of the best weight of the family, ``law`` that of perfect selection.
     """
     mixture = plan.mixture(case)
     queries = draw_queries(mixture, SCHEDULE, n_points=8 * plan.n_points, seed=1)
@@ -63,10 +62,8 @@ def predict(plan: Plan, case: Case) -> dict[str, Any]:
     return {
         "excess": [record.excess.value for record in records],
         "rare": [pattern_excess(record.weight, queries, 0) for record in records],
-        "own": own_product(records[-1].weight, mixture),
         "best": best_weight(mixture, SCHEDULE, n_points=plan.n_points)[1],
         "law": mean_denoising_excess(mixture, SCHEDULE),
-        "holds": all(record.holds for record in records),
     }
 
 
@@ -83,12 +80,10 @@ def simulate(plan: Plan, case: Case, seed: int, device: torch.device | str) -> d
                            eval_samples=plan.eval_samples, bayes=_NO_BAYES,
                            device=device))  # fmt: skip
     held_out = torch.Generator(device).manual_seed(derived_seed(seed, 2))
+    last = records[-1].weight
     return {
         "excess": [record.excess_risk for record in records],
-        "rare": simulated_pattern_excess(
-            records[-1].weight, mixture, 0, plan.eval_samples, held_out
-        ),
-        "own": own_product(records[-1].weight, mixture),
+        "rare": simulated_pattern_excess(last, mixture, 0, plan.eval_samples, held_out),
     }
 
 
@@ -96,8 +91,9 @@ def check_phase(plan: Plan, case: Case, device: torch.device | str) -> dict[str,
     """Simulated excess, over the predicted start, of the weight that a phase diagram predicts."""
     mixture = plan.mixture(case)
     weight = phases.last_weight(mixture, plan.n_points)
-    begin, rare_begin, expected, rare_expected = phases.excesses(
-        mixture, weight, n_points=1024, n_queries=8 * plan.n_points
+    begin, expected = (
+        phases.excesses(each, mixture, n_points=1024, n_queries=8 * plan.n_points)
+        for each in (ReducedWeight.zero(mixture), weight)
     )
     seed = plan.seeds[0]
     held_out, again = (
@@ -107,16 +103,11 @@ def check_phase(plan: Plan, case: Case, device: torch.device | str) -> dict[str,
                  generator=held_out, bayes=_NO_BAYES).excess_risk  # fmt: skip
     rare = simulated_pattern_excess(weight, mixture, 0, plan.eval_samples, again)
     return {
-        "all": found / begin,
-        "rare": rare / rare_begin,
-        "predicted": expected / begin,
-        "rare predicted": rare_expected / rare_begin,
+        "all": found / begin[0],
+        "rare": rare / begin[1],
+        "predicted": expected[0] / begin[0],
+        "rare predicted": expected[1] / begin[1],
     }
-
-
-def own_product(weight: ReducedWeight, mixture: MultiTokenGMM) -> float:
-    """Return μ_uᵀWμ_u of the rarest pattern."""
-    return float(weight.pattern[0, 0]) * mixture.require_equal_orthogonal("the product") ** 2
 
 
 @torch.no_grad()

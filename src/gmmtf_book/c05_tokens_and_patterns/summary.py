@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from gmmtf import Estimate
-from gmmtf.record import Recording
 from gmmtf.scaling import PowerLaw, fit_power_law
-from gmmtf_book import RESULTS
-from gmmtf_book.c05_tokens_and_patterns.plan import Case, Plan
-from gmmtf_book.c05_tokens_and_patterns.sweeps import SWEEPS, fitted, swept
-
-TOLERANCE = 0.05
-"""Relative deviation of simulated from predicted excess that is allowed, or ..."""
-
-ERRORS = 2.0
-"""... this many standard errors."""
+from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, Case, Plan
+from gmmtf_book.c05_tokens_and_patterns.sweeps import SWEEPS
+from gmmtf_book.study import Study as StudyOf
 
 
 @dataclass(frozen=True)
@@ -37,13 +31,12 @@ class Compared:
         """|simulated - predicted| in standard errors."""
         return self.simulated.errors_from(self.predicted)
 
-    def disagreement(self, tolerance: float = TOLERANCE, errors: float = ERRORS) -> float:
-        """Deviation in units of what is allowed: at most 1 where the two agree."""
+    def disagreement(self, tolerance: float = 0.05, errors: float = 2.0) -> float:
+        """Deviation in units of what is allowed, the wider of two: at most 1 where both agree."""
         return min(self.deviation / tolerance, self.standard_errors / errors)
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(NamedTuple):
     """A family of cases: abscissae, simulated excesses, and their predictions."""
 
     x: list[float]
@@ -51,18 +44,10 @@ class Series:
     predicted: list[float]
 
 
-@dataclass(frozen=True)
-class Study:
-    """A record, and the plan that its points follow."""
+class Study(StudyOf[Plan]):
+    """The points of chapter 5."""
 
-    record: Recording
-    plan: Plan
-
-    @classmethod
-    def recorded(cls) -> Study:
-        """Return the recorded run at paper scale."""
-        record = Recording(RESULTS / "05_tokens_and_patterns.json")
-        return cls(record, Plan.from_settings(record.settings))
+    chapter, paper = "05_tokens_and_patterns", PLANS["paper"]
 
     def compare(self, case: Case, step: int | None = None, what: str = "excess") -> Compared:
         """Return a case's simulated and predicted excess at a recorded step, by default the last.
@@ -73,8 +58,11 @@ class Study:
         place = len(at) - 1 if step is None else at.index(step)
         runs = [p.value[what] for p in self.record.select(kind="simulated", **case.labels)]
         simulated = Estimate.pooled(runs if what == "rare" else [run[place] for run in runs])
-        predicted = self.record.value(kind="predicted", **case.labels)[what][place + 1]
-        return Compared(simulated, predicted)
+        return Compared(simulated, self._predicted(case)[what][place + 1])
+
+    def _predicted(self, case: Case) -> dict[str, Any]:
+        point: dict[str, Any] = self.record.value(kind="predicted", **case.labels)
+        return point
 
     def points(self, family: str) -> list[Compared]:
         """Return every case of a family at every recorded step."""
@@ -85,25 +73,20 @@ class Study:
         """Return a family after the run, as shares of the predicted start if asked."""
         x, cases = self.plan.families()[family]
         pairs = [self.compare(case, what=what) for case in cases]
-        starts = [self.record.value(kind="predicted", **case.labels)[what][0] for case in cases]
-        units = starts if share else [1.0] * len(cases)
+        units = [self._predicted(case)[what][0] if share else 1.0 for case in cases]
         found = list(zip(pairs, units, strict=True))
         return Series(x, [p.simulated / u for p, u in found], [p.predicted / u for p, u in found])
 
     def predicted(self, family: str, entry: str) -> tuple[list[float], list[float]]:
         """Return abscissae and an entry of the predictions, such as ``"best"`` or ``"law"``."""
         x, cases = self.plan.families()[family]
-        return x, [self.record.value(kind="predicted", **case.labels)[entry] for case in cases]
+        return x, [self._predicted(case)[entry] for case in cases]
 
     def laws(self, family: str) -> dict[str, tuple[list[float], list[float]]]:
         """Return what the best head and the law of perfect selection leave, by name."""
         n = f"$N = {self.plan.n_tokens}$"
         names = {"best": f"best head, {n}", "law": f"law $aK/N$, {n}"}
         return {name: self.predicted(family, entry) for entry, name in names.items()}
-
-    def swept(self, name: str) -> tuple[list[float], list[float], list[float]]:
-        """Return abscissae, numbers found and predictions of a sweep."""
-        return swept(self.record, name)
 
     def exponents(self, family: str) -> dict[str, PowerLaw]:
         """Power laws of a family: as trained, as predicted, of the best head and of the law."""
@@ -115,6 +98,15 @@ class Study:
             "law": fit_power_law(*self.predicted(family, "law")),
         }
 
+    def deviation(self, family: str) -> float:
+        """Largest relative deviation of simulated from predicted excess in a family."""
+        return max(pair.deviation for pair in self.points(family))
+
+    def rare_errors(self) -> float:
+        """Most standard errors between simulated and predicted excess of the rarest pattern."""
+        cases = self.plan.families()["pi_min"][1]
+        return max(self.compare(case, what="rare").standard_errors for case in cases)
+
     def told(self) -> float:
         """Largest value of knowing the active set, as a share of the trained head's excess."""
         cases = [c for c in self.plan.families()["K"][1] if c.n_active is not None]
@@ -122,39 +114,52 @@ class Study:
         pairs = zip(values, cases, strict=True)
         return max(value / self.compare(case).simulated.value for value, case in pairs)
 
+    def swept(self, name: str) -> tuple[list[float], list[float], list[float]]:
+        """Return abscissae, numbers found and predictions of what is recorded of a sweep."""
+        points = self.record.frame(kind="sweep", sweep=name)
+        return points["x"].tolist(), points["found"].tolist(), points["law"].tolist()
+
+    def fitted(self, name: str) -> tuple[PowerLaw, PowerLaw]:
+        """Fit power laws to a sweep: to what was found, and to the prediction there."""
+        x, found, closed = self.swept(name)
+        return fit_power_law(x, found), fit_power_law(x, closed)
+
+    def over_law(self, name: str) -> list[float]:
+        """What a sweep found over its prediction."""
+        _, found, closed = self.swept(name)
+        return [a / b for a, b in zip(found, closed, strict=True)]
+
 
 def recorded() -> dict[str, float]:
     """Return the numbers of the recorded run that are checked and quoted as claims, by name."""
     study = Study.recorded()
-    found: dict[str, float] = {"told": study.told()}
+    found: dict[str, float] = {"told": study.told(), "rare standard errors": study.rare_errors()}
     for family in study.plan.families():
-        pairs = study.points(family)
-        found[f"{family} disagreement"] = max(pair.disagreement() for pair in pairs)
-        found[f"{family} deviation"] = max(pair.deviation for pair in pairs)
+        found[f"{family} disagreement"] = max(p.disagreement() for p in study.points(family))
+        found[f"{family} deviation"] = study.deviation(family)
         if family != "pi_min":
             fits = study.exponents(family)
-            _add(found, f"{family} simulated", fits["trained"])
-            _add(found, f"{family} best", fits["best"])
+            found |= _named(f"{family} simulated", fits["trained"])
+            found |= _named(f"{family} best", fits["best"])
     for name in SWEEPS:
-        by_sweep, derived = fitted(study.record, name)
-        _add(found, name, by_sweep)
+        by_sweep, derived = study.fitted(name)
+        found |= _named(name, by_sweep)
         found[f"{name} derived"] = derived.exponent
         found[f"{name} exponent - derived"] = by_sweep.exponent - derived.exponent
-    _, times, first = swept(study.record, "rare, pi_min")
-    ratios = [time / scale for time, scale in zip(times, first, strict=True)]
-    found["rare, pi_min least time over derived"] = min(ratios)
-    found["rare, pi_min most time over derived"] = max(ratios)
+    ratios = study.over_law("rare, pi_min")
     whole = [e.value for e in study.series("pi_min").simulated]
-    found["hump of pi_min"] = max(whole) / whole[0]
-    rare = [study.compare(c, what="rare") for c in study.plan.families()["pi_min"][1]]
-    found["rare standard errors"] = max(pair.standard_errors for pair in rare)
-    checks = [p.value for p in study.record.select(kind="check")]
-    found["phase disagreement"] = max(
-        Compared(value[name], value[expected]).disagreement()
-        for value in checks
+    checks = study.record.frame(kind="check")
+    cells = [
+        Compared(*pair).disagreement()
         for name, expected in (("all", "predicted"), ("rare", "rare predicted"))
-    )
-    return found
+        for pair in zip(checks[name], checks[expected], strict=True)
+    ]
+    return found | {
+        "rare, pi_min least time over derived": min(ratios),
+        "rare, pi_min most time over derived": max(ratios),
+        "hump of pi_min": max(whole) / whole[0],
+        "phase disagreement": max(cells),
+    }
 
 
 def family_table(study: Study) -> pd.DataFrame:
@@ -176,15 +181,15 @@ def sweep_table(study: Study, kinds: tuple[str, ...]) -> pd.DataFrame:
     rows = {}
     for name, sweep in SWEEPS.items():
         if name.split(",")[0] in kinds:
-            found, derived = fitted(study.record, name)
+            found, derived = study.fitted(name)
             rows[name.removeprefix("tokens, ")] = {
                 "fitted exponent [95 %]": str(found),
                 "derived, here": f"{derived.exponent + 0.0:.3f}",
                 "limit": sweep.limit,
-                "found": ", ".join(f"{v:.3g}" for v in swept(study.record, name)[1]),
+                "found": ", ".join(f"{v:.3g}" for v in study.swept(name)[1]),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("against")
 
 
-def _add(found: dict[str, float], name: str, law: PowerLaw) -> None:
-    found |= {f"{name} exponent": law.exponent, f"{name} low": law.low, f"{name} high": law.high}
+def _named(name: str, law: PowerLaw) -> dict[str, float]:
+    return {f"{name} exponent": law.exponent, f"{name} low": law.low, f"{name} high": law.high}

@@ -12,13 +12,11 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from gmmtf import MultiTokenGMM
 from gmmtf.descent import DescentRecord
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks
 from gmmtf.risks.risk import VALIDITY_LIMIT
 from gmmtf_book.c07_effective_tokens.runs import HUGE, Study
 
@@ -42,17 +40,10 @@ def effective_counts(counts: pd.DataFrame, n_tokens: int) -> Figure:
     axis.axhline(n_tokens, color="0.5", linestyle=":")
     axis.annotate("all $N$", (16, n_tokens), (3, 4), textcoords="offset points", color="0.3")
     axis.set(xlabel=r"strength $\beta r^2$", ylabel="effective tokens", xscale="log", yscale="log")
-    _plain_ticks(axis.xaxis)
-    _plain_ticks(axis.yaxis)
+    log_ticks(axis.xaxis)
+    log_ticks(axis.yaxis)
     axis.legend(loc="lower left")
     return figure
-
-
-def _plain_ticks(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
-    """Label a logarithmic axis with plain numbers, a few to each decade."""
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def sweeps(live: Study, paper: Study) -> Figure:
@@ -70,7 +61,7 @@ def sweeps(live: Study, paper: Study) -> Figure:
         axis.set(xlabel=label, yscale="log")
         if kind != "time":
             axis.set_xscale("log")
-            _plain_ticks(axis.xaxis, (1, 3))
+            log_ticks(axis.xaxis, (1, 3))
     axes[0].set_ylabel("excess risk")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
@@ -101,7 +92,7 @@ def risk_against_strength(live: Study, paper: Study) -> Figure:
     right.set(xlabel=r"strength $\beta r^2$", ylabel="last order / risk")
     right.set(xscale="log", yscale="log")
     for axis in (left.xaxis, right.xaxis):
-        _plain_ticks(axis)
+        log_ticks(axis)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
@@ -202,7 +193,7 @@ def many_tokens(sweep: Any, by_dimension: Any) -> Figure:
         label = {"fixed": "one trained weight", "best": "best weight at each $N$"}[name]
         left.plot(sweep["N"], sweep[name].map(float), "-", color=colour, label=label)
     left.set(xlabel="$N$", ylabel="excess risk", xscale="log", yscale="log")
-    _plain_ticks(left.yaxis)
+    log_ticks(left.yaxis)
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     dims, floors = by_dimension["d"], by_dimension["best"].map(float)
     right.plot(dims, floors, "-", color=COLOURS["same"], label="floor, best weight")

@@ -8,9 +8,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, ticks_at
 from gmmtf_book.c08_better_heads.summary import Reduction
 
 KIND_COLOURS = {
@@ -87,9 +86,7 @@ def _reductions(axis: Axes, found: Mapping[str, Reduction]) -> None:
     axis.axvline(1, color="0.7", lw=1, zorder=0)
     axis.set_xscale("log")
     axis.set(xlim=(0.13, 1.5), ylim=(len(found) - 0.5, -0.5))
-    axis.xaxis.set_major_locator(FixedLocator([0.15, 0.25, 0.5, 1]))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ticks_at(axis.xaxis, (0.15, 0.25, 0.5, 1))
     axis.set_yticks(list(places), list(found))
 
 
