@@ -142,9 +142,10 @@ def tick_labels(axis: Axis) -> dict[float, str]:
     axis.get_figure(root=True).draw_without_rendering()
     low, high = sorted(axis.get_view_interval())
     return {
-        float(tick.get_loc()): tick.label1.get_text()
+        float(tick.get_loc()): label.get_text()
         for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-        if low <= tick.get_loc() <= high and tick.label1.get_visible() and tick.label1.get_text()
+        for label in (tick.label1, tick.label2)  # below or to the left; above or to the right
+        if low <= tick.get_loc() <= high and label.get_visible() and label.get_text()
     }
 
 

@@ -39,8 +39,9 @@ def given_maps(maps: Mapping[str, Tensor], labels: Tensor) -> Figure:
     """
     order = labels[0].cpu().argsort(stable=True)
     edges = labels[0].cpu().bincount().cumsum(0)[:-1].tolist()
-    shown = {n: maps[n][0].cpu()[order][:, order] for n in ("trained", "same", "other", "twin")}
-    top = float(np.quantile([matrix.numpy() for matrix in shown.values()], 0.995))
+    names = ("trained", "same", "other", "twin")
+    shown = {name: maps[name][0].cpu()[order][:, order].numpy() for name in names}
+    top = float(np.quantile(list(shown.values()), 0.995))
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 6.6))
     for axis, (name, matrix) in zip(axes.flat, shown.items(), strict=True):
         image = axis.imshow(matrix, cmap="viridis", vmin=0, vmax=top, aspect="equal")
