@@ -7,7 +7,7 @@ top left corner, names from the legend, tick labels as they are drawn.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import DrawingArea
-from matplotlib.patches import Patch
+from matplotlib.patches import Circle, Patch
 from matplotlib.text import Annotation
 
 Numbers = list[float]
@@ -232,6 +232,19 @@ def areas(ax: Axes) -> list[tuple[str, str, Numbers, Numbers, Numbers]]:
     return found
 
 
+def circles(ax: Axes) -> list[tuple[tuple[float, float], float, Look]]:
+    """Circles as drawn: centre, radius and look."""
+    return [
+        (
+            tuple(map(float, patch.center)),
+            float(patch.radius),
+            replace(_look_of_area(patch), style=patch.get_linestyle().replace("solid", "-")),
+        )
+        for patch in ax.patches
+        if isinstance(patch, Circle)
+    ]
+
+
 def notes(ax: Axes) -> dict[str, tuple[float, float]]:
     """Annotations and the points that they belong to."""
     return {text.get_text(): text.xy for text in ax.texts if isinstance(text, Annotation)}
@@ -310,16 +323,19 @@ def _look_of_all(artists: Iterable[Any]) -> Look:
         style = next((look.style for look in looks if look.style), "")
         marked = next((look for look in looks if look.marker), looks[0])
         return Look(looks[0].colour, style, marked.marker, marked.filled)
-    return Look(_face(flat[0]))
+    return _look_of_area(flat[0])
 
 
-def _face(artist: Artist) -> str:
+def _look_of_area(artist: Artist) -> Look:
     if isinstance(artist, BarContainer):
-        return to_hex(artist[0].get_facecolor())
+        artist = artist[0]
     if isinstance(artist, Collection):
-        return to_hex(artist.get_facecolor()[0])
+        return Look(to_hex(artist.get_facecolor()[0]))
     assert isinstance(artist, Patch)
-    return to_hex(artist.get_facecolor())
+    if artist.get_fill():
+        return Look(to_hex(artist.get_facecolor()))
+    # A key in a legend has the dashes of its series, but says that it is solid: without a style.
+    return Look(to_hex(artist.get_edgecolor()), filled=False)
 
 
 def _only(series: Iterable[Series], label: str) -> Series:
