@@ -27,14 +27,14 @@ from gmmtf_book.c06_mean_denoising.closed_forms import (
 from gmmtf_book.c06_mean_denoising.plan import Plan
 
 SCHEDULE = NoiseSchedule.linear(1000)
-SMALL = MultiTokenGMM(n_patterns=3, dim=8, n_tokens=12, radius=4.0, sigma=0.3)
 PLAN = Plan(
+    n_patterns=3, dim=8, n_tokens=12, radius=4.0, sigma=0.3,
     steps=3, train_batch=4, relative_step_size=1.0, times=(100, 400, 900), count_times=(100, 900),
     counts=(2, 4, 8), n_samples=8, batch_size=4, n_points=4,
 )  # fmt: skip
-STUDY = Study(SMALL, SCHEDULE, PLAN)
+STUDY = Study(PLAN)
 RECORD, LAW = recorded()
-PAPER = Study(LAW, SCHEDULE, PLANS["paper"])
+PAPER = Study(PLANS["paper"])
 FILE = RESULTS / "06_mean_denoising.json"
 
 
@@ -68,7 +68,7 @@ def test_trained_head_learns_and_its_weight_is_recorded():
     assert float(head.pattern_products().diagonal().min()) > 0.1
     found = STUDY.weight(0)
     weight = ReducedWeight.from_json(found)
-    left_over = float((head.weight.detach() - weight.to_full(SMALL)).norm())
+    left_over = float((head.weight.detach() - weight.to_full(STUDY.mixture)).norm())
     assert left_over == pytest.approx(found["outside"], rel=1e-4)
 
 
@@ -219,9 +219,9 @@ def test_crossings_are_interpolated():
     with pytest.raises(ValueError, match="no crossing"):
         tables.crossing(second, first + 4)
     middle = float(SCHEDULE.alpha_bars[300:302].mean())
-    assert summary.time_of(middle, SCHEDULE) == pytest.approx(300.5)
+    assert summary.time_of(middle) == pytest.approx(300.5)
     with pytest.raises(ValueError, match="alpha_bar"):
-        summary.time_of(1.5, SCHEDULE)
+        summary.time_of(1.5)
 
 
 def test_recorded_run_is_at_paper_scale():

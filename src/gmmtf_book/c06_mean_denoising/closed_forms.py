@@ -10,11 +10,7 @@ from gmmtf.risks import formulas
 
 
 def blind_excess(
-    concentration: float,
-    mismatch: float,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    t: int,
+    concentration: float, mismatch: float, mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int
 ) -> float:
     """Excess over the oracle's risk of a map that does not see the noise of the tokens (C6).
 

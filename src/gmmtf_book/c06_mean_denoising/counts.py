@@ -7,6 +7,7 @@ pattern and the rest, and the integral over λ factorises into powers of the tra
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -21,13 +22,9 @@ from gmmtf_book.c06_mean_denoising.maps import mean_over_nets
 
 
 def error_given_count(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    t: int,
-    count: int,
+    weight: ReducedWeight, mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int, count: int,
     **nets: int,
-) -> Estimate:
+) -> Estimate:  # fmt: skip
     """Error E‖Σ_m A_nm x_m - √ᾱ μ_{z_n}‖²/d of the attention average where n_z is ``count`` (C6).
 
     ``count`` tokens of the data point, the query among them, share the query's pattern; the labels
@@ -40,10 +37,7 @@ def error_given_count(
     require_all_active(mixture)
     if not 2 <= count <= mixture.n_tokens - 1:
         raise ValueError(f"count: expected 2 to {mixture.n_tokens - 1}, got {count}")
-
-    def compute(part: Queries, seed: int) -> Tensor:
-        return _error_given_count(weight, part, count, seed)
-
+    compute = partial(_error_given_count, weight, count)
     return mean_over_nets(compute, mixture, schedule, t, **nets)[0]
 
 
@@ -62,7 +56,7 @@ class _Group(NamedTuple):
     mass: Tensor
 
 
-def _error_given_count(weight: ReducedWeight, part: Queries, count: int, seed: int) -> Tensor:
+def _error_given_count(weight: ReducedWeight, count: int, part: Queries, seed: int) -> Tensor:
     """Rows error and defect, ``[2, Q]``; every query gets one label from its posterior."""
     n = float(part.mixture.n_tokens - 1)
     sizes = (float(count - 1), n - count + 1)

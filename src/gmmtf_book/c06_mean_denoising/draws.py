@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +16,6 @@ from gmmtf_book.c06_mean_denoising.closed_forms import require_all_active
 MAPS = ("trained", "uniform", "same", "other", "twin")
 """The attention of the trained head, 1/N, uniform on the query's pattern, the map of another data
 point, and that of a data point with the same labels and other noise."""
-
-K = TypeVar("K")
 
 
 def attention_maps(
@@ -60,14 +57,11 @@ def distances(
     Keys are ``("oracle", map)``, the excess over the oracle's risk, and ``("bayes", map)``.
     """
     law, at = (head.mixture, head.schedule), times(t, x_t)
-    targets = {
-        "oracle": OracleDenoiser(*law)(x_t, at, labels),
-        "bayes": BayesDenoiser(*law)(x_t, at),
-    }
+    oracle, bayes = OracleDenoiser(*law)(x_t, at, labels), BayesDenoiser(*law)(x_t, at)
     estimates = {name: GivenAttention(*law, maps[name])(x_t, at) for name in maps}
     return {
         (target, name): (estimate - truth).double().square().mean((1, 2))
-        for target, truth in targets.items()
+        for target, truth in (("oracle", oracle), ("bayes", bayes))
         for name, estimate in estimates.items()
     }
 
@@ -95,10 +89,10 @@ def times(t: int, x: Tensor) -> Tensor:
     return torch.full((len(x),), t, device=x.device)
 
 
-def means(batches: Iterable[Mapping[K, Tensor]]) -> dict[K, Estimate]:
+def means(batches: Iterable[Mapping[Any, Tensor]]) -> dict[Any, Estimate]:
     """Means over the data points of all batches."""
-    found: dict[K, list[Tensor]] = defaultdict(list)
-    for batch in batches:
-        for key, values in batch.items():
-            found[key].append(values.double())
-    return {key: Estimate.from_samples(torch.cat(values)) for key, values in found.items()}
+    each = list(batches)
+    return {
+        key: Estimate.from_samples(torch.cat([batch[key].double() for batch in each]))
+        for key in each[0]
+    }

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight
-from gmmtf.risks.head import Scores, scores
+from gmmtf.risks.head import scores
 from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.integral import place_nodes, transforms
 from gmmtf.risks.queries import Queries, draw_queries
@@ -43,15 +43,9 @@ def predict_map(
 
 @torch.no_grad()
 def mean_over_nets(
-    compute: Callable[[Queries, int], Tensor],
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    t: int,
-    *,
-    n_points: int = 128,
-    n_replicates: int = 8,
-    seed: int = 0,
-) -> list[Estimate]:
+    compute: Callable[[Queries, int], Tensor], mixture: MultiTokenGMM, schedule: NoiseSchedule,
+    t: int, *, n_points: int = 128, n_replicates: int = 8, seed: int = 0,
+) -> list[Estimate]:  # fmt: skip
     """Means over query tokens of the rows ``[numbers + 1, Q]`` that ``compute`` gives.
 
     It gets queries, ``n_points`` in each of ``n_replicates`` scrambled nets, and a seed. The last
@@ -91,14 +85,8 @@ def _map_numbers(weight: ReducedWeight, part: Queries) -> Tensor:
     mismatch = lam**2 * (2 * n * phi[1] * elsewhere + n * (n - 1) * phi[2] * others)
     weights = lam * (n * phi[1] * total + own * phi[0])
     rows = torch.stack([same, itself, concentration, mismatch, weights]).sum(2) * nodes.step
-    limit = _limit_same(seen, part, label[:, 0].T, n)
-    return torch.cat([rows[:4], limit[None], (rows[4:] - 1).abs()])
-
-
-def _limit_same(seen: Scores, part: Queries, label: Tensor, n: float) -> Tensor:
-    """Attention to the query's pattern if the others stood at their limit, ``[Q]``."""
+    # If the others stood at their limit: α, and the query's share w_s/(1 + w_s).
     logs = part.log_weights + seen.shifts
-    log_mass = torch.logsumexp(logs, 0) + seen.variance / 2
-    share = torch.sigmoid(seen.own - log_mass - math.log(n))  # w_s/(1 + w_s)
-    selected = (label * torch.softmax(logs, 0)).sum(0)
-    return (1 - share) * selected + share
+    share = torch.sigmoid(seen.own - torch.logsumexp(logs, 0) - seen.variance / 2 - math.log(n))
+    limit = (1 - share) * (label[:, 0].T * torch.softmax(logs, 0)).sum(0) + share
+    return torch.cat([rows[:4], limit[None], (rows[4:] - 1).abs()])

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
+
+from gmmtf import NoiseSchedule
+from gmmtf_book.study import LawPlan
+
+SCHEDULE = NoiseSchedule.linear(1000)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(LawPlan):
     """How heads are trained, and which points are computed from them.
 
     ``steps``, ``train_batch``, ``relative_step_size``: of the training, the last in units of the
@@ -16,35 +22,30 @@ class Plan:
     point, ``batch_size`` at a time; ``n_points``: queries in each of a prediction's eight nets.
     """
 
-    steps: int
-    train_batch: int
-    relative_step_size: float
-    times: Sequence[int]
-    count_times: Sequence[int]
-    counts: Sequence[int]
-    n_samples: int
-    batch_size: int
-    n_points: int
+    unrecorded: ClassVar[frozenset[str]] = frozenset({"times", "count_times"})
+
+    steps: int = 60
+    train_batch: int = 16
+    relative_step_size: float = 4.0
+    times: Sequence[int] = (20, 100, 200, 300, 400, 500, 600, 700, 850)
+    count_times: Sequence[int] = (100, 400, 850)
+    counts: Sequence[int] = (2, 4, 8, 16, 32, 64)
+    n_samples: int = 64
+    batch_size: int = 16
+    n_points: int = 32
 
 
 PLANS = {
-    "live": Plan(
-        steps=60, train_batch=16, relative_step_size=4.0,
-        times=(20, 100, 200, 300, 400, 500, 600, 700, 850),
-        count_times=(100, 400, 850), counts=(2, 4, 8, 16, 32, 64),
-        n_samples=64, batch_size=16, n_points=32,
-    ),
+    "live": Plan(),
     "paper": Plan(
-        steps=100, train_batch=8, relative_step_size=8.0,
+        dim=256, n_tokens=512, radius=16.0, steps=100, train_batch=8, relative_step_size=8.0,
         times=(20, 100, 200, 300, 400, 450, 500, 550, 600, 650, 700, 800, 999),
         count_times=(100, 450, 800), counts=(2, 4, 16, 64, 128, 256),
         n_samples=32, batch_size=8, n_points=128,
     ),
     "smoke": Plan(
-        steps=20, train_batch=8, relative_step_size=4.0,
-        times=(20, 100, 400, 600, 850),
-        count_times=(100, 850), counts=(2, 8, 32),
-        n_samples=16, batch_size=8, n_points=8,
+        steps=20, train_batch=8, times=(20, 100, 400, 600, 850), count_times=(100, 850),
+        counts=(2, 8, 32), n_samples=16, batch_size=8, n_points=8,
     ),
 }  # fmt: skip
 """The plans of the presets."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from gmmtf import (
     AttentionDenoiser,
     Estimate,
     MultiTokenGMM,
-    NoiseSchedule,
     ReducedWeight,
     bayes_risk,
     natural_step_size,
@@ -35,38 +34,36 @@ from gmmtf_book.c06_mean_denoising.closed_forms import (
 )
 from gmmtf_book.c06_mean_denoising.counts import error_given_count
 from gmmtf_book.c06_mean_denoising.maps import predict_map
-from gmmtf_book.c06_mean_denoising.plan import Plan
-
-_LAW = ("n_patterns", "dim", "n_tokens", "radius", "sigma")
-
-Columns = dict[str, list[Any]]
-"""Errors against n_u: the numbers of tokens, and a list of estimates for each map."""
+from gmmtf_book.c06_mean_denoising.plan import PLANS, SCHEDULE, Plan
 
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Heads trained on a mixture, and the points of a plan that are computed from them."""
+    """Heads trained on the law of a plan, and the points of the plan that are computed from them.
 
-    mixture: MultiTokenGMM
-    schedule: NoiseSchedule
+    Errors against n_u are stored as the list of n_u and a list of estimates for each map.
+    """
+
     plan: Plan
     device: torch.device | str = "cpu"
     _heads: dict[int, AttentionDenoiser] = field(default_factory=dict, repr=False)
 
+    @cached_property
+    def mixture(self) -> MultiTokenGMM:
+        """The data law."""
+        return self.plan.mixture
+
     def run(self, seeds: Iterable[int], path: str | None = None) -> Recording:
         """Return the points of the plan, of which those that the file lacks are computed."""
-        settings = asdict(self.plan)
-        times, count_times = settings.pop("times"), settings.pop("count_times")
-        settings |= {name: getattr(self.mixture, name) for name in _LAW}
-        record = Recording(path, settings, code=__name__, device=self.device)
+        record = Recording(path, self.plan.settings(), code=__name__, device=self.device)
         for seed in seeds:
             stored = record.point(partial(self.weight, seed), kind="weight", seed=seed)
             weight = ReducedWeight.from_json(stored)
-            for t in times:
+            for t in self.plan.times:
                 point = partial(record.point, kind="maps", seed=seed, t=t)
                 point(partial(self.simulate, seed, t), side="simulated")
                 point(partial(self.predict, weight, seed, t), side="predicted")
-            for t in count_times:
+            for t in self.plan.count_times:
                 point = partial(record.point, kind="counts", seed=seed, t=t)
                 point(partial(self.simulate_counts, seed, t), side="simulated")
                 point(partial(self.predict_counts, weight, t), side="predicted")
@@ -75,10 +72,10 @@ class Study:
     def head(self, seed: int) -> AttentionDenoiser:
         """The full d x d weight, trained from W = 0 on the Bayes estimate as the target (C3)."""
         if seed not in self._heads:
-            plan, head = self.plan, AttentionDenoiser(self.mixture, self.schedule).to(self.device)
+            plan, head = self.plan, AttentionDenoiser(self.mixture, SCHEDULE).to(self.device)
             lr = plan.relative_step_size * natural_step_size(self.mixture)
             run = train(
-                head, self.mixture, self.schedule, plan.steps, target="bayes", lr=lr, seed=seed,
+                head, self.mixture, SCHEDULE, plan.steps, target="bayes", lr=lr, seed=seed,
                 batch_size=plan.train_batch, record_at=[], eval_samples=None,
             )  # fmt: skip
             list(run)
@@ -99,17 +96,17 @@ class Study:
         head = self.head(seed)
         generator = torch.Generator(head.weight.device).manual_seed(1000 * t + seed)
 
-        def batch() -> dict[tuple[str, str], Tensor]:
+        def batch() -> dict[Any, Tensor]:
             x_t, labels, maps = draws.attention_maps(head, t, self.plan.batch_size, generator)
             numbers = map_numbers(maps["trained"], labels)._asdict()
             found = draws.distances(head, maps, x_t, labels, t)
             return found | {("map", name): value for name, value in numbers.items()}
 
         found = draws.means(batch() for _ in self._batches)
-        result: dict[str, dict[str, Estimate]] = {"oracle": {}, "bayes": {}, "map": {}}
-        for (group, name), estimate in found.items():
-            result[group][name] = estimate
-        return result
+        return {
+            group: {name: each for (of, name), each in found.items() if of == group}
+            for group in ("oracle", "bayes", "map")
+        }
 
     def predict(self, weight: ReducedWeight, seed: int, t: int) -> dict[str, dict[str, Any]]:
         """What :meth:`simulate` finds, but for the twin's distance from the Bayes estimate.
@@ -118,21 +115,21 @@ class Study:
         known), ``limit`` (what the weight gets wrong with infinitely many tokens) and ``tokens``
         (the rest, due to finite N).
         """
-        law, n = (self.mixture, self.schedule), self.plan.n_points
+        law, n = (self.mixture, SCHEDULE), self.plan.n_points
         excess = risk(weight, *law, t=t, method="integral", n_points=n, seed=seed).excess_risk
         many = replace(self.mixture, n_tokens=10**12)
-        limit = risk(weight, many, self.schedule, t=t, seed=seed).excess_risk.value
+        limit = risk(weight, many, SCHEDULE, t=t, seed=seed).excess_risk.value
         numbers = predict_map(weight, *law, t, n_points=n, seed=seed)
         gap = bayes_risk(*law, t=t) - oracle_risk(*law, t=t)
         rho, own = numbers["concentration"].value, numbers["own"].value
         foreign = foreign_mismatch(rho, own, self.mixture)
-        blind = {
+        oracle = {
+            "trained": excess + gap,
             "uniform": Estimate(formulas.start_risk(*law, t=t)),
             "other": Estimate(blind_excess(rho, foreign, *law, t)),
             "same": Estimate(formulas.mean_denoising_excess(*law, t=t)),
             "twin": Estimate(blind_excess(rho, numbers["mismatch"].value, *law, t)),
         }
-        oracle = {"trained": excess + gap, **blind}
         to_bayes = {name: oracle[name] - gap.value for name in ("trained", "uniform", "other")}
         return {
             "oracle": oracle,
@@ -141,7 +138,7 @@ class Study:
             "parts": {"gap": gap.value, "limit": limit, "tokens": excess.value - limit},
         }
 
-    def simulate_counts(self, seed: int, t: int) -> Columns:
+    def simulate_counts(self, seed: int, t: int) -> dict[str, list[Any]]:
         """Error of the attention output, ‖Σ_m A_nm x_m - √ᾱ μ_{z_n}‖²/(dτ²), against n_u.
 
         In each data point one pattern, drawn with probability π, has exactly ``count`` tokens, and
@@ -150,9 +147,9 @@ class Study:
         """
         head, law = self.head(seed), self.mixture
         generator = torch.Generator(head.weight.device).manual_seed(1000 * t + 500 + seed)
-        level = noise_level(law, self.schedule, torch.tensor([t])).for_tokens(head.weight)
+        level = noise_level(law, SCHEDULE, torch.tensor([t])).for_tokens(head.weight)
 
-        def batch(count: int) -> dict[str, Tensor]:
+        def batch(count: int) -> dict[Any, Tensor]:
             labels = draws.labels_with_count(law, count, self.plan.batch_size, generator)
             x_t = draws.noisy_tokens(head, labels, t, generator)
             truth = level.signal * law.means.to(x_t)[labels[:, :1]]
@@ -166,14 +163,10 @@ class Study:
         rows = [draws.means(batch(count) for _ in self._batches) for count in counts]
         return {"count": counts, **{name: [row[name] for row in rows] for name in rows[0]}}
 
-    def predict_counts(self, weight: ReducedWeight, t: int) -> Columns:
+    def predict_counts(self, weight: ReducedWeight, t: int) -> dict[str, list[Any]]:
         """The errors of the trained map in :meth:`simulate_counts`."""
-        variance = float(noise_level(self.mixture, self.schedule, torch.tensor(t)).variance)
-        law, counts, n = (
-            (self.mixture, self.schedule, t),
-            list(self.plan.counts),
-            self.plan.n_points,
-        )
+        variance = float(noise_level(self.mixture, SCHEDULE, torch.tensor(t)).variance)
+        law, n, counts = (self.mixture, SCHEDULE, t), self.plan.n_points, list(self.plan.counts)
         errors = [error_given_count(weight, *law, count, n_points=n) for count in counts]
         return {"count": counts, "trained": [error / variance for error in errors]}
 
@@ -184,5 +177,4 @@ class Study:
 
 def recorded() -> tuple[Recording, MultiTokenGMM]:
     """Return the recorded run at paper scale, and its data law."""
-    record = Recording(RESULTS / "06_mean_denoising.json")
-    return record, MultiTokenGMM(**{name: record.settings[name] for name in _LAW})
+    return Recording(RESULTS / "06_mean_denoising.json"), PLANS["paper"].mixture

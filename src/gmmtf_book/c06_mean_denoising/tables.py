@@ -29,12 +29,12 @@ def maps(record: Recording) -> Any:
 def counts(record: Recording) -> Any:
     """A pandas table of the errors of the attention output by noise level, map and n_u."""
     points = record.select(kind="counts")
-    perfect = [{**p.value, "same": [1 / c for c in p.value["count"]]} for p in points]
+    perfect = [{"same": [1 / n for n in point.value["count"]]} for point in points]
     return _pooled(
         (point.labels["side"], point.labels["t"], name, count, Estimate(0) + value)
         for point, law in zip(points, perfect, strict=True)
         for name in ("trained", "same")
-        for count, value in zip(law["count"], point.value.get(name, law[name]), strict=True)
+        for count, value in zip(point.value["count"], (law | point.value)[name], strict=True)
     )
 
 
@@ -52,13 +52,10 @@ def misfit(table: Any, floor: float = 0.0) -> float:
     Tolerated is the larger of 5 % and two standard errors, and never less than ``floor``.
     """
     found = table.dropna()
-    worst = 0.0
-    for difference, predicted in zip(
-        found.simulated - found.predicted, found.predicted, strict=True
-    ):
-        tolerated = max(TOLERANCE * abs(predicted.value), 2 * difference.standard_error, floor)
-        worst = max(worst, abs(difference.value) / tolerated)
-    return worst
+    difference, size = found.simulated - found.predicted, found.predicted.astype(float).abs()
+    noise = difference.map(lambda each: each.standard_error)
+    tolerated = np.maximum(TOLERANCE * size, 2 * noise).clip(lower=floor)
+    return float((difference.astype(float).abs() / tolerated).max())
 
 
 def crossing(first: Any, second: Any) -> float:
