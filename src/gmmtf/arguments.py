@@ -135,10 +135,16 @@ def tensor(name: str, value: Any) -> Tensor:
 
 
 def plain_tensor(value: Any) -> Tensor:
-    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet."""
+    """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet.
+
+    Lists of numbers with a fraction become float64, as in numpy: the default type would round them.
+    """
     if isinstance(value, Tensor):
         return value.detach()
-    return torch.as_tensor(value, device="cpu")  # whatever the default device is
+    tensor = torch.as_tensor(value, device="cpu")  # whatever the default device is
+    if isinstance(value, list | tuple) and tensor.is_floating_point():
+        return torch.as_tensor(value, dtype=torch.float64, device="cpu")
+    return tensor
 
 
 def _fit(value: Any, hint: Any) -> Any:
@@ -165,10 +171,10 @@ def _fit(value: Any, hint: Any) -> Any:
 
 def _integer(value: Any) -> Any:
     try:
-        found = _UNFIT if _is_truth(value) else operator.index(value)
+        found = None if _is_truth(value) else operator.index(value)
     except TypeError:
         return _UNFIT
-    return found if found is _UNFIT or abs(found) <= _LARGEST else _UNFIT
+    return _UNFIT if found is None or abs(found) > _LARGEST else found
 
 
 def _number(value: Any) -> Any:
