@@ -3,8 +3,8 @@
 from gmmtf_book.c06_mean_denoising import figures, summary, tables
 from gmmtf_book.c06_mean_denoising.checks import BOUNDS
 from gmmtf_book.c06_mean_denoising.draws import attention_maps, distances, noisy_tokens
-from gmmtf_book.c06_mean_denoising.plan import PLANS, SCHEDULE
+from gmmtf_book.c06_mean_denoising.plan import PLANS, SCHEDULE, Plan
 from gmmtf_book.c06_mean_denoising.run import Study, recorded
 
-__all__ = ["BOUNDS", "PLANS", "SCHEDULE", "Study", "attention_maps", "distances", "figures"]
-__all__ += ["noisy_tokens", "recorded", "summary", "tables"]
+__all__ = ["BOUNDS", "PLANS", "SCHEDULE", "Plan", "Study", "attention_maps", "distances"]
+__all__ += ["figures", "noisy_tokens", "recorded", "summary", "tables"]
