@@ -2,7 +2,8 @@
 
 Parameters come from a preset, ``book/params/<chapter>/<preset>.yml``, and from ``-p name value``.
 Names that the chapter's parameters cell does not hold, and values of another type, are refused
-before anything is executed.
+before anything is executed. The copy has the preset and the ``-p`` in its name. It appears when the
+whole chapter has run; a chapter that fails leaves ``….failed.ipynb`` and an earlier copy as it was.
 
 Examples::
 
@@ -14,19 +15,26 @@ from __future__ import annotations
 
 import argparse
 import ast
-import difflib
+import hashlib
+import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import nbformat
 import papermill
 import yaml
-from papermill.exceptions import PapermillExecutionError
 
-from kernel_environment import BOOK, ROOT, prepare
+from gmmtf_book import CHAPTERS, parameters, room
+from kernel_environment import BOOK, build_folder, check_folder, prepare
 
-DEFAULT_OUTPUT = ROOT / "_build" / "papermill"
+NO_PRESET = "custom"
+PRESET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+LONGEST = 120
+"""Characters of the parameters in a copy's name; more are hashed."""
 
 
 def chapters() -> list[str]:
@@ -62,14 +70,22 @@ def load_preset(chapter: str, preset: str) -> dict[str, Any]:
         If the chapter has no such preset or the file is not a mapping.
     """
     path = preset_path(chapter, preset)
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.yml"))
+    known = sorted(p.stem for p in path.parent.glob("*.yml"))
+    if preset not in known:
         raise ValueError(
             f"preset: {chapter} has no {preset!r}, it has: {', '.join(known) or 'none'}"
         )
-    values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    if preset == NO_PRESET or not PRESET.fullmatch(preset):
+        raise ValueError(
+            f"{path}: expected a name of letters, digits, '-' and '_', other than {NO_PRESET!r}"
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected lines of 'name: value'")
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise ValueError(f"{path}: expected lines of 'name: value', got {found}")
     return values
 
 
@@ -77,7 +93,7 @@ def literal(text: str) -> Any:
     """Read a command-line value as a Python literal, or leave it a string."""
     try:
         return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         return text
 
 
@@ -89,44 +105,75 @@ def check_parameters(notebook: Path, given: Mapping[str, Any]) -> None:
     ValueError
         With one line for each parameter that is refused.
     """
-    known = papermill.inspect_notebook(str(notebook))
-    problems = []
-    for name, value in given.items():
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            problems.append(f"unknown parameter {name!r}{hint}")
-            continue
-        default = literal(known[name]["default"])
-        if isinstance(value, str) and not isinstance(default, str | None):
-            problems.append(
-                f"parameter {name!r}: got the text {value!r}, expected a value like {default!r}"
-                " (in YAML write 1.0e-3, not 1e-3)"
+    cells = nbformat.read(notebook, as_version=4).cells
+    sources = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
+    defaults = parameters.literals("\n".join(sources))
+    parameters.check(defaults, given, notebook.stem)
+    if "size" in given and notebook.stem in CHAPTERS:
+        plans = list(room(notebook.stem).PLANS)
+        if given["size"] not in plans:
+            raise ValueError(
+                f"{notebook.stem}: parameter 'size': got {given['size']!r}, expected one of {plans}"
             )
-        elif isinstance(default, str) and not isinstance(value, str):
-            problems.append(f"parameter {name!r}: got {value!r}, expected a text like {default!r}")
-        elif isinstance(default, bool) != isinstance(value, bool) and default is not None:
-            problems.append(f"parameter {name!r}: got {value!r}, expected a value like {default!r}")
-    if problems:
-        parameters = ", ".join(known) or "none"
-        raise ValueError(
-            f"{notebook.stem}: " + "\n  ".join(problems) + f"\n  its parameters: {parameters}"
-        )
 
 
-def run(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
-    """Execute a chapter in the book's folder and write the executed copy to ``output``."""
-    check_parameters(notebook, parameters)
+def copy_name(chapter: str, preset: str | None, overrides: Mapping[str, Any]) -> str:
+    """Return the file name of an executed copy; other parameters have another name.
+
+    Values that have no plain form are hashed, and so are all together if they are many.
+    """
+    parts = [f"{name}-{_plain(overrides[name])}" for name in sorted(overrides)]
+    together = ".".join(parts)
+    if len(together) > LONGEST:
+        parts = [_hash(together)]
+    return ".".join([chapter, preset or NO_PRESET, *parts, "ipynb"])
+
+
+def failed_copy(output: Path) -> Path:
+    """Return where a chapter that failed is kept, in place of ``output``."""
+    return output.with_suffix(".failed.ipynb")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        return str(value).lower()
+    if isinstance(value, str) and re.fullmatch(r"[a-z0-9][a-z0-9_]*", value):
+        return value
+    is_list = isinstance(value, list | tuple) and len(value) > 0
+    if is_list and all(isinstance(each, int | float) for each in value):
+        return "_".join(map(_plain, value))
+    return f"_{_hash(repr(value))}"  # no plain text begins so; upper case is not everywhere its own
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def run(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:
+    """Execute a chapter in the book's folder and write the executed copy to ``output``.
+
+    If it fails, ``output`` stays as it was, and what ran is kept in :func:`failed_copy`.
+    """
+    check_parameters(notebook, given)
     prepare()
     output.parent.mkdir(parents=True, exist_ok=True)
-    papermill.execute_notebook(
-        str(notebook),
-        str(output),
-        parameters=dict(parameters),
-        kernel_name="python3",
-        cwd=str(BOOK),
-        progress_bar=sys.stderr.isatty(),
-    )
+    with TemporaryDirectory(prefix=f".{notebook.stem}.", dir=output.parent) as folder:
+        partial = Path(folder) / "running.ipynb"
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(partial),
+                parameters=dict(given),
+                kernel_name="python3",
+                cwd=str(BOOK),
+                progress_bar=sys.stderr.isatty(),
+            )
+        except BaseException:
+            if partial.exists():
+                os.replace(partial, failed_copy(output))
+            raise
+        os.replace(partial, output)
+    failed_copy(output).unlink(missing_ok=True)
 
 
 def command_line() -> argparse.Namespace:
@@ -148,44 +195,61 @@ def command_line() -> argparse.Namespace:
     parser.add_argument(
         "--output",
         type=Path,
-        default=DEFAULT_OUTPUT,
+        default=build_folder() / "papermill",
         metavar="DIR",
-        help="folder for the executed copy (default: _build/papermill)",
+        help="folder for the executed copy (default: %(default)s)",
     )
     arguments = parser.parse_args()
     if arguments.chapter == "all" and not arguments.preset:
         parser.error("'all' needs --preset")
+    names = [name for name, _ in arguments.parameters]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        parser.error(f"-p {name}: given more than once")
     return arguments
+
+
+def planned(arguments: argparse.Namespace) -> list[tuple[Path, Path, dict[str, Any]]]:
+    """Return notebooks to run, the copies to make, and parameters.
+
+    Raises
+    ------
+    ValueError
+        Before anything is run or written, if a name or a value is wrong.
+    """
+    overrides = {name: literal(value) for name, value in arguments.parameters}
+    preset = arguments.preset
+    if arguments.chapter == "all":
+        names = [c for c in chapters() if preset_path(c, preset).is_file()]
+        if not names:
+            raise ValueError(f"preset: no chapter has {preset!r}")
+    else:
+        names = [chapter_path(arguments.chapter).stem]
+    found = []
+    for name in names:
+        notebook = BOOK / f"{name}.ipynb"
+        given = (load_preset(name, preset) if preset is not None else {}) | overrides
+        check_parameters(notebook, given)
+        found.append((notebook, arguments.output / copy_name(name, preset, overrides), given))
+    return found
 
 
 def main() -> int:
     """Run what the command line asks for; 2 for a refused request, 1 for a chapter that failed."""
     arguments = command_line()
-    overrides = {name: literal(value) for name, value in arguments.parameters}
     try:
-        if arguments.chapter == "all":
-            names = [c for c in chapters() if preset_path(c, arguments.preset).is_file()]
-        else:
-            names = [chapter_path(arguments.chapter).stem]
-        plan = []
-        for name in names:
-            preset = load_preset(name, arguments.preset) if arguments.preset else {}
-            plan.append((BOOK / f"{name}.ipynb", preset | overrides))
-        for notebook, parameters in plan:
-            check_parameters(notebook, parameters)
+        plan = planned(arguments)
+        check_folder(arguments.output, "--output")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    if not plan:
-        print(f"no chapter has a preset {arguments.preset!r}", file=sys.stderr)
-        return 2
-    for notebook, parameters in plan:
-        output = arguments.output / f"{notebook.stem}.{arguments.preset or 'custom'}.ipynb"
-        print(f"{notebook.stem}: running with {dict(parameters) or 'its defaults'}", flush=True)
+    for notebook, output, given in plan:
+        print(f"{notebook.stem}: running with {given or 'its defaults'}", flush=True)
         try:
-            run(notebook, output, parameters)
-        except PapermillExecutionError as error:
-            print(f"{error}\n{notebook.stem} failed; the copy is {output}", file=sys.stderr)
+            run(notebook, output, given)
+        except Exception as error:  # of a cell, of the kernel, or of the disk
+            kept = failed_copy(output)
+            where = f"; what ran is in {kept}" if kept.exists() else ""
+            print(f"{error}\n{notebook.stem} failed{where}", file=sys.stderr)
             return 1
         print(f"{notebook.stem}: {output}", flush=True)
     return 0

@@ -10,7 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
+BOOK = Path(__file__).resolve().parents[2] / "book"
+"""Where the chapters' notebooks are, and their presets in ``params``."""
+
+RESULTS = BOOK.parent / "data" / "results"
 """Where the recorded runs are kept."""
 
 CHAPTERS = (
