@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.moments import label_probabilities
 from gmmtf.randomness import standard_normal
 
 
@@ -43,6 +44,7 @@ class Fidelity:
     sliced: float
 
 
+@checked
 def nearest_patterns(x: Tensor, mixture: MultiTokenGMM) -> Tensor:
     """Index of the pattern nearest to each token, long ``[batch, N]``.
 
@@ -53,20 +55,7 @@ def nearest_patterns(x: Tensor, mixture: MultiTokenGMM) -> Tensor:
     return (x @ means.T - 0.5 * means.square().sum(1)).argmax(-1)
 
 
-def token_probabilities(mixture: MultiTokenGMM) -> Tensor:
-    """Probability of each pattern for one token, float64 ``[M]``.
-
-    It is π if K = M or π is uniform. Raises ``ValueError`` otherwise, where it is not.
-    """
-    pi = mixture.probabilities
-    if mixture.k < mixture.n_patterns and float(pi.max() - pi.min()) > 1e-12:
-        raise ValueError(
-            "weights: expected uniform weights where K < M, so that tokens have the law π, "
-            f"got {pi.tolist()}"
-        )
-    return pi
-
-
+@checked
 @torch.no_grad()
 def measure(
     x: Tensor,
@@ -90,10 +79,10 @@ def measure(
     Raises
     ------
     ValueError
-        If a shape does not fit, a number is not finite, or π is not uniform where K < M.
+        If a shape does not fit, or a number is not finite.
     """
     _check_tokens("x", x, mixture)
-    pi = token_probabilities(mixture)
+    pi = label_probabilities(mixture)
     x = x.detach().to("cpu", torch.float64)
     if not bool(torch.isfinite(x).all()):
         raise ValueError("x: expected finite numbers")
@@ -118,6 +107,7 @@ def measure(
     )
 
 
+@checked
 def cluster_ratios(x: Tensor, mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
     """Offset and scatter of the clusters of each data point, float64 ``[batch]`` each.
 
@@ -138,6 +128,7 @@ def cluster_ratios(x: Tensor, mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
     return offset, scatter
 
 
+@checked
 def cluster_deviations(x: Tensor, mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
     """Squared distance of each data point's cluster means from their patterns, and cluster sizes.
 
@@ -157,6 +148,7 @@ def _clusters(x: Tensor, mixture: MultiTokenGMM) -> tuple[Tensor, Tensor, Tensor
     return (means - mixture.means.to(means)).square().sum(-1), counts, means
 
 
+@checked
 def random_directions(
     dim: int, n_projections: int, generator: torch.Generator | None = None
 ) -> Tensor:
@@ -167,6 +159,7 @@ def random_directions(
     return unit
 
 
+@checked
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: Tensor) -> float:
     """Sliced 2-Wasserstein distance of two equally large sets of tokens.
 

@@ -1,9 +1,9 @@
 """The multi-token Gaussian mixture: the law of the data (C1).
 
-A data point is a sequence of N tokens in R^d. An active set S of K of the M patterns is drawn,
-uniformly among the sets of that size (K = M: all patterns). Given S, the tokens' labels are
-independent, with the pattern probabilities π restricted to S and renormalised, and a token with
-label u is ``μ_u + σ ξ`` with standard normal ξ.
+A data point is a sequence of N tokens in R^d. An active set S of K of the M patterns is drawn (K =
+M: all patterns), uniformly among the sets of that size or so that pattern u is in it with a given
+probability. Given S, the tokens' labels are independent, with the pattern probabilities π
+restricted to S and renormalised, and a token with label u is ``μ_u + σ ξ`` with standard normal ξ.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from gmmtf.arguments import count, plain_tensor, positive
+from gmmtf.laws import sets
 from gmmtf.laws.full import FullMixture, component_covariances
 from gmmtf.laws.law import Tokens, digest
 from gmmtf.randomness import generator_device, standard_normal
@@ -49,6 +50,11 @@ class MultiTokenGMM:
         Pattern probabilities π, M positive numbers that sum to one; uniform when None.
     n_active
         K, the number of patterns among which a data point draws its labels; M when None.
+    inclusion
+        π̃, the probability of each pattern to be active, M numbers in (0, 1) that sum to K < M:
+        makes *data points* that contain a pattern rare, where ``weights`` make its tokens rare. The
+        law of the sets is that of largest entropy, see :mod:`gmmtf.laws.sets`; labels are uniform
+        on the active set. K/M each when None.
     patterns
         Means of shape ``[M, d]`` in place of ``radius``, orthogonal or not, and more than
         dimensions if you like; see :meth:`from_patterns`.
@@ -71,6 +77,7 @@ class MultiTokenGMM:
     weights: Sequence[float] | Tensor | None = None
     n_active: int | None = None
     patterns: Tensor | None = None
+    inclusion: Sequence[float] | Tensor | None = None
 
     def __post_init__(self) -> None:
         least = {"n_patterns": 1, "dim": 1, "n_tokens": 2}
@@ -97,6 +104,8 @@ class MultiTokenGMM:
             self._set("patterns", self._checked_patterns(self.patterns))
         if self.weights is not None:
             self._set("weights", self._checked_weights(self.weights))
+        if self.inclusion is not None:
+            self._set("inclusion", self._checked_inclusion(self.inclusion))
 
     @classmethod
     def from_patterns(
@@ -107,6 +116,7 @@ class MultiTokenGMM:
         sigma: float,
         weights: Sequence[float] | Tensor | None = None,
         n_active: int | None = None,
+        inclusion: Sequence[float] | Tensor | None = None,
     ) -> MultiTokenGMM:
         """Mixture with given means ``patterns`` of shape ``[M, d]``, orthogonal or not."""
         patterns = plain_tensor(patterns)
@@ -120,6 +130,7 @@ class MultiTokenGMM:
             weights=weights,
             n_active=n_active,
             patterns=patterns,
+            inclusion=inclusion,
         )
 
     @classmethod
@@ -159,9 +170,10 @@ class MultiTokenGMM:
         shown += [f"sigma={self.sigma:g}"]
         if self.radius is not None:
             shown.append(f"radius={self.radius:g}")
-        if self.weights is not None:
-            first = ", ".join(f"{p:.3g}" for p in self.probabilities[:4].tolist())
-            shown.append(f"weights=[{first}{', ...' if self.n_patterns > 4 else ''}]")
+        for name in ("weights", "inclusion"):
+            if (given := getattr(self, name)) is not None:
+                first = ", ".join(f"{p:.3g}" for p in given[:4])
+                shown.append(f"{name}=[{first}{', ...' if self.n_patterns > 4 else ''}]")
         if self.n_active is not None:
             shown.append(f"n_active={self.n_active}")
         if self.patterns is not None:
@@ -170,11 +182,13 @@ class MultiTokenGMM:
 
     def fingerprint(self) -> dict[str, Any]:
         """What the law is, in JSON values, however its patterns and weights were given."""
+        rare = {} if self.inclusion is None else {"inclusion": list(self.inclusion)}
         return {
             "sigma": self.sigma,
             "n_active": self.k,
             "weights": self.probabilities.tolist(),
             "patterns": digest(self.means),
+            **rare,
         }
 
     @property
@@ -191,6 +205,14 @@ class MultiTokenGMM:
             )
         weights = torch.as_tensor(self.weights, dtype=torch.float64, device="cpu")
         return weights / weights.sum()  # removes the rounding of float32 weights
+
+    @cached_property
+    def log_set_weights(self) -> Tensor:
+        """Logarithms of the ω_u of the active sets' law p(S) ∝ Π_{u in S} ω_u, float64 ``[M]``."""
+        if self.inclusion is None:
+            return torch.zeros(self.n_patterns, dtype=torch.float64, device="cpu")
+        given = torch.as_tensor(self.inclusion, dtype=torch.float64, device="cpu")
+        return sets.fit_log_weights(given, self.k)
 
     @cached_property
     def means(self) -> Tensor:
@@ -232,8 +254,10 @@ class MultiTokenGMM:
         scores = torch.rand(
             (batch_size, self.n_patterns), generator=generator, dtype=torch.float64, device=device
         )
-        ranks = scores.argsort(dim=1).argsort(dim=1)
-        active = ranks < self.k
+        if self.inclusion is None:
+            active = scores.argsort(dim=1).argsort(dim=1) < self.k
+        else:
+            active = sets.choose_sets(self.log_set_weights, self.k, scores)
         weights = self.probabilities.to(device) * active
         labels = torch.multinomial(weights, self.n_tokens, replacement=True, generator=generator)
         return labels, active
@@ -283,3 +307,26 @@ class MultiTokenGMM:
         if abs(float(weights.sum()) - 1) > 1e-6:
             raise ValueError(f"weights: expected a sum of 1, got {float(weights.sum())!r}")
         return tuple(weights.tolist())
+
+    def _checked_inclusion(self, given: Sequence[float] | Tensor) -> tuple[float, ...]:
+        inclusion = plain_tensor(given).to("cpu", torch.float64)
+        if self.weights is not None:
+            raise ValueError("inclusion: give either weights or inclusion, and not both")
+        if self.k == self.n_patterns:
+            raise ValueError(
+                f"inclusion: with n_active = {self.k} of {self.n_patterns} patterns each is always "
+                "active; expected n_active below n_patterns"
+            )
+        if tuple(inclusion.shape) != (self.n_patterns,):
+            raise ValueError(
+                f"inclusion: expected {self.n_patterns} numbers, got shape {tuple(inclusion.shape)}"
+            )
+        total = float(inclusion.sum())
+        if not abs(total - self.k) <= 1e-6 * self.k:
+            raise ValueError(f"inclusion: expected a sum of n_active = {self.k}, got {total!r}")
+        inclusion = inclusion * (self.k / total)  # removes the rounding of float32 numbers
+        if not bool(((inclusion > 0) & (inclusion < 1)).all()):
+            raise ValueError(
+                f"inclusion: expected numbers between 0 and 1, got {inclusion.tolist()}"
+            )
+        return tuple(inclusion.tolist())

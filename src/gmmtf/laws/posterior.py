@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from itertools import combinations
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +14,14 @@ from gmmtf.laws.level import Level, check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
 
-MAX_ACTIVE_SETS = 20_000
+MAX_ACTIVE_SETS = 1_000_000
 """Largest number C(M, K) of active sets that is enumerated."""
 
-_CHUNK_ELEMENTS = 2**23  # bounds the working memory of the enumeration to about 64 MB
+_PART_ELEMENTS = 2**23  # data points times sets at a time: bounds the memory to 64 MB a matrix
+_CHUNK_ELEMENTS = 2**18  # tokens times sets at a time: 2 MB a matrix, which stays in the cache
+
+_SMALLEST = 1e-290  # sums below it have lost digits, or all
+_NEGLIGIBLE = 100.0  # a set e^100 times less likely than another changes no digit
 
 
 def posterior(mixture: MultiTokenGMM, schedule: NoiseSchedule, x_t: Tensor, t: Tensor) -> Tensor:
@@ -70,26 +76,80 @@ def active_sets(mixture: MultiTokenGMM) -> Tensor:
     if count > MAX_ACTIVE_SETS:
         raise ValueError(
             f"n_active: the exact posterior enumerates C({mixture.n_patterns}, {mixture.k}) = "
-            f"{count} active sets, more than the limit of {MAX_ACTIVE_SETS}"
+            f"{count} active sets, more than the limit of {MAX_ACTIVE_SETS}; "
+            "fewer patterns, or fewer or more active ones, have fewer sets"
         )
-    return torch.tensor(list(combinations(range(mixture.n_patterns), mixture.k)), device="cpu")
+    return _sets_of(mixture.n_patterns, mixture.k)
+
+
+@lru_cache(maxsize=4)
+def _sets_of(size: int, k: int) -> Tensor:
+    flat = itertools.chain.from_iterable(itertools.combinations(range(size), k))
+    listed = np.fromiter(flat, dtype=np.int64, count=k * math.comb(size, k))
+    return torch.from_numpy(listed).view(-1, k)
 
 
 def _posterior_over_sets(mixture: MultiTokenGMM, logits: Tensor) -> Tensor:
     """Posterior for K < M: the tokens share the unknown active set S.
 
-    p(S | X) ∝ Π_n Σ_{u in S} π_{u|S} φ_u(x_n), with S uniform a priori; given S the tokens are
-    independent again. ``logits`` are log π_u φ_u(x_n); everything stays in log space.
+    p(S | X) ∝ p(S) Π_n Σ_{u in S} π_{u|S} φ_u(x_n); given S the tokens are independent again.
+    ``logits`` are log π_u φ_u(x_n). With the sets as rows of a matrix of zeros and ones, the sums
+    over u in S and over S are matrix products. They work with numbers, not with logarithms: a data
+    point for which that could lose a set is done again in log space.
     """
-    sets = active_sets(mixture).to(logits.device)
+    sets = active_sets(mixture)
+    log_prior = mixture.log_set_weights[sets].sum(-1)
+    log_prior = log_prior - logits.shape[1] * mixture.probabilities[sets].sum(-1).log()
+    sets, log_prior = sets.to(logits.device), log_prior.to(logits)
+    result = torch.empty_like(logits)
+    exact = torch.empty(len(logits), dtype=torch.bool, device=logits.device)
+    per_part = max(1, min(_PART_ELEMENTS // len(sets), _CHUNK_ELEMENTS // (256 * logits.shape[1])))
+    for part in torch.arange(len(logits), device=logits.device).split(per_part):
+        result[part], exact[part] = _by_products(logits[part], sets, log_prior)
+    if not bool(exact.all()):
+        result[~exact] = _in_log_space(logits[~exact], sets, log_prior)
+    return result
+
+
+def _by_products(logits: Tensor, sets: Tensor, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+    """Posteriors by matrix products, and for which data points they are exact."""
+    batch, tokens, patterns = logits.shape
+    per_chunk = max(1, _CHUNK_ELEMENTS // (batch * tokens))
+    likelihood = torch.exp(logits - logits.amax(-1, keepdim=True)).flatten(0, 1)
+    evidence, lost = [], []
+    for chunk in sets.split(per_chunk):
+        sums = likelihood @ _members(chunk, patterns, likelihood).T
+        lost.append((sums < _SMALLEST).view(batch, tokens, -1).any(1))
+        logs = sums.clamp_(min=_SMALLEST).log_().view(batch, tokens, -1)
+        evidence.append(logs.sum(1))
+    found, is_lost = torch.cat(evidence, 1) + log_prior, torch.cat(lost, 1)
+    # The evidence of a lost set is too large, if wrong: the others are exact if it is negligible.
+    best = found.masked_fill(is_lost, -torch.inf).amax(1)
+    exact = (found.masked_fill(~is_lost, -torch.inf).amax(1) < best - _NEGLIGIBLE) | ~is_lost.any(1)
+    weights = torch.softmax(found.masked_fill(is_lost, -torch.inf), 1)
+    mixed = torch.zeros_like(likelihood)
+    for chunk, weight in zip(sets.split(per_chunk), weights.split(per_chunk, 1), strict=True):
+        members = _members(chunk, patterns, likelihood)
+        sums = (likelihood @ members.T).clamp_(min=_SMALLEST)
+        share = weight[:, None].expand(-1, tokens, -1).flatten(0, 1) / sums
+        mixed += share @ members
+    return (mixed * likelihood).view_as(logits), exact
+
+
+def _members(sets: Tensor, patterns: int, like: Tensor) -> Tensor:
+    """Sets as rows of zeros and ones, ``[sets, M]``."""
+    return like.new_zeros(len(sets), patterns).scatter_(1, sets, 1.0)
+
+
+def _in_log_space(logits: Tensor, sets: Tensor, log_prior: Tensor) -> Tensor:
+    """Posteriors ``[batch, tokens, M]`` without underflow, slower."""
     batch, tokens, _ = logits.shape
-    log_mass = mixture.probabilities[sets.cpu()].sum(-1).log().to(logits)
-    per_chunk = max(1, _CHUNK_ELEMENTS // (batch * tokens * mixture.k))
+    per_chunk = max(1, _CHUNK_ELEMENTS // (batch * tokens * sets.shape[1]))
     chunks = torch.split(sets, per_chunk)
-    evidence = [logits[..., chunk].logsumexp(-1).sum(1) for chunk in chunks]
-    set_posterior = torch.softmax(torch.cat(evidence, dim=1) - tokens * log_mass, dim=1)
+    evidence = torch.cat([logits[..., chunk].logsumexp(-1).sum(1) for chunk in chunks], 1)
+    weights = torch.softmax(evidence + log_prior, 1).split(per_chunk, 1)
     result = torch.zeros_like(logits)
-    for chunk, weights in zip(chunks, torch.split(set_posterior, per_chunk, dim=1), strict=True):
-        given_set = torch.softmax(logits[..., chunk], dim=-1) * weights[:, None, :, None]
+    for chunk, weight in zip(chunks, weights, strict=True):
+        given_set = torch.softmax(logits[..., chunk], dim=-1) * weight[:, None, :, None]
         result.index_add_(2, chunk.flatten(), given_set.flatten(2))
     return result

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers.reduced import ReducedWeight, gram_root
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -14,6 +15,7 @@ from gmmtf.laws.posterior import active_sets
 from gmmtf.schedule import NoiseSchedule
 
 
+@checked
 def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> ReducedWeight:
     """Direction -∇L at W = 0 in the limit of many tokens, in reduced coordinates (theory result 1).
 
@@ -44,6 +46,7 @@ def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> Reduce
     return ReducedWeight(pattern, torch.zeros((), dtype=torch.float64, device="cpu"))
 
 
+@checked
 def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> ReducedWeight:
     """Direction -∇L at W = 0 for any number of tokens, in reduced coordinates.
 
@@ -76,12 +79,13 @@ def _covariance_moments(mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
     once = torch.zeros(size, size, dtype=torch.float64, device="cpu")
     twice = torch.zeros_like(once)
     sets = active_sets(mixture)
-    for active in sets:
+    shares = torch.softmax(mixture.log_set_weights[sets].sum(1), 0)
+    for active, share in zip(sets, shares, strict=True):
         rows = active[:, None], active[None, :]
         pi = mixture.probabilities[active]
         given = _multinomial_moments(pi / pi.sum(), mixture.n_tokens)
-        once[rows] += given[0] / len(sets)
-        twice[rows] += given[1] / len(sets)
+        once[rows] += given[0] * share
+        twice[rows] += given[1] * share
     return once, twice
 
 
@@ -110,6 +114,7 @@ def _multinomial_moments(pi: Tensor, n: int) -> tuple[Tensor, Tensor]:
     return mean, torch.diag(ends) - cubic - cubic.T + quartic
 
 
+@checked
 def natural_step_size(mixture: MultiTokenGMM) -> float:
     """Return K M d/r⁶, a step size whose first step changes query-key products by about one.
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.moments import label_probabilities
 from gmmtf.schedule import NoiseSchedule, Times
 
 
+@checked
 def start_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, *, t: Times = None) -> float:
     """Excess over the oracle's risk at W = 0, where the head subtracts the mean of all tokens.
 
@@ -31,6 +34,7 @@ def start_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, *, t: Times = No
     return float((noise + labels).mean())
 
 
+@checked
 def expected_distinct(mixture: MultiTokenGMM) -> float:
     """Expected number of distinct patterns among the N tokens of a data point.
 
@@ -46,6 +50,7 @@ def expected_distinct(mixture: MultiTokenGMM) -> float:
     return float(-torch.expm1(mixture.n_tokens * torch.log1p(-pi)).sum())
 
 
+@checked
 def mean_denoising_excess(
     mixture: MultiTokenGMM, schedule: NoiseSchedule, *, t: Times = None
 ) -> float:
@@ -63,6 +68,7 @@ def mean_denoising_excess(
     return factor * expected_distinct(mixture) / mixture.n_tokens
 
 
+@checked
 def tilt_floor(
     weight: ReducedWeight,
     mixture: MultiTokenGMM,
@@ -87,7 +93,7 @@ def tilt_floor(
     radius = mixture.require_equal_orthogonal("the tilt floor")
     level = noise_level(mixture, schedule, schedule.times(t))
     rows = weight.pattern.square().sum(1)
-    along = level.signal**2 * radius**2 * (mixture.probabilities @ rows)
+    along = level.signal**2 * radius**2 * (label_probabilities(mixture) @ rows)
     noise = level.variance * (rows.sum() + weight.complement**2)
     remaining = (level.gain * level.variance) ** 2
     return float((remaining * (along + noise)).mean()) / mixture.dim

@@ -8,6 +8,7 @@ and serve a whole training run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +19,13 @@ from scipy.special import gammaincinv, ndtri
 from scipy.stats import qmc
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
+from gmmtf.laws import sets
 from gmmtf.laws.level import Level, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule, Times
 
-_EVEN_SHARE = 0.5  # of the query labels: drawn evenly over the patterns, the rest as in the law
+_EVEN_SHARE = 0.5  # of labels and of active sets: drawn evenly, the rest as in the law
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,7 @@ class Queries:
         """Weight times c²/d, from the squared error of √ᾱ m_n to the risk, ``[Q]``."""
         return self.importance * self.level.gain**2 / self.mixture.dim
 
+    @checked
     def parts(self, size: int) -> Iterator[Queries]:
         """Yield the queries ``size`` at a time."""
         for start in range(0, len(self.alpha_bar), size):
@@ -91,6 +94,7 @@ class Queries:
             )
 
 
+@checked
 def draw_queries(
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
@@ -123,8 +127,9 @@ def draw_queries(
     n_points = count("n_points", n_points, 1)
     size = mixture.n_patterns
     coupled = mixture.k < size
+    more = (size if coupled else 0) + (mixture.inclusion is not None)
     sobol = qmc.Sobol(
-        size + 3 + (size if coupled else 0),
+        size + 3 + more,
         scramble=True,
         rng=np.random.default_rng(count("seed", seed, 0)),
     )
@@ -132,9 +137,10 @@ def draw_queries(
     uniform = torch.from_numpy(net)
     times = schedule.times_at(uniform[:, 0], t)
     log_weights = mixture.probabilities.log()[:, None].expand(size, len(net))
+    set_importance = torch.ones(len(net), dtype=torch.float64, device="cpu")
     if coupled:
-        inactive = uniform[:, size + 3 :].T.argsort(0).argsort(0) >= mixture.k
-        log_weights = log_weights.masked_fill(inactive, -torch.inf).log_softmax(0)
+        active, set_importance = _active(mixture, uniform[:, size + 3 :])
+        log_weights = log_weights.masked_fill(~active.T, -torch.inf).log_softmax(0)
     given = log_weights.exp()
     drawn = (1 - _EVEN_SHARE) * given + _EVEN_SHARE * (given > 0).double() / mixture.k
     labels = (uniform[:, 1] >= drawn.cumsum(0)[:-1]).sum(0)
@@ -153,8 +159,23 @@ def draw_queries(
         target=torch.cat([scaled, torch.zeros_like(rest)[None]]).contiguous(),
         log_weights=log_weights.contiguous(),
         gap=alpha_bar * radius**2 * (1 - probabilities.square().sum(0)),
-        importance=(given / drawn).gather(0, labels[None])[0],
+        importance=set_importance * (given / drawn).gather(0, labels[None])[0],
     )
+
+
+def _active(mixture: MultiTokenGMM, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Active sets, bool ``[Q, M]``, from uniform numbers, and the importance of each ``[Q]``.
+
+    If some patterns are rarely active, half of the sets are drawn evenly from all of their size.
+    """
+    size, k = mixture.n_patterns, mixture.k
+    even = uniform[:, :size].argsort(1).argsort(1) < k
+    if mixture.inclusion is None:
+        return even, torch.ones(len(uniform), dtype=torch.float64, device="cpu")
+    chosen = sets.choose_sets(mixture.log_set_weights, k, uniform[:, :size])
+    active = torch.where(uniform[:, size:] < _EVEN_SHARE, even, chosen)
+    ratio = sets.log_probability(mixture.log_set_weights, active) + math.log(math.comb(size, k))
+    return active, 1 / (_EVEN_SHARE * torch.exp(-ratio) + 1 - _EVEN_SHARE)
 
 
 def _chi(degrees: int, uniform: np.ndarray) -> Tensor:

@@ -1,0 +1,112 @@
+"""Mean and covariance of one token of a law, all that a linear denoiser needs."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gmmtf.laws.full import FullMixture
+from gmmtf.laws.law import Law
+from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.pool import TokenLaw
+from gmmtf.laws.posterior import active_sets
+
+
+class TokenMoments(NamedTuple):
+    """Mean and covariance of one token, float64 on the CPU.
+
+    ``mean``: ``[d]``; ``axes``: k orthonormal columns ``[d, k]``; ``variances``: variances along
+    them ``[k]``; ``rest``: the variance in every other direction. The covariance is
+    axes diag(variances) axesᵀ + rest (I - axes axesᵀ): k numbers in place of d² for a mixture.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    variances: Tensor
+    rest: float
+
+    @classmethod
+    def of_covariance(cls, mean: Tensor, covariance: Tensor) -> TokenMoments:
+        """Moments with a full covariance ``[d, d]``."""
+        values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
+        return cls(mean, vectors, values.clamp(min=0), 0.0)
+
+
+@singledispatch
+def token_moments(law: Law) -> TokenMoments:
+    """Mean and covariance of one token, whatever its label.
+
+    For a law that is no class of this library it is what its method ``token_moments()`` returns.
+
+    Raises
+    ------
+    ValueError
+        If K < M with unequal weights and too many active sets.
+    TypeError
+        If the moments of the law are not known.
+    """
+    known = getattr(law, "token_moments", None)
+    if not callable(known):
+        raise TypeError(
+            f"law: the covariance of a token of a {type(law).__name__} is not known; give the "
+            "class a method token_moments() that returns gmmtf.laws.moments.TokenMoments"
+        )
+    moments: TokenMoments = known()
+    return moments
+
+
+@token_moments.register
+def _(law: MultiTokenGMM) -> TokenMoments:
+    pi = label_probabilities(law)
+    mean = pi @ law.means
+    centred = pi.sqrt()[:, None] * (law.means - mean)
+    # Right singular vectors with positive singular values span the differences of patterns.
+    _, lengths, rows = torch.linalg.svd(centred, full_matrices=False)
+    used = lengths > 1e-12 * lengths.amax().clamp(min=1e-300)
+    variances = lengths[used].square() + law.sigma**2
+    return TokenMoments(mean, rows[used].T, variances, law.sigma**2)
+
+
+@token_moments.register
+def _(law: FullMixture) -> TokenMoments:
+    return _of_components(law.weights, law.means, law.covariances)
+
+
+@token_moments.register
+def _(law: TokenLaw) -> TokenMoments:
+    tokens, weights = law.tokens.double().cpu(), law.point_weights.cpu()
+    mean = weights @ tokens
+    centred = tokens - mean
+    return TokenMoments.of_covariance(mean, (weights[:, None] * centred).T @ centred)
+
+
+def _of_components(weights: Tensor, means: Tensor, covariances: Tensor) -> TokenMoments:
+    mean = weights @ means
+    centred = means - mean
+    between = (weights[:, None] * centred).T @ centred
+    within = torch.einsum("c,cij->ij", weights, covariances)
+    return TokenMoments.of_covariance(mean, within + between)
+
+
+def label_probabilities(law: MultiTokenGMM) -> Tensor:
+    """Probability of each pattern for one token, float64 ``[M]``: π where K = M.
+
+    For K < M it is the mean over active sets of π restricted to the set.
+
+    Raises
+    ------
+    ValueError
+        If K < M with unequal weights and too many active sets.
+    """
+    if law.inclusion is not None:
+        return torch.tensor(law.inclusion, dtype=torch.float64, device="cpu") / law.k
+    pi = law.probabilities
+    if law.k == law.n_patterns or law.weights is None:
+        return pi
+    sets = active_sets(law)
+    given = pi[sets] / pi[sets].sum(1, keepdim=True)
+    total = torch.zeros_like(pi)
+    return total.index_add_(0, sets.flatten(), given.flatten()) / len(sets)
