@@ -12,15 +12,7 @@ from matplotlib.figure import Figure
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, ticks_at
 from gmmtf_book.c08_better_heads.summary import Reduction
 
-KIND_COLOURS = {
-    "plain": COLOURS["trained"],
-    "tilt": PATTERN_COLOURS[0],
-    "skip": PATTERN_COLOURS[8],
-    "value": PATTERN_COLOURS[2],
-    "value, tilt": PATTERN_COLOURS[4],
-    "depth 2": PATTERN_COLOURS[1],
-}
-"""One colour for each kind of head."""
+_KIND = {"plain": COLOURS["trained"], "tilt": PATTERN_COLOURS[0], "value": PATTERN_COLOURS[2]}
 
 _FLOOR = {
     "limit": (r"corrected, $W = P/\tau^2$", PATTERN_COLOURS[4], "-"),
@@ -91,18 +83,18 @@ def _reductions(axis: Axes, found: Mapping[str, Reduction]) -> None:
 
 
 def by_noise_level(levels: pd.DataFrame) -> Figure:
-    """Draw the excess risk of some kinds of heads at each noise level.
+    """Draw the excess risk of three kinds of heads at each noise level.
 
     ``levels``: a row a noise level, a column for ``predicted``, ``trained`` (with errors) and
     ``retuned`` and a kind.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
     for name, values in levels["predicted"].items():
-        axis.plot(values, color=KIND_COLOURS[str(name)], label=f"{name}, one head for all $t$")
+        axis.plot(values, color=_KIND[str(name)], label=f"{name}, one head for all $t$")
     for name, values in levels["trained"].items():
-        error_bars(axis, levels.index, values, fmt="o", ms=5, color=KIND_COLOURS[str(name)])
+        error_bars(axis, levels.index, values, fmt="o", ms=5, color=_KIND[str(name)])
     for name, values in levels["retuned"].items():
-        axis.plot(values, "--", color=KIND_COLOURS[str(name)], label=f"{name}, best at each $t$")
+        axis.plot(values, "--", color=_KIND[str(name)], label=f"{name}, best at each $t$")
     axis.set(xlabel="noise level $t$", ylabel="excess risk", yscale="log")
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     return figure
