@@ -13,8 +13,8 @@ import pytest
 import seaborn as sns
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, error_bars, use_style
-from rooms.drawn import Look
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, error_bars, log_ticks, ticks_at, use_style
+from rooms.drawn import Look, tick_labels
 from rooms.drawn import error_bars as drawn_bars
 
 
@@ -34,6 +34,31 @@ def test_error_bars_are_two_standard_errors_long() -> None:
     assert (drawn.x, drawn.y, drawn.look, drawn.label) == (x, y, look, "found")
     assert drawn.x_half is None
     assert drawn.y_half == pytest.approx([0.2, 0.5, 0])
+
+
+def test_ticks_at_some_values_alone() -> None:
+    _, ax = plt.subplots()
+    ax.plot([0.1, 300], [2, 9])
+    ax.set(xscale="log", yscale="log")
+    ticks_at(ax.xaxis, [50.0, 0.25, 200], fontsize=5)
+    assert tick_labels(ax.xaxis) == {0.25: "0.25", 50: "50", 200: "200"}
+    assert {label.get_fontsize() for label in ax.get_xticklabels()} == {5}
+    assert list(ax.get_xticks(minor=True)) == []
+    assert tick_labels(ax.yaxis) != {}
+
+
+def test_logarithmic_ticks_are_plain_numbers() -> None:
+    _, ax = plt.subplots()
+    ax.loglog([0.02, 30], [0.3, 40])
+    log_ticks(ax.xaxis)
+    log_ticks(ax.yaxis, (1, 3))
+    ax.set(xlim=(0.02, 30), ylim=(0.3, 40))
+    across = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+    up = (0.3, 1, 3, 10, 30)
+    for axis, expected in ((ax.xaxis, across), (ax.yaxis, up)):
+        labels = tick_labels(axis)
+        assert list(labels) == pytest.approx(expected)
+        assert list(labels.values()) == [f"{value:g}" for value in expected]
 
 
 def test_style() -> None:
