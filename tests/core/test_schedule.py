@@ -202,3 +202,10 @@ def test_a_small_noise_level_survives_float32():
     x_0, noise = torch.zeros(1, 2), torch.ones(1, 2)
     x_t = schedule.add_noise(x_0, torch.tensor([0]), noise)
     torch.testing.assert_close(x_t, torch.full((1, 2), 1e-3), rtol=1e-6, atol=0)
+
+
+def test_the_signal_to_noise_ratio_is_that_of_diffusers():
+    """Their training scripts weight losses by (√ᾱ/√(1-ᾱ))²."""
+    alpha_bars = np.cumprod(1 - np.linspace(1e-4, 0.02, 50))
+    expected = (np.sqrt(alpha_bars) / np.sqrt(1 - alpha_bars)) ** 2
+    np.testing.assert_allclose(NoiseSchedule.linear(50).snr.numpy(), expected, rtol=1e-12)

@@ -7,9 +7,19 @@ import json
 import pytest
 import torch
 
-from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight, descend, natural_step_size
+from gmmtf import (
+    Estimate,
+    MultiTokenGMM,
+    NoiseSchedule,
+    ReducedWeight,
+    descend,
+    natural_step_size,
+    risk,
+)
 from gmmtf.curve import Curve
 from gmmtf.descent import weights
+from gmmtf.jsonvalues import decode, encode
+from gmmtf.randomness import derived_seed
 
 SCHEDULE = NoiseSchedule.linear(1000)
 MIXTURE = MultiTokenGMM(n_patterns=3, dim=16, n_tokens=32, radius=5.0, sigma=0.3)
@@ -90,6 +100,21 @@ def test_bad_input_is_refused_at_the_call(options, message):
         descend(MIXTURE, SCHEDULE, 6, **options)
 
 
+def test_records_are_evaluated_on_other_data_than_the_descent(monkeypatch):
+    """Seed by seed: the generator of the records is not that of the batches."""
+    states = []
+
+    def noted(*arguments, generator, **options):
+        states.append(generator.initial_seed())
+        return risk(*arguments, generator=generator, **options)
+
+    monkeypatch.setattr("gmmtf.descent.risk", noted)
+    run(2, method="simulation", seed=5)
+    assert states
+    assert set(states) == {derived_seed(5, 1)}
+    assert 5 not in states
+
+
 def test_a_quadratic_is_descended_by_its_own_law():
     """On ‖G - A‖²/2 + (κ - a)²/2 a step takes the share lr off the distance to the minimum."""
     goal = ReducedWeight(torch.arange(9.0).view(3, 3), torch.tensor(2.0))
@@ -115,7 +140,7 @@ def test_a_curve_holds_the_records_and_comes_back_from_json():
         torch.testing.assert_close(again.pattern, record.weight.pattern)
         torch.testing.assert_close(again.complement, record.weight.complement)
         torch.testing.assert_close(curve.products[index], record.weight.products(MIXTURE))
-    back = Curve.from_json(json.loads(json.dumps(curve.as_json())))
+    back = Curve.from_json(decode(json.loads(json.dumps(encode(curve.as_json())))))
     assert back.as_json() == curve.as_json()
 
 
