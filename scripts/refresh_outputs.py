@@ -16,14 +16,14 @@ import argparse
 import re
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from kernel_environment import BOOK, prepare
+from gmmtf.atomic import replacing
+from kernel_environment import BOOK, check_folder, prepare
 from run_chapter import chapter_path, chapters
 
 CELL_TIMEOUT = 1800
@@ -89,6 +89,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         paths = [chapter_path(name) for name in arguments.chapter or chapters()]
+        check_folder(BOOK, "book")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -102,16 +103,10 @@ def main() -> int:
             except CellExecutionError as error:
                 print(f"{error}\n{path.stem} failed; its file is unchanged", file=sys.stderr)
                 return 1
-        write(path, serialise(notebook))
+        with replacing(path) as partial:  # an interruption leaves the old file
+            partial.write_text(serialise(notebook), encoding="utf-8")
         print(f"{path.stem}: {time.perf_counter() - start:.0f} s", flush=True)
     return 0
-
-
-def write(path: Path, text: str) -> None:
-    """Replace the file in one step, so that an interruption leaves the old one."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 if __name__ == "__main__":

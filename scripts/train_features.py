@@ -27,6 +27,8 @@ from gmmtf.images import mnist
 from gmmtf.images.features import WEIGHTS_NAME, DigitClassifier, recognise
 from gmmtf.images.files import data_root
 from gmmtf.record import Recording
+from kernel_environment import check_folder
+from option_types import integer
 
 BATCH_SIZE = 128
 PEAK_RATE = 3e-3
@@ -42,12 +44,25 @@ def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     return padded[torch.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
+def command_line() -> argparse.Namespace:
+    """Read the command line; without a place for the weights nothing is trained."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--epochs", type=integer(1), default=8, help="times through the images")
+    parser.add_argument("--seed", type=integer(0), default=0, help="of weights, order and shifts")
+    options = parser.parse_args()
+    try:
+        for name in ("checkpoints", "results"):
+            check_folder(data_root() / name, "GMMTF_DATA")
+    except ValueError as error:
+        parser.error(str(error))
+    return options
+
+
 def main() -> None:
     """Train, measure on the test images, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = command_line()
     start = time.perf_counter()
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)

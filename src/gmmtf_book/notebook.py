@@ -28,7 +28,7 @@ def begin(seed: int, device: str) -> tuple[torch.Generator, torch.Generator]:
     ValueError
         If there is no such device, or a parameter has another type than the chapter's own.
     """
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell = get_ipython()
     if shell is not None:
         check_injected(shell.user_ns.get("In", []), shell.user_ns)
         if not Path(
