@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -17,6 +17,7 @@ from gmmtf.optimizer import Optimizer, make_optimizer, resolve_lr
 from gmmtf.randomness import derived_seed
 from gmmtf.risks.head import PLAIN, HeadScalars
 from gmmtf.risks.head_risk import HeadRisk
+from gmmtf.risks.limit import limit_excess
 from gmmtf.risks.optimum import bayes_risk
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import check_method, risk, squared_error
@@ -38,6 +39,7 @@ class DescentRecord(HeadRisk):
     weight: ReducedWeight
 
 
+@checked
 def descend(
     law: MultiTokenGMM,
     schedule: NoiseSchedule,
@@ -60,11 +62,11 @@ def descend(
     """Descend on the risk of the head from W = 0, at a cost that does not depend on d (C3, F2A).
 
     A step of ``"gd"`` is the step of gradient descent on the full weight W with the same step size:
-    in the limit of infinite batches for expansion and integral, which are deterministic (theory
-    result 5); in expectation for the simulation, which draws fresh data points at every step, with
-    times stratified over the schedule, and regresses on the Bayes estimate (theory result 3). A
-    step of another optimizer is not: it depends on the coordinates, and here the whole complement
-    is one of them.
+    in the limit of infinite batches for expansion, integral and limit, which are deterministic; in
+    expectation for the simulation, which draws fresh data points at every step, with times
+    stratified over the schedule, and regresses on the Bayes estimate (theory result 3). A step of
+    another optimizer is not: it depends on the coordinates, and here the whole complement is one of
+    them.
 
     Parameters
     ----------
@@ -127,7 +129,7 @@ def descend(
         loss = _fresh_excess(law, schedule, batch_size, torch.Generator(device).manual_seed(seed))
         floor = bayes_risk(law, schedule) if bayes is None else bayes
     else:
-        loss, floor = _net_excess(law, schedule, head, method, n_points, seed), None
+        loss, floor = _mean_excess(law, schedule, head, method, n_points, seed), None
     path = weights(begin, loss, steps, lr=rate, optimizer=optimizer)
 
     def record(step: int, weight: ReducedWeight) -> DescentRecord:
@@ -144,6 +146,7 @@ def descend(
     return (record(step, weight) for step, weight in visited if step in recorded)
 
 
+@checked
 def weights(
     start: ReducedWeight,
     loss: Loss,
@@ -177,6 +180,7 @@ def weights(
     return _weights(start, loss, steps, resolve_lr(optimizer, lr), optimizer)
 
 
+@checked
 def gradient(
     weight: ReducedWeight,
     law: MultiTokenGMM,
@@ -189,16 +193,17 @@ def gradient(
 ) -> ReducedWeight:
     """Gradient of the excess with respect to (G, κ), which is that with respect to W.
 
-    ``method`` is ``"expansion"`` or ``"integral"``; the other parameters and errors are those of
+    ``method`` is any but ``"simulation"``; the other parameters and errors are those of
     :func:`gmmtf.risks.risk.risk`, on one net of query tokens.
     """
-    if method not in ("expansion", "integral"):
-        raise ValueError(f"method: expected 'expansion' or 'integral', got {method!r}")
-    loss = _net_excess(law, schedule, head, method, n_points, seed)
+    check_method(method, head)
+    if method == "simulation":
+        raise ValueError("method: expected 'expansion', 'integral' or 'limit', got 'simulation'")
+    loss = _mean_excess(law, schedule, head, method, n_points, seed)
     pattern = weight.pattern.detach().clone().requires_grad_()
     complement = weight.complement.detach().clone().requires_grad_()
     value = loss(ReducedWeight(pattern, complement))
-    return ReducedWeight(*torch.autograd.grad(value, [pattern, complement]))
+    return ReducedWeight(*torch.autograd.grad(value, [pattern, complement], materialize_grads=True))
 
 
 def _recorded_steps(steps: int, every: int | None, at: Sequence[int] | None) -> set[int]:
@@ -211,7 +216,7 @@ def _recorded_steps(steps: int, every: int | None, at: Sequence[int] | None) -> 
     return {int(step) for step in at}
 
 
-def _net_excess(
+def _mean_excess(
     law: MultiTokenGMM,
     schedule: NoiseSchedule,
     head: HeadScalars,
@@ -219,7 +224,14 @@ def _net_excess(
     n_points: int,
     seed: int,
 ) -> Loss:
-    """Excess of a weight on one net of queries."""
+    """Excess of a weight on one net of queries, or in the limit that needs none."""
+    if method == "limit":
+
+        def limit(weight: ReducedWeight) -> Tensor:
+            excess, share = limit_excess(weight, law, schedule)
+            return (excess @ share).mean()
+
+        return limit
     queries = draw_queries(law, schedule, n_points=n_points, seed=seed)
     return lambda weight: (queries.factor * squared_error(weight, queries, head, method)).mean()
 

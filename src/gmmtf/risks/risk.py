@@ -1,4 +1,4 @@
-"""The risk of an attention head of the invariant family, computed in three ways."""
+"""The risk of an attention head of the invariant family, computed in four ways."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -17,12 +17,13 @@ from gmmtf.risks.expansion import expand
 from gmmtf.risks.head import PLAIN, HeadScalars, output, scores
 from gmmtf.risks.head_risk import HeadRisk, ValidityWarning
 from gmmtf.risks.integral import Integrated, integrate
+from gmmtf.risks.limit import limit_excess
 from gmmtf.risks.optimum import oracle_risk
 from gmmtf.risks.queries import Queries, draw_queries
 from gmmtf.risks.simulation import simulate
 from gmmtf.schedule import NoiseSchedule, Times
 
-METHODS = ("expansion", "integral", "simulation")
+METHODS = ("expansion", "integral", "simulation", "limit")
 
 VALIDITY_LIMIT = 0.1
 """The expansion is taken to hold while its last order is below this share of the risk."""
@@ -33,6 +34,7 @@ DEFECT_LIMIT = 1e-3
 _CHUNK = 128  # queries integrated at a time, which bounds the memory of the quadrature
 
 
+@checked
 def risk(
     weight: ReducedWeight,
     law: MultiTokenGMM,
@@ -67,7 +69,9 @@ def risk(
         average over queries of its last order diverges where τ²β > (1+√2)/3 for G = βI.
         ``"integral"``: exact for any N up to quadrature, some hundred times slower. The cost of
         neither depends on N. ``"simulation"``: Monte Carlo over whole data points in reduced
-        coordinates, exact for any N (theory result 3); of the plain head.
+        coordinates, exact for any N (theory result 3); of the plain head. ``"limit"``: N → ∞, then
+        d → ∞ with r²/d as it is (theory results 9 and 11), the mean over all times t; of the plain
+        head. There the active set and all labels are known, so it has one excess.
     head
         Options of the head.
     n_points, n_replicates, seed
@@ -103,6 +107,8 @@ def risk(
         return simulate(
             weight, law, schedule, t=t, n_samples=n_samples, generator=generator, bayes=bayes
         )
+    if method == "limit":
+        return _in_the_limit(weight, law, schedule, t)
     n_replicates = count("n_replicates", n_replicates, 2)
     seeds = np.random.SeedSequence(count("seed", seed, 0)).generate_state(n_replicates)
     nets = [draw_queries(law, schedule, t=t, n_points=n_points, seed=int(each)) for each in seeds]
@@ -128,14 +134,16 @@ def risk(
     return result
 
 
+@checked
 def check_method(method: str, head: HeadScalars) -> None:
     """Raise ``ValueError`` unless the method exists and knows the head."""
     if method not in METHODS:
         raise ValueError(f"method: expected one of {METHODS}, got {method!r}")
-    if method == "simulation" and not head.is_plain:
-        raise ValueError("head: the simulation knows the plain head only")
+    if method in ("simulation", "limit") and not head.is_plain:
+        raise ValueError(f"head: method {method!r} knows the plain head only")
 
 
+@checked
 def squared_error(
     weight: ReducedWeight,
     queries: Queries,
@@ -151,6 +159,22 @@ def squared_error(
     if method == "expansion":
         return expand(seen, error, queries).square
     return integrate(seen, error, queries).square
+
+
+@torch.no_grad()
+def _in_the_limit(
+    weight: ReducedWeight, law: MultiTokenGMM, schedule: NoiseSchedule, t: Times
+) -> HeadRisk:
+    excess, share = limit_excess(weight, law, schedule, t=t)
+    by_time = excess @ share
+    noise = 1 - schedule.alpha_bar(schedule.times(t))
+    mean = float(by_time.mean())
+    return HeadRisk(
+        loss=Estimate(oracle_risk(law, schedule, t=t) + mean),
+        excess=Estimate(mean),
+        score=Estimate(float((by_time / noise).mean())),
+        active_set="only",
+    )
 
 
 def _net_means(
