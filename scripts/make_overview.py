@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
 from gmmtf.figures import COLOURS, use_style
@@ -37,6 +41,14 @@ def main() -> None:
         after = head.attention(x_t, t)[0][order][:, order]
     bayes = bayes_risk(mixture, schedule).value
 
+    risks = {record.step: bayes + record.excess_risk.value for record in records}
+    figure = draw(before, after, risks, bayes)
+    (BOOK / "images").mkdir(exist_ok=True)
+    figure.savefig(BOOK / "images" / "overview.png", metadata={"Software": None})
+
+
+def draw(before: Tensor, after: Tensor, risks: Mapping[int, float], bayes: float) -> Figure:
+    """Draw attention ``[N, N]`` before and after, and the risks by step above that of Bayes."""
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(10, 3.1), width_ratios=[1, 1, 1.35], dpi=150
     )
@@ -47,14 +59,12 @@ def main() -> None:
         axis.imshow(matrix.numpy(), cmap="viridis", vmin=0, vmax=float(after.max()))
         axis.set(title=title, xticks=[], yticks=[], xlabel="key token, by pattern")
     left.set_ylabel("query token, by pattern")
-    steps = [record.step for record in records]
-    risks = [bayes + record.excess_risk.value for record in records]
-    right.plot(steps, risks, color=COLOURS["trained"], linewidth=2, label="trained head")
+    steps, values = zip(*risks.items(), strict=True)
+    right.plot(steps, values, color=COLOURS["trained"], linewidth=2, label="trained head")
     right.axhline(bayes, color=COLOURS["bayes"], linestyle="--", label="Bayes optimum, exact")
     right.set(title="denoising risk", xlabel="step of gradient descent", ylim=(0, None))
     right.legend()
-    (BOOK / "images").mkdir(exist_ok=True)
-    figure.savefig(BOOK / "images" / "overview.png", metadata={"Software": None})
+    return figure
 
 
 if __name__ == "__main__":

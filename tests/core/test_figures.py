@@ -59,6 +59,8 @@ def test_logarithmic_ticks_are_plain_numbers() -> None:
         labels = tick_labels(axis)
         assert list(labels) == pytest.approx(expected)
         assert list(labels.values()) == [f"{value:g}" for value in expected]
+    ax.set_xlim(1, 9)  # less than a decade, where matplotlib would label minor ticks
+    assert tick_labels(ax.xaxis) == {1: "1", 2: "2", 5: "5"}
 
 
 def test_style() -> None:

@@ -71,8 +71,8 @@ def panels(figure: Figure) -> list[Axes]:
     """The panels in reading order, left to right and then down; without colour bars."""
     figure.draw_without_rendering()
     each = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
-    places = {ax: ax.get_position() for ax in each}
-    return sorted(each, key=lambda ax: (-round(places[ax].y1, 2), places[ax].x0))
+    places = {ax: ax.get_subplotspec() for ax in each}
+    return sorted(each, key=lambda ax: (places[ax].rowspan.start, places[ax].colspan.start))
 
 
 def colour_bars(figure: Figure) -> list[Axes]:
