@@ -5,11 +5,15 @@
 #   TORCH_ARGS  extra pip arguments for PyTorch alone, to choose a CPU or CUDA build, e.g.
 #               make book TORCH_ARGS="--index-url <the index that pytorch.org names for your CUDA>"
 #   JOBS        test processes side by side                                 (2)
+#   BUILD       where _build is made, for a checkout that can only be read  (.)
 
 PYTHON     ?= python3
 VENV       ?= .venv
 TORCH_ARGS ?=
 JOBS       ?= 2
+BUILD      ?= .
+
+export GMMTF_BUILD := $(abspath $(BUILD))
 
 PY    := $(VENV)/bin/python
 READY := $(VENV)/.ready
@@ -32,14 +36,14 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 book: $(READY)  ## execute what changed and build the HTML book
-	$(VENV)/bin/jupyter-book build . -W --keep-going -n
-	@echo "The book is ready. Open: $(CURDIR)/_build/html/index.html"
+	$(VENV)/bin/jupyter-book build . -W --keep-going -n --path-output "$(GMMTF_BUILD)"
+	@echo "The book is ready. Open: $(GMMTF_BUILD)/_build/html/index.html"
 
 test: $(READY)  ## run all tests (library, chapters, book in a browser)
 	$(PY) -m pytest -n $(JOBS) --dist worksteal
 
-lab: $(READY)  ## work in the chapters with JupyterLab
-	$(PY) -m jupyterlab --notebook-dir=book
+lab: $(READY)  ## work in a copy of the chapters with JupyterLab
+	$(PY) scripts/open_lab.py
 
 paper: $(READY)  ## run the chapters that have a paper-scale preset, into _build/papermill
 	$(PY) scripts/run_chapter.py all --preset paper
@@ -63,7 +67,7 @@ lint: $(READY)  ## ruff, mypy, and which module may import which
 	PYTHONPATH=src $(VENV)/bin/lint-imports --no-cache --no-logo
 
 mutants: $(READY)  ## seed faults in the library one at a time; each must fail a test (an hour)
-	$(PY) scripts/mutants.py --jobs $(JOBS)
+	$(PY) scripts/mutants.py --jobs $(JOBS) --record
 
 clean:  ## remove what was built; the environment stays
-	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf "$(GMMTF_BUILD)/_build" .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import time
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from benchmarks import cases, images
 from benchmarks.timing import Spread
 from gmmtf.record import Recording
 
-OUTPUT = Path("_build") / "bench.json"
+OUTPUT = Path(os.environ.get("GMMTF_BUILD", "")) / "_build" / "bench.json"
 RECORDED = {"benchmarks.json": cases.CASES, "image_benchmarks.json": images.CASES}
 CASES = {name: case for group in RECORDED.values() for name, case in group.items()}
 
@@ -53,7 +54,7 @@ def main() -> None:
         figures[f"{name}_maximum"] = spread.maximum
         if arguments.record:
             record(name, spread, taken)
-    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     OUTPUT.write_text(json.dumps({"machine": machine, **figures}, indent=1) + "\n")
     print(f"written to {OUTPUT}")

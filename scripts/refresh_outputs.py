@@ -8,6 +8,7 @@ Examples::
     python scripts/refresh_outputs.py                      # all chapters
     python scripts/refresh_outputs.py 03_mmse_denoiser
     python scripts/refresh_outputs.py --no-execute         # only normalise the files
+    python scripts/refresh_outputs.py 04_training --source _build/lab     # edited in `make lab`
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import re
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
@@ -24,6 +26,7 @@ from nbformat import NotebookNode
 
 from gmmtf.atomic import replacing
 from kernel_environment import BOOK, check_folder, prepare
+from open_lab import without_macros
 from run_chapter import chapter_path, chapters
 
 CELL_TIMEOUT = 1800
@@ -77,6 +80,7 @@ def execute(notebook: NotebookNode) -> NotebookNode:
         kernel_name="python3",
         resources={"metadata": {"path": str(BOOK)}},
         record_timing=False,
+        coalesce_streams=True,  # else where a printed text is cut depends on the speed
     )
     return client.execute()
 
@@ -86,17 +90,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("chapter", nargs="*", help="for example 04_training; default: all")
     parser.add_argument("--no-execute", action="store_true", help="normalise the files only")
+    parser.add_argument(
+        "--source", type=Path, default=BOOK, metavar="DIR", help="take the chapters from a copy"
+    )
     arguments = parser.parse_args()
     try:
         paths = [chapter_path(name) for name in arguments.chapter or chapters()]
         check_folder(BOOK, "book")
+        for path in paths:
+            if not (arguments.source / path.name).is_file():
+                raise ValueError(f"--source: expected {path.name} in {arguments.source}")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     prepare()
     for path in paths:
         start = time.perf_counter()
-        notebook = nbformat.read(path, as_version=4)
+        notebook = without_macros(nbformat.read(arguments.source / path.name, as_version=4))
         if not arguments.no_execute:
             try:
                 execute(notebook)
