@@ -15,14 +15,13 @@ from gmmtf.laws.pool import TokenLaw
 from gmmtf.randomness import standard_normal
 from gmmtf.risks import formulas
 from gmmtf.risks.first_step import descent_direction
+from gmmtf.risks.linear import linear_risk
 from gmmtf.risks.optimum import oracle_risk
 from gmmtf_book.c09_digits_as_tokens import tokens
 from gmmtf_book.c09_digits_as_tokens.moments import (
     Moments,
     first_direction,
     linear_head,
-    wiener_risk,
-    wiener_weight,
 )
 from gmmtf_book.c09_digits_as_tokens.projection import Projection
 from gmmtf_book.c09_digits_as_tokens.tokens import class_probabilities
@@ -177,7 +176,7 @@ def test_with_the_wiener_weight_the_head_is_the_wiener_filter(t):
     wiener = FullBayesDenoiser(law, SCHEDULE)(x_t, times)
     with torch.no_grad():
         before = (head(x_t, times) - wiener).square().mean()
-        head.weight.copy_(wiener_weight(covariance, sigma, SCHEDULE, t))
+        head.weight.copy_(_wiener_weight(covariance, sigma, t))
         after = (head(x_t, times) - wiener).square().mean()
     assert float(after) < 0.03 * float(before)
 
@@ -187,7 +186,7 @@ def test_the_best_linear_head_is_a_stationary_point_between_start_and_wiener_fil
     best = linear_head(moments.covariance, moments.sigma, SCHEDULE)
     start = formulas.start_risk(moments.matched(10**9), SCHEDULE)
     start += oracle_risk(moments.matched(10**9), SCHEDULE)
-    assert wiener_risk(moments.covariance, SCHEDULE) < best.risk < start
+    assert linear_risk(toy_law(), SCHEDULE) < best.risk < start
     weight = best.weight.clone().requires_grad_()
     risk = _linear_risk(weight, moments)
     assert float(risk.detach()) == pytest.approx(best.risk)
@@ -250,6 +249,13 @@ def test_a_split_that_does_not_exist_is_refused():
 def _steps(alpha_bars: torch.Tensor) -> torch.Tensor:
     """α of a schedule that has exactly these ᾱ."""
     return alpha_bars / torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]])
+
+
+def _wiener_weight(covariance: torch.Tensor, sigma: float, t: int) -> torch.Tensor:
+    """W = C⁻¹ - τ² C⁻² with C = ᾱΣ + (1-ᾱ)I: the head is the Wiener filter, as N → ∞."""
+    alpha_bar = SCHEDULE.alpha_bars[t]
+    inverse = torch.linalg.inv(alpha_bar * covariance + (1 - alpha_bar) * torch.eye(3).double())
+    return inverse - (alpha_bar * sigma**2 + 1 - alpha_bar) * inverse @ inverse
 
 
 def _linear_risk(weight: torch.Tensor, moments: Moments) -> torch.Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,31 +85,16 @@ def first_direction(covariance: Tensor, sigma: float, schedule: NoiseSchedule) -
     ``E_t (2c²ᾱ/d) (Σ - σ²I)(ᾱΣ + (1-ᾱ)I)`` with Σ the covariance of a token and σ² the variance
     that the head assumes. For a mixture with isotropic components it is theory result 1.
 
-    Raises
-    ------
-    ValueError
-        If ``covariance`` is not a square matrix.
     """
-    values, vectors = _eigen(covariance)
+    values, vectors = torch.linalg.eigh(covariance)
     alpha_bar, variance, gain = _levels(sigma, schedule)
     noisy = alpha_bar * values + 1 - alpha_bar
     growth = (2 * gain**2 * (noisy - variance) * noisy).mean(0) / len(values)
-    return (vectors * growth) @ vectors.T
+    direction: Tensor = (vectors * growth) @ vectors.T
+    return direction
 
 
-def wiener_weight(covariance: Tensor, sigma: float, schedule: NoiseSchedule, t: int) -> Tensor:
-    """Weight with which the head is the Wiener filter, as N → ∞, for normal tokens, ``[d, d]``.
-
-    ``W = C⁻¹ - τ² C⁻²`` with C = ᾱΣ + (1-ᾱ)I the covariance of a noisy token of mean zero.
-    """
-    values, vectors = _eigen(covariance)
-    alpha_bar, variance, _ = _levels(sigma, schedule)
-    noisy = alpha_bar[t] * values + 1 - alpha_bar[t]
-    return (vectors * (1 / noisy - variance[t] / noisy**2)) @ vectors.T
-
-
-@dataclass(frozen=True, eq=False)
-class LinearHead:
+class LinearHead(NamedTuple):
     """The best head for infinitely many normal tokens: its weight ``[d, d]`` and its risk."""
 
     weight: Tensor
@@ -120,27 +106,13 @@ def linear_head(covariance: Tensor, sigma: float, schedule: NoiseSchedule) -> Li
 
     There the head is linear, ``c (I - C Wᵀ) x``, and its risk is quadratic in W.
     """
-    values, vectors = _eigen(covariance)
+    values, vectors = torch.linalg.eigh(covariance)
     alpha_bar, variance, gain = _levels(sigma, schedule)
     noisy = alpha_bar * values + 1 - alpha_bar  # [T, d]
     weight = (gain**2 * noisy * (noisy - variance)).mean(0) / (gain**2 * noisy**3).mean(0)
     passed = gain * (1 - noisy * weight)
     risk = (1 - 2 * passed * (1 - alpha_bar).sqrt() + passed**2 * noisy).mean()
     return LinearHead((vectors * weight) @ vectors.T, float(risk))
-
-
-def wiener_risk(covariance: Tensor, schedule: NoiseSchedule) -> float:
-    """Risk of the best linear denoiser that sees one token: E_t tr(ᾱΣ C⁻¹)/d."""
-    values, _ = _eigen(covariance)
-    alpha_bar = schedule.alpha_bars[:, None]
-    return float((alpha_bar * values / (alpha_bar * values + 1 - alpha_bar)).mean())
-
-
-def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
-        raise ValueError(f"covariance: expected shape [d, d], got {list(covariance.shape)}")
-    values, vectors = torch.linalg.eigh(covariance.to("cpu", torch.float64))
-    return values, vectors
 
 
 def _levels(sigma: float, schedule: NoiseSchedule) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from gmmtf import NoiseSchedule
+from gmmtf_book import study
 from gmmtf_book.c09_digits_as_tokens import tokens
 from gmmtf_book.c09_digits_as_tokens.setting import Setting
 
@@ -13,7 +13,7 @@ SCHEDULE = NoiseSchedule.linear(1000)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(study.Plan):
     """Sizes and settings.
 
     ``per_digit``: training images of each digit; ``components``: normal components fitted to each.
@@ -41,18 +41,12 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():  # JSON and parameter cells have lists
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+        super().__post_init__()
         steps = list(self.records)
         if len(steps) < 2 or steps[0] != 0 or steps != sorted(set(steps)):
             raise ValueError(f"records: expected increasing steps from 0 on, got {steps}")
         if self.n_seeds < 1:
             raise ValueError(f"n_seeds: expected at least 1, got {self.n_seeds}")
-
-    def settings(self) -> dict[str, Any]:
-        """Return what all points of a record depend on."""
-        return asdict(self)
 
     def setting(self) -> Setting:
         """Load the tokens, and fit what is fitted to them."""

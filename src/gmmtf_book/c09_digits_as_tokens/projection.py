@@ -16,17 +16,10 @@ from gmmtf.images.mnist import IMAGE_SIZE
 class Projection:
     """Principal axes of a set of images, and the unit of the tokens.
 
-    Attributes
-    ----------
-    centre
-        Mean image, pixels in [0, 1], float64 ``[784]``.
-    axes
-        Orthonormal principal axes as columns, by falling variance, float64 ``[784, d]``.
-    unit
-        Pixels per unit of a token's coordinate. It is chosen so that the coordinates of the images
-        that the axes were fitted to have a mean square of 1.
-    kept
-        Share of the images' variance along the axes.
+    ``centre``: mean image, pixels in [0, 1], float64 ``[784]``. ``axes``: orthonormal principal
+    axes as columns, by falling variance, float64 ``[784, d]``. ``unit``: pixels per unit of a
+    token's coordinate, such that the coordinates of the images that the axes were fitted to have a
+    mean square of 1. ``kept``: share of the images' variance along the axes.
     """
 
     centre: Tensor
@@ -41,12 +34,9 @@ class Projection:
         Raises
         ------
         ValueError
-            If the images have another type or shape, there are fewer than two, or ``dim`` is not
-            an integer from 1 to the number of axes with any variance.
+            If ``dim`` is not an integer from 1 to the number of axes with any variance.
         """
         pixels = _pixels(images)
-        if len(pixels) < 2:
-            raise ValueError(f"images: expected at least 2, got {len(pixels)}")
         pca = PCA(svd_solver="covariance_eigh").fit(pixels.double().numpy())
         variances = torch.from_numpy(pca.explained_variance_) * ((len(pixels) - 1) / len(pixels))
         rank = int((variances > 1e-6 * variances[0]).sum())
@@ -72,18 +62,10 @@ class Projection:
 
     def images(self, tokens: Tensor) -> Tensor:
         """Images with pixels in [-1, 1], ``[..., 28, 28]``, of tokens ``[..., d]``; not clipped."""
-        if tokens.shape[-1:] != (self.dim,):
-            raise ValueError(f"tokens: expected shape [..., {self.dim}], got {list(tokens.shape)}")
         pixels: Tensor = tokens.to("cpu", torch.float64) * self.unit @ self.axes.T + self.centre
-        size = IMAGE_SIZE
-        return (2 * pixels - 1).view(*tokens.shape[:-1], size, size)
+        return (2 * pixels - 1).view(*tokens.shape[:-1], IMAGE_SIZE, IMAGE_SIZE)
 
 
 def _pixels(images: Tensor) -> Tensor:
     """Pixels in [0, 1], float32 ``[n, 784]``."""
-    size = IMAGE_SIZE
-    if images.dtype != torch.uint8 or images.ndim != 3 or images.shape[1:] != (size, size):
-        raise ValueError(
-            f"images: expected uint8 [n, {size}, {size}], got {images.dtype} {list(images.shape)}"
-        )
     return images.flatten(1).float() / 255

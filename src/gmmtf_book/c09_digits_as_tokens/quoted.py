@@ -8,15 +8,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gmmtf import AttentionDenoiser, bayes_risk, oracle_risk
+from gmmtf import AttentionDenoiser, Estimate, bayes_risk, oracle_risk
 from gmmtf.images import mnist
 from gmmtf.images.features import load_classifier
 from gmmtf.laws.level import noise_level
 from gmmtf.risks.formulas import start_risk
-from gmmtf_book.c09_digits_as_tokens.moments import linear_head, wiener_risk
+from gmmtf.risks.linear import linear_risk
+from gmmtf_book.c09_digits_as_tokens.moments import linear_head
 from gmmtf_book.c09_digits_as_tokens.plan import SCHEDULE, Plan
 from gmmtf_book.c09_digits_as_tokens.setting import LADDER, Setting, initial_growth, span_share
-from gmmtf_book.c09_digits_as_tokens.summary import Study, gain_shares
+from gmmtf_book.c09_digits_as_tokens.summary import Study
 from gmmtf_book.c09_digits_as_tokens.tokens import DigitData
 
 Numbers = dict[str, object]
@@ -87,7 +88,7 @@ def start_of_the_mixture(setting: Setting) -> float:
 def linear_limit(setting: Setting) -> float:
     """Loss of the best head for infinitely many normal tokens with the digits' covariance."""
     moments = setting.moments
-    return float(linear_head(moments.covariance, moments.sigma, SCHEDULE).risk)
+    return linear_head(moments.covariance, moments.sigma, SCHEDULE).risk
 
 
 def first_step(live: Study, setting: Setting) -> Numbers:
@@ -104,8 +105,7 @@ def first_step(live: Study, setting: Setting) -> Numbers:
 
 def start_measured(live: Study, place: int = 0) -> float:
     """Measured loss on real test tokens at a record, by default the first."""
-    curves = live.curves("real")
-    return sum(float(curve["loss"][place]) for curve in curves) / len(curves)
+    return Estimate.mean(curve["loss"][place] for curve in live.curves("real")).value
 
 
 def training(live: Study, paper: Study, setting: Setting) -> Numbers:
@@ -122,7 +122,7 @@ def training(live: Study, paper: Study, setting: Setting) -> Numbers:
         "eventual": live.predicted_gain(10),
         "real-eventual": mine["gain of real / eventually predicted"],
         "paper-real-eventual": recorded["gain of real / eventually predicted"],
-        "wiener": wiener_risk(setting.moments.covariance, SCHEDULE),
+        "wiener": linear_risk(setting.law("train"), SCHEDULE),
         "bayes-matched": bayes_risk(setting.mixture, SCHEDULE).value,
         "cov-real": 100 * mine["gain of covariances / real"],
         "paper-cov-real": 100 * recorded["gain of covariances / real"],
@@ -221,12 +221,7 @@ def levels(live: Study, paper: Study, seed: int) -> Numbers:
 
 def rare_shares(live: Study, seed: int) -> dict[str, list[float]]:
     """Shares of the gain of the first rare digit, of the same when common, and of the others."""
-    rare = live.plan.rare_digits[0]
-    class_ = live.digits.index(rare)
-    point = live.record.value(kind="rare", digit=rare, seed=seed)
-    reference = live.record.value(kind="curve", law="real", seed=seed)
-    own, others = gain_shares(point, reference, class_)
-    return {"rare": own, "common": gain_shares(reference, reference, class_)[0], "others": others}
+    return live.shares(live.plan.rare_digits[0], seed)
 
 
 def rare(live: Study, paper: Study, setting: Setting) -> Numbers:
@@ -305,7 +300,7 @@ def live_numbers(live: Study, setting: Setting, own: float, plan: Plan) -> dict[
         "live delay": times["rare"][0] / times["common"][0],
         "live kept": setting.data.projection.kept,
         "live ratio": moments.radius / moments.sigma,
-        "live wiener": wiener_risk(moments.covariance, SCHEDULE) / linear_limit(setting),
+        "live wiener": linear_risk(setting.law("train"), SCHEDULE) / linear_limit(setting),
         "live eventual": live.predicted_gain(10) / live.predicted_gain(),
         "live growth": initial_growth(setting, plan.rare_digits[0], plan.rare_probability)["real"],
     }

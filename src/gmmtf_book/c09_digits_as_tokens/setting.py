@@ -8,18 +8,21 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from gmmtf import (
+    AttentionDenoiser,
+    EmpiricalDenoiser,
+    FullMixture,
+    Law,
+    MultiTokenGMM,
+    NoiseSchedule,
+    TokenLaw,
+    ddpm_loss,
+    optimal_denoiser,
+    stratified_times,
+)
 from gmmtf.denoisers import Denoiser
-from gmmtf.denoisers.attention import AttentionDenoiser
-from gmmtf.denoisers.empirical import EmpiricalDenoiser
-from gmmtf.denoisers.full import FullBayesDenoiser
-from gmmtf.denoisers.optimal import BayesDenoiser
-from gmmtf.laws.full import FullMixture
-from gmmtf.laws.law import Law
-from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.laws.pool import TokenLaw
-from gmmtf.schedule import NoiseSchedule
+from gmmtf.randomness import standard_normal
 from gmmtf_book.c09_digits_as_tokens.moments import Moments, first_direction
-from gmmtf_book.c09_digits_as_tokens.token_runs import measured_direction
 from gmmtf_book.c09_digits_as_tokens.tokens import DigitData, class_probabilities
 
 LADDER = ("theory", "means", "covariances", "fitted", "real")
@@ -30,16 +33,8 @@ LADDER = ("theory", "means", "covariances", "fitted", "real")
 class Setting:
     """Real tokens with equally likely digits, and everything that is fitted to them.
 
-    Parameters
-    ----------
-    data
-        Tokens of both splits.
-    n_tokens
-        N.
-    components
-        Normal components for each digit in the fitted mixture.
-    seed
-        Of the fit.
+    ``data``: tokens of both splits; ``n_tokens``: N; ``components``: normal components for each
+    digit in the fitted mixture; ``seed``: of the fit.
     """
 
     data: DigitData
@@ -110,8 +105,8 @@ class Setting:
         return {
             "start": self.head(head.weight.device),
             "head": head,
-            "isotropic": BayesDenoiser(means, self.schedule),
-            "fitted": FullBayesDenoiser(self.fitted, self.schedule),
+            "isotropic": optimal_denoiser(means, self.schedule),
+            "fitted": optimal_denoiser(self.fitted, self.schedule),
             "empirical": EmpiricalDenoiser(train.tokens, train.point_weights, self.schedule),
         }
 
@@ -130,32 +125,27 @@ class Setting:
 
         ``general`` and ``patterns`` are cosines of the angle between the measured step and the
         formula for any covariance, and the formula for isotropic components about the real means;
-        ``*_size`` are measured lengths along the formula over its own length.
+        ``*_size`` are measured lengths along the formula over its own length. The measured step is
+        minus the gradient of the DDPM loss at W = 0, averaged over batches.
         """
-        measured = measured_direction(
-            self.law("train"),
-            self.mixture,
-            self.schedule,
-            n_batches=n_batches,
-            batch_size=batch_size,
-            seed=seed,
-        )
-        sigma = self.moments.sigma
-        formulas = {
-            "general": first_direction(self.moments.covariance, sigma, self.schedule),
-            "patterns": first_direction(isotropic_covariance(self.moments), sigma, self.schedule),
-        }
-        found = {}
-        for name, formula in formulas.items():
+        law, head = self.law("train"), self.head()
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(n_batches):
+            x_0 = law.sample(batch_size, generator).x_0
+            t = stratified_times(self.schedule, batch_size, generator)
+            noise = standard_normal(x_0.shape, generator)
+            loss = ddpm_loss(head, self.schedule, x_0, t, noise)
+            torch.autograd.backward(loss / n_batches)
+        assert head.weight.grad is not None  # backward has filled it
+        measured, found = -head.weight.grad.double(), {}
+        moments = self.moments
+        isotropic = _around(moments.centred_means, moments.probabilities, moments.sigma)
+        for name, covariance in (("general", moments.covariance), ("patterns", isotropic)):
+            formula = first_direction(covariance, moments.sigma, self.schedule)
             overlap = float((measured * formula).sum() / formula.norm())
             found[name] = overlap / float(measured.norm())
             found[f"{name}_size"] = overlap / float(formula.norm())
         return found
-
-
-def isotropic_covariance(moments: Moments) -> Tensor:
-    """Covariance of a token if all components were isotropic: C_μ + σ²I, ``[d, d]``."""
-    return _around(moments.centred_means, moments.probabilities, moments.sigma)
 
 
 def span_share(weight: Tensor, moments: Moments) -> float:
@@ -174,28 +164,28 @@ def initial_growth(setting: Setting, rare: int, rare_probability: float) -> dict
     covariances; ``theory``: for the matched mixture with the same change of probabilities.
     """
     class_ = setting.data.digits.index(rare)
-    pi = torch.tensor(setting.law("train", rare, rare_probability).probabilities)
     even, sigma = setting.moments, setting.moments.sigma
     skewed = Moments.of(setting.law("train", rare, rare_probability))
     patterns = setting.mixture.means
-    covariances = {
-        "real": (even.centred_means[class_], even.covariance, skewed.covariance),
-        "theory": (
-            patterns[class_] - patterns.mean(0),
-            _around(patterns - even.probabilities @ patterns, even.probabilities, sigma),
-            _around(patterns - pi.double() @ patterns, pi.double(), sigma),
-        ),
+    matched = [
+        _around(patterns - pi @ patterns, pi, sigma)
+        for pi in (even.probabilities, skewed.probabilities)
+    ]
+    cases = {
+        "real": (even.centred_means[class_], [even.covariance, skewed.covariance]),
+        "theory": (patterns[class_] - patterns.mean(0), matched),
     }
     found = {}
-    for name, (vector, common, uncommon) in covariances.items():
-        rates = [
+    for name, (vector, covariances) in cases.items():
+        common, uncommon = (
             float(vector @ first_direction(covariance, sigma, setting.schedule) @ vector)
-            for covariance in (common, uncommon)
-        ]
-        found[name] = rates[0] / rates[1]
+            for covariance in covariances
+        )
+        found[name] = common / uncommon
     return found
 
 
 def _around(centred: Tensor, probabilities: Tensor, sigma: float) -> Tensor:
+    """Covariance of a token if all components about these means were isotropic: C_μ + σ²I."""
     eye = torch.eye(centred.shape[1], dtype=torch.float64)
     return (centred * probabilities[:, None]).T @ centred + sigma**2 * eye

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import mean
 from typing import Any
 
+import numpy as np
+
 from gmmtf import Estimate
-from gmmtf.record import Recording
-from gmmtf_book import RESULTS
-from gmmtf_book.c09_digits_as_tokens.plan import Plan
+from gmmtf_book.c09_digits_as_tokens.plan import PLANS, Plan
 from gmmtf_book.c09_digits_as_tokens.setting import LADDER
+from gmmtf_book.study import Study as StudyOf
 
 HALF = 0.5
 """A digit counts as half learned at this share of the gain that it has when all are common."""
-
-DIGITS = tuple(range(10))
 
 
 def gain_shares(
@@ -25,19 +22,11 @@ def gain_shares(
 ) -> tuple[list[float], list[float]]:
     """Share of a class's final gain in the reference run that a run has reached at each step.
 
-    Returns
-    -------
-    tuple
-        The shares of the class, and the mean shares of all other classes.
+    The shares of the class, and the mean shares of all other classes.
     """
-    start, end = reference["by_class"][0], reference["by_class"][-1]
-    full = [a - b for a, b in zip(start, end, strict=True)]
-    first = point["by_class"][0]
-    shares = [
-        [(a - b) / f for a, b, f in zip(first, now, full, strict=True)] for now in point["by_class"]
-    ]
-    others = [mean(s for u, s in enumerate(row) if u != class_) for row in shares]
-    return [row[class_] for row in shares], others
+    losses, full = np.array(point["by_class"]), np.array(reference["by_class"])
+    shares = (losses[0] - losses) / (full[0] - full[-1])
+    return shares[:, class_].tolist(), np.delete(shares, class_, axis=1).mean(1).tolist()
 
 
 def first_step_at(steps: Sequence[int], shares: Sequence[float], level: float) -> float:
@@ -49,19 +38,10 @@ def first_step_at(steps: Sequence[int], shares: Sequence[float], level: float) -
     return math.inf
 
 
-@dataclass(frozen=True)
-class Study:
-    """A record, and the plan that its points follow."""
+class Study(StudyOf[Plan]):
+    """The points of chapter 9."""
 
-    record: Recording
-    plan: Plan
-    digits: tuple[int, ...] = DIGITS
-
-    @classmethod
-    def recorded(cls) -> Study:
-        """Return the recorded run at paper scale."""
-        record = Recording(RESULTS / "09_digits_as_tokens.json")
-        return cls(record, Plan(**record.settings))
+    chapter, paper = "09_digits_as_tokens", PLANS["paper"]
 
     def predicted_gain(self, length: int = 1) -> float:
         """Gain that the theory predicts at the end of a run, or of one ``length`` times as long."""
@@ -89,24 +69,30 @@ class Study:
         rows = self.record.value(kind="levels")[split]
         return {name: [row[name]["loss"].value for row in rows] for name in rows[0]}
 
-    def rare_times(self, rare: int) -> dict[str, list[float]]:
-        """Steps to half of the gain and final shares for a rare digit, one entry a seed.
+    def shares(self, rare: int, seed: int) -> dict[str, list[float]]:
+        """Shares of a digit's gain at each step: ``rare``, ``common`` and, beside it, ``others``.
 
-        ``rare``: the digit when it is rare; ``common``: the same digit when all are equally likely;
-        ``others``: the mean of the other digits in the run in which it is rare; ``share``: its
-        final share of the gain.
+        ``common``: of the same digit when all are equally likely; ``others``: the mean of the other
+        digits in the run in which it is rare.
         """
-        class_ = self.digits.index(rare)
-        found: dict[str, list[float]] = {"rare": [], "common": [], "others": [], "share": []}
-        for point in self.record.select(kind="rare", digit=rare):
-            seed = point.labels["seed"]
-            reference = self.record.value(kind="curve", law="real", seed=seed)
-            own, others = gain_shares(point.value, reference, class_)
-            common, _ = gain_shares(reference, reference, class_)
-            for name, shares in (("rare", own), ("common", common), ("others", others)):
-                found[name].append(first_step_at(reference["steps"], shares, HALF))
-            found["share"].append(own[-1])
-        return found
+        point = self.record.value(kind="rare", digit=rare, seed=seed)
+        reference = self.record.value(kind="curve", law="real", seed=seed)
+        own, others = gain_shares(point, reference, rare)
+        common, _ = gain_shares(reference, reference, rare)
+        return {"rare": own, "common": common, "others": others}
+
+    def rare_times(self, rare: int) -> dict[str, list[float]]:
+        """Steps to half of the gain as in :meth:`shares`, and the rare digit's final ``share``.
+
+        One entry a seed.
+        """
+        seeds = self.record.frame(kind="rare", digit=rare)["seed"]
+        runs = [self.shares(rare, seed) for seed in seeds]
+        found = {
+            name: [first_step_at(self.plan.records, shares[name], HALF) for shares in runs]
+            for name in ("rare", "common", "others")
+        }
+        return found | {"share": [shares["rare"][-1] for shares in runs]}
 
     def numbers(self) -> dict[str, float]:
         """The numbers that are checked and quoted as claims, by name."""

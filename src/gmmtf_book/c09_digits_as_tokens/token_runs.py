@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gmmtf import AttentionDenoiser, Estimate, Law, NoiseSchedule, natural_step_size, train
 from gmmtf.denoisers import Denoiser
-from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.noisy import Noisy
 from gmmtf.randomness import standard_normal
 from gmmtf.schedule import stratified_times
-
-
-class Noisy(NamedTuple):
-    """Noisy data points ``x_t`` ``[n, N, d]`` with their times, noise and labels."""
-
-    x_t: Tensor
-    t: Tensor
-    noise: Tensor
-    labels: Tensor
 
 
 def draw_noisy(
@@ -29,10 +20,10 @@ def draw_noisy(
 ) -> Noisy:
     """Draw noisy data points, with times stratified over the schedule or all equal to ``t``."""
     generator = torch.Generator().manual_seed(seed)
-    tokens = law.sample(n, generator)
+    x_0, labels, active = law.sample(n, generator)
     times = stratified_times(schedule, n, generator) if t is None else torch.full((n,), t)
-    noise = standard_normal(tokens.x_0.shape, generator)
-    return Noisy(schedule.add_noise(tokens.x_0, times, noise), times, noise, tokens.labels)
+    noise = standard_normal(x_0.shape, generator)
+    return Noisy(schedule.add_noise(x_0, times, noise), times, noise, x_0, labels, active)
 
 
 @torch.no_grad()
@@ -46,25 +37,14 @@ def token_losses(denoise: Denoiser, noisy: Noisy, device: torch.device | None = 
 
 
 def training_curve(
-    head: AttentionDenoiser,
-    law: Law,
-    noisy: Noisy,
-    *,
-    records: Sequence[int],
-    relative_step_size: float,
-    batch_size: int,
-    seed: int,
-    device: torch.device | None = None,
-) -> dict[str, Any]:
+    head: AttentionDenoiser, law: Law, noisy: Noisy, *, records: Sequence[int],
+    relative_step_size: float, batch_size: int, seed: int, device: torch.device | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Train the head, in place, on a law, and measure it on fixed noisy data points (C3).
 
-    The data are drawn on the CPU, so that a run sees the same ones on every device.
-
-    Returns
-    -------
-    dict
-        ``steps``; ``loss`` at each of them; ``gain``: by how much it is below the loss at step 0,
-        point by point; ``by_class``: the loss on the tokens of each class, without errors.
+    The data are drawn on the CPU, so that a run sees the same ones on every device. Returns the
+    ``steps``; ``loss`` at each of them; ``gain``: by how much it is below the loss at step 0, point
+    by point; ``by_class``: the loss on the tokens of each class, without errors.
     """
     run = train(
         head, law, head.schedule, records[-1],
@@ -82,34 +62,22 @@ def training_curve(
 
 
 def compare(
-    denoisers: Mapping[str, Denoiser],
-    law: Law,
-    schedule: NoiseSchedule,
-    n: int,
-    seed: int,
-    *,
-    reference: str,
-    t: int | None = None,
-    device: torch.device | None = None,
-) -> dict[str, dict[str, Estimate]]:
+    denoisers: Mapping[str, Denoiser], law: Law, schedule: NoiseSchedule, n: int, seed: int, *,
+    reference: str, t: int | None = None, device: torch.device | None = None,
+) -> dict[str, dict[str, Estimate]]:  # fmt: skip
     """Losses of several denoisers on the same noisy tokens, and how far above ``reference``.
 
-    Returns
-    -------
-    dict
-        For each name ``loss`` and ``above``, the mean difference from the reference's loss, which
-        may be negative.
+    For each name ``loss`` and ``above``, the mean difference from the reference's loss, which may
+    be negative.
     """
     if reference not in denoisers:
         raise ValueError(f"reference: expected one of {sorted(denoisers)}, got {reference!r}")
     noisy = draw_noisy(law, schedule, n, seed, t=t)
     losses = {f: token_losses(denoise, noisy, device) for f, denoise in denoisers.items()}
+    base = losses[reference]
     estimate = Estimate.from_strata if t is None else Estimate.from_samples
     return {
-        name: {
-            "loss": estimate(loss.mean(1)),
-            "above": estimate((loss - losses[reference]).mean(1)),
-        }
+        name: {"loss": estimate(loss.mean(1)), "above": estimate((loss - base).mean(1))}
         for name, loss in losses.items()
     }
 
@@ -125,38 +93,10 @@ def attention_by_class(
     """
     total = torch.zeros(n_classes, n_classes, dtype=torch.float64)
     count = torch.zeros(n_classes, dtype=torch.float64)
-    share = torch.zeros(n_classes, dtype=torch.float64)
-    for x_t, t, labels in zip(
-        noisy.x_t.split(16), noisy.t.split(16), noisy.labels.split(16), strict=True
-    ):
+    parts = (value.split(16) for value in (noisy.x_t, noisy.t, noisy.labels))
+    for x_t, t, labels in zip(*parts, strict=True):
         weights = head.attention(x_t.to(device), t.to(device)).cpu().double()
         one_hot = torch.nn.functional.one_hot(labels, n_classes).double()
         total += torch.einsum("bnu,bnm,bmv->uv", one_hot, weights, one_hot)
         count += one_hot.sum((0, 1))
-        share += one_hot.mean(1).sum(0)
-    return total / count[:, None] / (share / len(noisy.t))
-
-
-def measured_direction(
-    law: Law,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    *,
-    n_batches: int,
-    batch_size: int,
-    seed: int,
-) -> Tensor:
-    """Minus the gradient of the DDPM loss at W = 0, averaged over batches, ``[d, d]``.
-
-    The head takes its d and σ from ``mixture``, the tokens come from ``law``.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    head = AttentionDenoiser(mixture, schedule)
-    for _ in range(n_batches):
-        x_0 = law.sample(batch_size, generator).x_0
-        t = stratified_times(schedule, batch_size, generator)
-        noise = standard_normal(x_0.shape, generator)
-        loss = (head(schedule.add_noise(x_0, t, noise), t) - noise).square().mean()
-        torch.autograd.backward(loss / n_batches)
-    assert head.weight.grad is not None  # n_batches of backward have filled it
-    return -head.weight.grad.double()
+    return total / count[:, None] / (count / noisy.labels.numel())
