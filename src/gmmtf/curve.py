@@ -121,18 +121,18 @@ class Curve:
         return ReducedWeight(self.products[index] / unit, self.complement[index] * free / unit)
 
     def as_json(self) -> dict[str, Any]:
-        """Return lists and numbers, an estimate as [value, standard error]."""
+        """Return what a record keeps, see :mod:`gmmtf.jsonvalues`: lists, numbers, estimates."""
         return {
             "step": self.steps,
-            "excess": [[e.value, e.standard_error] for e in self.excess],
-            "score": [[e.value, e.standard_error] for e in self.score],
+            "excess": self.excess,
+            "score": self.score,
             "products": self.products.tolist(),
             "complement": self.complement.tolist(),
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Curve:
-        """Read what :meth:`as_json` gave.
+        """Read what :meth:`as_json` gave; other entries are ignored.
 
         Raises
         ------
@@ -142,11 +142,4 @@ class Curve:
         names = ("step", "excess", "score", "products", "complement")
         if not set(names) <= set(stored):
             raise ValueError(f"stored: expected {', '.join(names)}, got {sorted(stored)}")
-        steps, excess, score, products, complement = (stored[name] for name in names)
-        return cls(
-            steps=steps,
-            excess=[Estimate(*pair) for pair in excess],
-            score=[Estimate(*pair) for pair in score],
-            products=products,
-            complement=complement,
-        )
+        return cls(*(stored[name] for name in names))

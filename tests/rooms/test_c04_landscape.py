@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
 from gmmtf.curve import Curve
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.descent import DescentRecord, descend, gradient
@@ -16,7 +16,7 @@ from gmmtf.risks import formulas
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.risk import risk
-from gmmtf_book.c04_training import descent, landscape, paper
+from gmmtf_book.c04_training import PLANS, Run, Study, landscape, landscape_figures, runs
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=3, dim=24, n_tokens=48, radius=8.0, sigma=0.3)
@@ -28,8 +28,7 @@ def test_a_weight_is_read_back_from_a_curve():
     )
     risks = risk(weight, SMALL, SCHEDULE, method="integral", n_points=8)
     record = DescentRecord(**vars(risks), step=3, weight=weight)
-    path = Curve.from_records([record], SMALL).as_json()
-    again = landscape.weight_at(path, SMALL)
+    again = Curve.from_json(Curve.from_records([record], SMALL).as_json()).weight(SMALL)
     assert torch.allclose(again.pattern, weight.pattern)
     assert torch.allclose(again.complement, weight.complement)
 
@@ -37,18 +36,25 @@ def test_a_weight_is_read_back_from_a_curve():
 def test_the_surface_and_the_line_agree_with_the_closed_form_at_zero():
     gap = oracle_risk(SMALL, SCHEDULE) - float(bayes_risk(SMALL, SCHEDULE))
     start = formulas.start_risk(SMALL, SCHEDULE) + gap
-    surface = landscape.risk_surface(SMALL, SCHEDULE, [0.0, 6.0], [-6.0, 0.0], n_samples=256)
-    ((value, error), (lower, _)) = landscape.risk_on_line(SMALL, SCHEDULE, [0.0, 6.0])
-    assert surface[1][0] == pytest.approx(start, rel=0.05)
-    assert abs(value - start) < 4 * error + 1e-3 * start
-    assert surface[1][1] == pytest.approx(lower, rel=0.15)
-    assert surface[0][0] < surface[1][0]
+
+    def simulated(same: float, different: float) -> float:
+        generator = torch.Generator().manual_seed(0)
+        return landscape.excess_risk(
+            SMALL, same, different, method="simulation", n_samples=256, generator=generator,
+            bayes=Estimate(0.0),
+        ).value  # fmt: skip
+
+    zero, lower = (landscape.excess_risk(SMALL, s, method="integral") for s in (0.0, 6.0))
+    assert simulated(0, 0) == pytest.approx(start, rel=0.05)
+    assert abs(zero.value - start) < 4 * zero.standard_error + 1e-3 * start
+    assert simulated(6, 0) == pytest.approx(lower.value, rel=0.15)
+    assert simulated(0, -6) < simulated(0, 0)
 
 
 @cache
 def curvature_at_zero(n_patterns: int) -> dict[str, Any]:
     law = law_of(n_patterns)
-    return landscape.curvature(ReducedWeight.zero(law), law, SCHEDULE, n_points=64)
+    return landscape.curvature(ReducedWeight.zero(law), law, n_points=64)
 
 
 def law_of(n_patterns: int) -> MultiTokenGMM:
@@ -58,7 +64,7 @@ def law_of(n_patterns: int) -> MultiTokenGMM:
 def test_curvature_is_that_of_the_objective():
     """The second difference of the risk along the eigenvector is the eigenvalue."""
     weight = landscape.symmetric_weight(SMALL, 3.0, -1.0)
-    found = landscape.curvature(weight, SMALL, SCHEDULE, n_points=64)
+    found = landscape.curvature(weight, SMALL, n_points=64)
     slope = gradient(weight, SMALL, SCHEDULE, method="integral", n_points=64)
     norm = (slope.pattern.square().sum() + slope.complement**2).sqrt() / 64
     assert found["gradient"] == pytest.approx(float(norm))
@@ -91,9 +97,7 @@ def test_the_objective_bends_down_at_the_start_from_four_patterns_on(n_patterns,
 def test_a_descent_made_in_pieces_is_the_descent_in_one():
     start = landscape.symmetric_weight(SMALL, -2.0, 1.0)
     rate = natural_step_size(SMALL)
-    path = descent.predicted_curve(
-        SMALL, SCHEDULE, [0, 1, 3], method="integral", start=start, lr=rate, n_points=8
-    )
+    path = runs.curve(SMALL, [0, 1, 3], method="integral", start=start, lr=rate, n_points=8)
     whole = list(
         descend(
             SMALL,
@@ -106,10 +110,10 @@ def test_a_descent_made_in_pieces_is_the_descent_in_one():
             record_every=1,
         )
     )
-    assert path["step"] == [0, 1, 3]
-    for step, products in zip(path["step"], path["products"], strict=True):
-        assert torch.allclose(torch.tensor(products).double(), 64 * whole[step].weight.pattern)
-    assert path["excess"][-1][0] < path["excess"][0][0]
+    assert path.steps == [0, 1, 3]
+    for step, products in zip(path.steps, path.products, strict=True):
+        assert torch.allclose(products, 64 * whole[step].weight.pattern)
+    assert path.excess[-1].value < path.excess[0].value
 
 
 def test_seven_starts_differ():
@@ -121,23 +125,60 @@ def test_seven_starts_differ():
     assert torch.equal(again, starts["random 5"].pattern)
 
 
+def test_starts_are_as_they_are_named():
+    starts = {n: 64 * w.pattern for n, w in landscape.starting_points(SMALL, seed=0).items()}
+    eye = torch.eye(3, dtype=torch.float64)
+    assert torch.equal(starts["zero"], 0 * eye)
+    for name in ("negative", "different", "permuted"):  # attention to another pattern
+        assert (starts[name].argmax(dim=1) != torch.arange(3)).all()
+    # Adding the same number to all products of a query changes no attention.
+    torch.testing.assert_close(starts["different"] - starts["negative"], torch.full_like(eye, 5))
+    torch.testing.assert_close(starts["random 10"], 2 * starts["random 5"])
+    torch.testing.assert_close(starts["large"], 100 * eye)
+
+
+def test_coordinates_of_a_path_are_means_over_pairs():
+    products = torch.tensor(
+        [[[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], [[3.0, 0, 0], [6, 6, 0], [0, 0, 0]]]
+    )
+    path = Curve([0, 1], [Estimate(1.0)] * 2, [Estimate(1.0)] * 2, products, torch.zeros(2))
+    same, different = landscape_figures.coordinates(path)
+    assert same.tolist() == [5, 3]
+    assert different.tolist() == [5, 1]
+
+
+def test_the_surface_has_a_row_for_each_product_of_different_patterns():
+    run = Run(PLANS["smoke"], None, torch.device("cpu"))
+    found = run.surface([0.0, 6.0, 12.0], [-6.0, 2.0])
+    assert [len(row) for row in found] == [3, 3]
+    for different, row in zip((-6.0, 2.0), found, strict=True):
+        for same, value in zip((0.0, 6.0, 12.0), row, strict=True):
+            assert value == run.simulated(same, different, n_samples=24).value
+    assert found[0][1] < found[1][1]
+    # All points of a slice are simulated on the same data.
+    assert run.simulated(3.0).value == run.simulated(3.0).value
+
+
 def test_the_recorded_landscape_says_what_the_chapter_claims():
-    points = paper()
-    values, settings = points.values, points.settings
-    numbers = landscape.landscape_summary(values)
+    paper = Study.recorded()
+    numbers, law = paper.landscape_numbers(), paper.plan.mixture
     for name in ("negative", "different", "permuted", "random 5"):
-        assert 0.9 < numbers[f"end {name}"] < 1.25
+        assert 0.9 < numbers[f"end {name}"] <= numbers["worst_end"] < 1.25
+    assert numbers["end zero"] == 1
     assert numbers["end random 10"] > 5
     assert numbers["end large"] > 2
     assert numbers["check"] < 4
     assert numbers["smallest_at_zero"] < -0.05
     assert numbers["smallest_at_end"] > -1e-3
-    names = ("n_patterns", "dim", "n_tokens", "radius", "sigma")
-    law = MultiTokenGMM(**{name: settings[name] for name in names})
     for name in ("zero", "random 10"):
-        path = values[f"start/{name}"]
-        again = risk(
-            landscape.weight_at(path, law), law, SCHEDULE, method="integral", n_points=32, seed=5
-        ).excess_risk
-        value, error = path["excess"][-1]
-        assert abs(again.value - value) < 4 * (again.standard_error**2 + error**2) ** 0.5
+        path, _ = paper.starts()[name]
+        again = risk(path.weight(law), law, SCHEDULE, method="integral", n_points=32, seed=5)
+        assert again.excess_risk.errors_from(path.excess[-1]) < 4
+
+
+def test_the_recorded_line_has_all_strengths():
+    line = Study.recorded().line()
+    assert tuple(line) == runs.STRENGTHS
+    law = Study.recorded().plan.mixture
+    again = landscape.excess_risk(law, 8, method="integral", n_points=8, seed=3)
+    assert again.errors_from(line[8]) < 4

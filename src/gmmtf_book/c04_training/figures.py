@@ -3,123 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from torch import Tensor
 
-from gmmtf.figures import COLOURS, WIDTH
+from gmmtf.curve import Curve
+from gmmtf.figures import COLOURS, WIDTH, error_bars, ticks_at
 
 
-def loss_curves(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Risk of the head against the step, with the two risks that bound it (F2A).
+@dataclass(frozen=True)
+class Panel:
+    """A run, its prediction, and the risks of the Bayes estimator and of the oracle."""
 
-    Parameters
-    ----------
-    panels
-        By title: ``simulated`` and ``predicted``, curves of :mod:`gmmtf_book.c04_training.descent`;
-        ``bayes`` and ``oracle``, risks. The risk is drawn as ``bayes`` plus the excess risk, which
-        equals the test loss in expectation and has less noise.
+    simulated: Curve
+    predicted: Curve
+    bayes: float
+    oracle: float
+
+
+def loss_curves(panels: Mapping[str, Panel]) -> Figure:
+    """Risk of the head against the step, by title, with the two risks that bound it (F2A).
+
+    The risk is drawn as the Bayes risk plus the excess risk, which equals the test loss in
+    expectation and has less noise.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), squeeze=False)
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
-        for kind, colour, line in (("predicted", "theory", "-"), ("simulated", "trained", "o")):
-            risk = panel["bayes"] + _values(panel[kind], "excess")
-            axis.plot(
-                panel[kind]["step"],
-                risk,
-                line,
-                color=COLOURS[colour],
-                linewidth=1.2,
-                markersize=5,
-                label=kind,
-            )
-        axis.axhline(panel["bayes"], color=COLOURS["bayes"], linestyle="--", label="Bayes")
-        axis.axhline(panel["oracle"], color=COLOURS["oracle"], linestyle=":", label="oracle")
+        for label, curve, colour, line in (
+            ("predicted", panel.predicted, "theory", "-"),
+            ("simulated", panel.simulated, "trained", "o"),
+        ):
+            risk = [panel.bayes + excess.value for excess in curve.excess]
+            axis.plot(curve.steps, risk, line, color=COLOURS[colour], linewidth=1.2,
+                      markersize=5, label=label)  # fmt: skip
+        axis.axhline(panel.bayes, color=COLOURS["bayes"], linestyle="--", label="Bayes")
+        axis.axhline(panel.oracle, color=COLOURS["oracle"], linestyle=":", label="oracle")
         axis.set(title=title, ylim=(0, None))
-        _step_axis(axis, panel["predicted"]["step"][-1])
+        step_axis(axis, panel.predicted.steps[-1])
     axes[0, 0].set_ylabel("risk per coordinate")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     return figure
 
 
-def excess_curves(panels: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Excess risk and score-matching error against the step, on logarithmic axes (F2A, C5).
-
-    Parameters
-    ----------
-    panels
-        By title: ``simulated`` and ``predicted``, curves of :mod:`gmmtf_book.c04_training.descent`.
-    """
+def excess_curves(panels: Mapping[str, Panel]) -> Figure:
+    """Excess risk and score-matching error against the step, by title, on logarithmic axes (C5)."""
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), squeeze=False)
-    kinds = {
-        "score": ("different", "s", "score-matching error"),
-        "excess": ("trained", "o", "excess risk"),
-    }
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
-        for risk, (colour, marker, name) in kinds.items():
-            simulated, predicted = panel["simulated"], panel["predicted"]
-            errors = [2 * error for _, error in simulated[risk]]
-            axis.errorbar(
-                simulated["step"],
-                _values(simulated, risk),
-                errors,
-                fmt=marker,
-                markersize=5,
-                color=COLOURS[colour],
-                label=f"{name}, simulated",
-            )
-            label = "predicted" if risk == "excess" else None
-            axis.plot(
-                predicted["step"],
-                _values(predicted, risk),
-                color=COLOURS["theory"],
-                linewidth=1.2,
-                label=label,
-            )
+        found, expected = panel.simulated, panel.predicted
+        for name, risks, colour, marker, theory, label in (
+            ("score-matching error", found.score, "different", "s", expected.score, None),
+            ("excess risk", found.excess, "trained", "o", expected.excess, "predicted"),
+        ):
+            error_bars(axis, found.steps, risks, fmt=marker, markersize=5,
+                       color=COLOURS[colour], label=f"{name}, simulated")  # fmt: skip
+            axis.plot(expected.steps, [risk.value for risk in theory], color=COLOURS["theory"],
+                      linewidth=1.2, label=label)  # fmt: skip
         axis.set(title=title, yscale="log")
-        _step_axis(axis, panel["predicted"]["step"][-1])
+        step_axis(axis, expected.steps[-1])
     axes[0, 0].set_ylabel("per coordinate")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     return figure
 
 
-def _values(curve: Mapping[str, Any], risk: str) -> np.ndarray:
-    return np.array([value for value, _ in curve[risk]])
-
-
-def _step_axis(axis: Axes, last: int) -> None:
+def step_axis(axis: Axes, last: int) -> None:
     """Steps on a logarithmic axis that begins at 0, as most happens in the first few."""
     axis.set_xscale("symlog", linthresh=1, linscale=0.4)
-    ticks = [0, *(10**k for k in range(6) if 10**k <= last)]
-    axis.set_xticks(ticks, [str(tick) for tick in ticks])
-    axis.xaxis.set_minor_locator(NullLocator())
+    ticks_at(axis.xaxis, [0, *(10**k for k in range(6) if 10**k <= last)])
     axis.set(xlabel="step", xlim=(-0.15, 1.3 * last))
 
 
-def _legend_below(figure: Figure, axis: Axes) -> None:
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+def legend_below(figure: Figure, axis: Axes, ncols: int = 4, **options: Any) -> None:
+    """Put the legend of a panel below the figure."""
+    handles = axis.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=ncols, **options)
 
 
 def learned_weight(
-    products: Tensor, n_patterns: int, norms: Mapping[str, tuple[Sequence[int], Sequence[float]]]
+    products: Tensor, n_patterns: int, steps: Sequence[int], norms: Mapping[str, Tensor]
 ) -> Figure:
     """The trained W in coordinates, and what lies inside and outside the invariant family.
 
-    Parameters
-    ----------
-    products
-        r²W in an orthonormal basis that begins with the unit patterns, ``[n, n]``; n may be
-        smaller than d.
-    n_patterns
-        M: a line is drawn after the pattern block.
-    norms
-        By name: steps and norms of the parts of r²W. A name that begins with "noise" is a
-        prediction and drawn as a line, the others with markers.
+    ``products``: r²W ``[n, n]`` in an orthonormal basis that begins with the unit patterns, a line
+    after their block. ``norms``: of the parts of r²W at the steps, by name. A name that begins with
+    "noise" is a prediction and drawn as a line, the others with markers.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6))
     top = float(products.abs().max())
@@ -129,38 +99,31 @@ def learned_weight(
     left.set(xticks=[], yticks=[], xlabel="key direction", ylabel="query direction")
     left.set_title("patterns | complement", fontsize="medium")
     figure.colorbar(image, ax=left, label=r"$r^2\,W$", shrink=0.8)
-    colours = (COLOURS["same"], COLOURS["different"], COLOURS["trained"])
-    markers = iter(zip(colours, "osD", strict=True))
-    for name, (steps, values) in norms.items():
+    looks = zip(("same", "different", "trained"), "osD", strict=True)
+    for name, values in norms.items():
         if name.startswith("noise"):
             right.plot(steps, values, color=COLOURS["theory"], linewidth=1.2, label=name)
         else:
-            colour, marker = next(markers)
-            right.plot(steps, values, marker, markersize=4, color=colour, label=name)
+            colour, marker = next(looks)
+            right.plot(steps, values, marker, markersize=4, color=COLOURS[colour], label=name)
     right.set(yscale="log", ylabel=r"norm of the part of $r^2\,W$")
-    _step_axis(right, max(steps[-1] for steps, _ in norms.values()))
+    step_axis(right, steps[-1])
     right.legend(fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return figure
 
 
-def attention_maps(maps: dict[str, Tensor], labels: Tensor) -> Figure:
-    """Attention matrices of one data point, tokens ordered by their pattern (F1).
+def attention_maps(maps: Mapping[str, Tensor], labels: Tensor) -> Figure:
+    """Attention matrices ``[N, N]`` of one data point, by title, on one colour scale (F1).
 
-    Parameters
-    ----------
-    maps
-        Title and matrix ``[N, N]`` of each panel; all share one colour scale.
-    labels
-        Patterns of the tokens, integers ``[N]``.
+    Tokens are ordered by their patterns, ``labels``, integers ``[N]``.
     """
     order = labels.argsort(stable=True)
     edges = labels.bincount().cumsum(0)[:-1].tolist()
     top = max(float(matrix.max()) for matrix in maps.values())
     figure, axes = plt.subplots(1, len(maps), figsize=(WIDTH, 3.6), squeeze=False)
     for axis, (title, matrix) in zip(axes[0], maps.items(), strict=True):
-        image = axis.imshow(
-            matrix[order][:, order].numpy(), cmap="viridis", vmin=0, vmax=top, aspect="equal"
-        )
+        sorted_ = matrix[order][:, order].numpy()
+        image = axis.imshow(sorted_, cmap="viridis", vmin=0, vmax=top)
         for edge in edges:
             axis.axhline(edge - 0.5, color="white", linewidth=0.4)
             axis.axvline(edge - 0.5, color="white", linewidth=0.4)
@@ -171,52 +134,36 @@ def attention_maps(maps: dict[str, Tensor], labels: Tensor) -> Figure:
 
 
 def product_curves(
-    rows: Mapping[str, Mapping[str, Any]], probabilities: Sequence[float], queries: Sequence[int]
+    rows: Mapping[str, tuple[Curve, Curve]], probabilities: Sequence[float], queries: Sequence[int]
 ) -> Figure:
     """Query-key products of the same and of different patterns against the step (F4).
 
-    Parameters
-    ----------
-    rows
-        By title, one row of panels each: ``simulated`` and ``predicted``, curves of
-        :mod:`gmmtf_book.c04_training.descent`.
-    probabilities
-        π of the patterns, for the titles.
-    queries
-        The patterns u to show, one column each.
+    ``rows``: by title, one row of panels each, the simulated and the predicted curve;
+    ``probabilities``: π of the patterns; ``queries``: the patterns to show, one column each.
     """
+    size = (WIDTH, 0.6 + 2.6 * len(rows))
     figure, axes = plt.subplots(
-        len(rows),
-        len(queries),
-        figsize=(WIDTH, 0.6 + 2.6 * len(rows)),
-        sharey="row",
-        squeeze=False,
-    )
-    for line, (title, row) in zip(axes, rows.items(), strict=True):
+        len(rows), len(queries), figsize=size, sharey="row", squeeze=False
+    )  # fmt: skip
+    for line, (title, (simulated, predicted)) in zip(axes, rows.items(), strict=True):
         for axis, u in zip(line, queries, strict=True):
-            _product_panel(axis, row, u)
+            _product_panel(axis, simulated, predicted, u)
             axis.set_title(rf"{title}, query $\pi$ = {probabilities[u]:.3g}")
         line[0].set_ylabel(r"$\mu_u^{\!\top} W \mu_v$")
     for axis in axes[-1]:
         axis.set_xlabel("step")
-    _legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0])
     return figure
 
 
-def _product_panel(axis: Axes, row: Mapping[str, Any], u: int) -> None:
-    simulated, predicted = row["simulated"], row["predicted"]
-    found, expected = (np.array(run["products"])[:, u] for run in (simulated, predicted))
+def _product_panel(axis: Axes, simulated: Curve, predicted: Curve, u: int) -> None:
     named = set()
-    for v in range(found.shape[1]):
-        kind = "same" if v == u else "different"
+    for v in range(simulated.products.shape[-1]):
+        kind, marker = ("same", "o") if v == u else ("different", "s")
         label = None if kind in named else f"{kind} pattern, simulated"
         named.add(kind)
-        marker = "o" if kind == "same" else "s"
-        axis.plot(
-            simulated["step"], found[:, v], marker, markersize=4, color=COLOURS[kind], label=label
-        )
-        theory = "predicted" if v == 0 else None
-        axis.plot(
-            predicted["step"], expected[:, v], color=COLOURS["theory"], linewidth=1.2, label=theory
-        )
+        axis.plot(simulated.steps, simulated.products[:, u, v], marker, markersize=4,
+                  color=COLOURS[kind], label=label)  # fmt: skip
+        axis.plot(predicted.steps, predicted.products[:, u, v], color=COLOURS["theory"],
+                  linewidth=1.2, label="predicted" if v == 0 else None)  # fmt: skip
     axis.axhline(0, color="0.7", linewidth=0.8, zorder=0)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from gmmtf import MultiTokenGMM, NoiseSchedule, natural_step_size
-from gmmtf_book.c04_training.descent import spread_steps
+from gmmtf.arguments import count
+from gmmtf_book.study import LawPlan
 
 SCHEDULE = NoiseSchedule.linear(1000)
-_OTHERS = {
-    "eval_samples", "n_reduced", "rare_seeds", "n_evaluate", "n_exercise", "slice_tokens",
-    "slice_steps",
-}  # fmt: skip
-"""Settings that no recorded point depends on."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(LawPlan):
     """Sizes and settings.
 
     ``steps``, ``batch_size``, ``relative_step_size`` (in units of M²d/r⁶), ``precision``,
@@ -30,11 +26,10 @@ class Plan:
     per data point and steps of descent of the slice of the landscape.
     """
 
-    dim: int = 64
-    n_tokens: int = 128
-    n_patterns: int = 8
-    radius: float = 8.0
-    sigma: float = 0.3
+    unrecorded = frozenset(
+        {"eval_samples", "n_reduced", "rare_seeds", "n_evaluate", "n_exercise", "slice_tokens",
+         "slice_steps"}
+    )  # fmt: skip
     steps: int = 80
     relative_step_size: float = 0.5
     batch_size: int = 32
@@ -61,54 +56,46 @@ class Plan:
     slice_tokens: int = 64
     slice_steps: int = 60
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "rare_weights", tuple(self.rare_weights))
-
-    def settings(self) -> dict[str, Any]:
-        """Return what all points of a record depend on."""
-        kept = {name: value for name, value in vars(self).items() if name not in _OTHERS}
-        return kept | {"rare_weights": list(self.rare_weights)}
-
-    @property
-    def law(self) -> MultiTokenGMM:
-        """The law with equal patterns."""
-        return MultiTokenGMM(
-            n_patterns=self.n_patterns,
-            dim=self.dim,
-            n_tokens=self.n_tokens,
-            radius=self.radius,
-            sigma=self.sigma,
-        )
-
     @property
     def unequal(self) -> MultiTokenGMM:
         """The law with unequal patterns."""
+        weights = self.rare_weights
         return replace(
-            self.law,
-            n_patterns=len(self.rare_weights),
-            n_tokens=self.rare_n_tokens,
-            weights=self.rare_weights,
+            self.mixture, n_patterns=len(weights), n_tokens=self.rare_n_tokens, weights=weights
         )
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The rarest and the commonest of the unequal patterns."""
+        weights = list(self.rare_weights)
+        return weights.index(min(weights)), weights.index(max(weights))
+
+    def valley(self, n_patterns: int = 4) -> MultiTokenGMM:
+        """The law of the slice of the landscape, with a few equal patterns."""
+        return replace(self.mixture, n_patterns=n_patterns, n_tokens=self.slice_tokens)
 
     @property
     def lr(self) -> float:
         """Step size for the law with equal patterns."""
-        return self.relative_step_size * natural_step_size(self.law)
-
-    @property
-    def rare_lr(self) -> float:
-        """Step size for the law with unequal patterns."""
-        return self.rare_relative_step_size * natural_step_size(self.unequal)
-
-    @property
-    def valley(self) -> MultiTokenGMM:
-        """The law of the slice of the landscape, with four equal patterns."""
-        return replace(self.law, n_patterns=4, n_tokens=self.slice_tokens)
+        return self.relative_step_size * natural_step_size(self.mixture)
 
     @property
     def at(self) -> list[int]:
         """Steps at which runs with equal patterns are recorded."""
         return spread_steps(self.steps, 20)
+
+    def batches(self, size: int) -> Callable[[int], int]:
+        """Data points of each step of a simulation: ``size``, but for the first steps.
+
+        In the first steps the excess risk falls by an order of magnitude and its noise is largest.
+        """
+        return lambda step: self.first_batch_size if step < self.first_steps else size
+
+
+def spread_steps(last: int, n: int) -> list[int]:
+    """Return 0, ``last``, and about ``n`` steps between, evenly spaced on a logarithmic axis."""
+    last, n = count("last", last, 1), count("n", n, 1)
+    return sorted({0, *(round(last ** (k / n)) for k in range(n + 1))})
 
 
 PLANS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -9,28 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmtf import (
-    AttentionDenoiser,
-    Estimate,
-    Evaluation,
-    MultiTokenGMM,
-    ReducedWeight,
-    TrainingRecord,
-    bayes_risk,
-    descend,
-    evaluate,
-    natural_step_size,
-    oracle_risk,
-    risk,
-)
+from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, ReducedWeight, TrainingRecord
 from gmmtf.curve import Curve
-from gmmtf.laws.level import noise_level
-from gmmtf.randomness import standard_normal
-from gmmtf.risks.first_step import descent_direction
-from gmmtf.risks.formulas import start_risk
-from gmmtf_book.c04_training import descent, growth, landscape
-from gmmtf_book.c04_training.plan import SCHEDULE, Plan
-from gmmtf_book.c04_training.record import Points
+from gmmtf.descent import descend
+from gmmtf.laws.noisy import draw_noisy
+from gmmtf.record import Recording
+from gmmtf.risks.evaluate import Evaluation, evaluate
+from gmmtf.risks.first_step import descent_direction, exact_descent_direction, natural_step_size
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
+from gmmtf.risks.risk import risk
+from gmmtf.scaling.tokens import best_weight
+from gmmtf_book.c04_training import landscape
+from gmmtf_book.c04_training.full_weight import growth_rates, outside_family
+from gmmtf_book.c04_training.plan import SCHEDULE, Plan, spread_steps
+from gmmtf_book.c04_training.summary import Study
 
 STRENGTHS = (-100, -50, -20, -10, -5, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12, 20, 35, 60, 100)
 """βr² of the line W = βP on which the objective is drawn."""
@@ -38,16 +31,23 @@ STRENGTHS = (-100, -50, -20, -10, -5, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12, 20, 3
 SLICE_STARTS = ((0, 0), (-6, 0), (0, 6), (6, 11), (21, 4), (-6, -11))
 """Starts of the descents on the slice: products with the same and with another pattern."""
 
+_NO_BAYES = Estimate(0.0)  # a Bayes risk, for simulations of which only the excess is used
+
+
+def curve(law: MultiTokenGMM, at: Sequence[int], **options: Any) -> Curve:
+    """Descend to the last of the steps ``at``; ``options`` as of :func:`gmmtf.descend`."""
+    return Curve.from_records(descend(law, SCHEDULE, at[-1], record_at=at, **options), law)
+
 
 class Run:
     """One run of the chapter: its plan, its points, and the head with the full weight."""
 
     def __init__(self, plan: Plan, path: str | Path | None, device: torch.device) -> None:
-        self.plan = plan
-        self.device = device
+        self.plan, self.law, self.device = plan, plan.mixture, device
         self.dtype: torch.dtype = getattr(torch, plan.precision)
-        self.law = plan.law
-        self.points = Points(path, plan.settings())
+        record = Recording(path, plan.settings(), code=__name__, device=device)
+        self.study = Study(record, plan)
+        self.point = record.point
         self.records: list[TrainingRecord] = []
         self.weights: list[Tensor] = []
         self.head = self.untrained()
@@ -80,76 +80,93 @@ class Run:
         """Risks of the untrained head, measured."""
         return self.measured(self.untrained(), self.plan.n_evaluate)
 
-    @property
-    def start_formula(self) -> float:
-        """Risk at W = 0 in closed form."""
-        return self.oracle + start_risk(self.law, SCHEDULE)
-
     @cached_property
-    def same(self) -> Tensor:
-        """Which pairs of patterns are one pattern, bool ``[M, M]``."""
-        return torch.eye(self.plan.n_patterns, dtype=torch.bool)
+    def first_step(self) -> dict[str, tuple[Estimate, float, float]]:
+        """First rates of products, means over pairs of the ``same`` and of ``other`` patterns.
 
-    @cached_property
-    def first_step(self) -> dict[str, Tensor]:
-        """Rates of products at W = 0: ``measured`` with ``error``, ``exact`` and ``limit``."""
-        found = growth.growth_rates(
-            self.law, SCHEDULE, n_batches=self.plan.n_evaluate // 32, batch_size=32,
-            seed=self.plan.seed, dtype=self.dtype, device=self.device,
+        Measured, by the exact formula, and in the limit of many tokens.
+        """
+        measured = growth_rates(
+            self.law, n_batches=self.plan.n_evaluate // 32, batch_size=32, seed=self.plan.seed,
+            dtype=self.dtype, device=self.device,
         )  # fmt: skip
-        return {
-            "measured": torch.tensor(found["rate"]),
-            "error": torch.tensor(found["error"]),
-            "exact": torch.tensor(growth.predicted_rates(self.law, SCHEDULE)),
-            "limit": descent_direction(self.law, SCHEDULE).products(self.law),
-        }
+        exact = exact_descent_direction(self.law, SCHEDULE).products(self.law)
+        limit = descent_direction(self.law, SCHEDULE).products(self.law)
+        own = torch.eye(self.plan.n_patterns, dtype=torch.bool)
+        found = {}
+        for kind, pairs in (("same", own), ("other", ~own)):
+            mean = Estimate.mean(measured[u][v] for u, v in pairs.nonzero().tolist())
+            found[kind] = mean, float(exact[pairs].mean()), float(limit[pairs].mean())
+        return found
 
     def keep(self, record: TrainingRecord) -> None:
         """Keep a record of the training of :attr:`head`, and its weight."""
         self.records.append(record)
         self.weights.append(self.head.weight.detach().cpu().double().clone())
 
-    @cached_property
-    def outside(self) -> tuple[list[float], list[float]]:
-        """Norm of the part of the weight outside the family, and that of its random walk."""
-        return descent.outside_family(self.weights, self.law)
-
-    @cached_property
-    def reduced(self) -> list[ReducedWeight]:
-        """The weights of the training in reduced coordinates."""
-        return [ReducedWeight.from_full(weight, self.law)[0] for weight in self.weights]
-
     def compare(self) -> None:
         """Record the trained curve, its prediction, and reduced simulations beside it."""
-        plan, at, (outside, walk) = self.plan, self.plan.at, self.outside
-        self.points.point("predicted", lambda: descent.predicted_curve(
-            self.law, SCHEDULE, at, lr=plan.lr, n_points=plan.n_points, seed=plan.seed
-        ))  # fmt: skip
-        curve = Curve.from_weights(
-            [self.records[k] for k in at], [self.reduced[k] for k in at], self.law
-        ).as_json()
-        parts = {"outside": [outside[k] for k in at], "walk": [walk[k] for k in at]}
-        self.points.point("full", lambda: curve | parts)
+        plan = self.plan
+        self.point(self._trained, kind="full", law="equal")
+        self._descend("equal", self.law, plan.at, plan.lr, plan.n_reduced,
+                      batch_size=plan.batches(plan.reduced_batch_size),
+                      eval_samples=plan.reduced_eval_samples)  # fmt: skip
         if plan.starts_steps:
-            self.points.point("best", lambda: landscape.best_end(self.law, SCHEDULE))
-        for k in range(plan.n_reduced):
-            self.points.point(f"simulated/{k}", partial(
-                descent.simulated_curve,
-                self.law, SCHEDULE, at, lr=plan.lr, seed=plan.seed + k,
-                batch_size=plan.reduced_batch_size, first_steps=plan.first_steps,
-                first_batch_size=plan.first_batch_size, eval_samples=plan.reduced_eval_samples,
-                device=self.device,
-            ))  # fmt: skip
+            self.point(self._best, kind="best")
+
+    def grow(self) -> None:
+        """Record first rates and products of the law with unequal patterns, and predictions."""
+        plan, law = self.plan, self.plan.unequal
+        direction = exact_descent_direction(law, SCHEDULE)
+        self.point(lambda: direction.products(law), kind="predicted rates")
+        for k in range(plan.rare_seeds):
+            self.point(partial(
+                growth_rates, law, n_batches=plan.rate_batches, batch_size=plan.rate_batch_size,
+                seed=plan.seed + k, dtype=self.dtype, device=self.device,
+            ), kind="rates", seed=k)  # fmt: skip
+        lr = plan.rare_relative_step_size * natural_step_size(law)
+        self._descend("unequal", law, spread_steps(plan.rare_steps, 16), lr, plan.rare_seeds,
+                      batch_size=plan.batches(plan.rare_batch_size), eval_samples=8)  # fmt: skip
+
+    def _descend(
+        self, name: str, law: MultiTokenGMM, at: list[int], lr: float, n_seeds: int, **options: Any
+    ) -> None:
+        """Record the predicted descent from W = 0, and simulated ones with ``options``."""
+        plan, simulation = self.plan, {"method": "simulation", "device": self.device, **options}
+
+        def path(**options: Any) -> dict[str, Any]:
+            return curve(law, at, lr=lr, **options).as_json()
+
+        predict = partial(path, n_points=plan.n_points, seed=plan.seed)
+        self.point(predict, kind="predicted", law=name)
+        for k in range(n_seeds):
+            simulate = partial(path, seed=plan.seed + k, **simulation)
+            self.point(simulate, kind="simulated", law=name, seed=k)
+
+    def _trained(self) -> dict[str, Any]:
+        """The curve of the training, and norms of what is outside the family, see there."""
+        at = self.plan.at
+        reduced = [ReducedWeight.from_full(self.weights[k], self.law)[0] for k in at]
+        path = Curve.from_weights([self.records[k] for k in at], reduced, self.law)
+        outside, walk = outside_family(self.weights, self.law)
+        return path.as_json() | {"outside": [outside[k] for k in at], "walk": [walk[k] for k in at]}
+
+    def _best(self) -> dict[str, Any]:
+        """Excess risk, products and r²γ of the best weight of the family, by the expansion."""
+        best, _ = best_weight(self.law, SCHEDULE)
+        unit = self.plan.radius**2
+        return {
+            "excess": risk(best, self.law, SCHEDULE).excess_risk,
+            "products": unit * best.pattern,
+            "complement": unit * best.gamma(self.law),
+        }
 
     def attend(self, head: AttentionDenoiser, t: int) -> tuple[Tensor, Tensor]:
         """Attention of 64 data points at a noise level, and their labels."""
-        generator = self.seeded(1)
-        sample = self.law.sample(64, generator, self.dtype)
-        noise = standard_normal(sample.x_0.shape, generator, self.dtype)
-        at = torch.full((64,), t, device=self.device)
+        noisy = draw_noisy(self.law, SCHEDULE, torch.full((64,), t), self.seeded(1), self.dtype)
         with torch.no_grad():
-            attention = head.attention(SCHEDULE.add_noise(sample.x_0, at, noise), at).cpu()
-        return attention, sample.labels.cpu()
+            attention = head.attention(noisy.x_t, noisy.t)
+        return attention.cpu(), noisy.labels.cpu()
 
     def own_mass(self, head: AttentionDenoiser, t: int) -> float:
         """Mean attention to tokens of the query's own pattern."""
@@ -157,88 +174,51 @@ class Run:
         same = labels[:, :, None] == labels[:, None, :]
         return float((attention * same).sum(-1).mean())
 
-    def perfect_selection(self, t: int | None = None) -> float:
-        """Excess over the oracle of averaging all tokens of the own pattern, and no others."""
-        level = noise_level(self.law, SCHEDULE, SCHEDULE.times(t))
-        n = self.law.n_tokens
-        distinct = float((1 - (1 - self.law.probabilities) ** n).sum())
-        return float((level.gain**2 * level.variance).mean()) * distinct / n
+    def simulated(self, same: float, different: float = 0, n_samples: int = 32) -> Estimate:
+        """Excess risk of a symmetric weight in the valley's law, on the same data as any other."""
+        return landscape.excess_risk(
+            self.plan.valley(), same, different, method="simulation", n_samples=n_samples,
+            generator=self.seeded(), bayes=_NO_BAYES,
+        )  # fmt: skip
 
-    def grow(self) -> None:
-        """Record first rates and products of the law with unequal patterns, and predictions."""
-        plan, law, at = self.plan, self.plan.unequal, descent.spread_steps(self.plan.rare_steps, 16)
-        self.points.point("rates", lambda: growth.predicted_rates(law, SCHEDULE))
-        self.points.point("products", lambda: descent.predicted_curve(
-            law, SCHEDULE, at, lr=plan.rare_lr, n_points=plan.n_points, seed=plan.seed
-        ))  # fmt: skip
-        for k in range(plan.rare_seeds):
-            self.points.point(f"rates/{k}", partial(
-                growth.growth_rates,
-                law, SCHEDULE, n_batches=plan.rate_batches, batch_size=plan.rate_batch_size,
-                seed=plan.seed + k, dtype=self.dtype, device=self.device,
-            ))  # fmt: skip
-            self.points.point(f"products/{k}", partial(
-                descent.simulated_curve,
-                law, SCHEDULE, at, lr=plan.rare_lr, seed=plan.seed + k,
-                batch_size=plan.rare_batch_size, first_steps=plan.first_steps,
-                first_batch_size=plan.first_batch_size, eval_samples=8, device=self.device,
-            ))  # fmt: skip
+    def surface(self, same: list[float], different: list[float]) -> list[list[float]]:
+        """Simulated excess risk on the slice of symmetric weights, ``[different][same]``."""
+        return [[self.simulated(x, y, n_samples=24).value for x in same] for y in different]
 
-    def simulated_line(self) -> list[Estimate]:
-        """Excess risk of W = βP at :data:`STRENGTHS`, by simulation, in the valley's law."""
-        return [
-            risk(
-                landscape.symmetric_weight(self.plan.valley, strength, 0), self.plan.valley,
-                SCHEDULE, method="simulation", n_samples=32, generator=self.seeded(),
-            ).excess_risk
-            for strength in STRENGTHS
-        ]  # fmt: skip
+    def simulated_line(self) -> dict[float, Estimate]:
+        """Excess risk of W = βP by βr², by simulation, in the valley's law."""
+        return {strength: self.simulated(strength) for strength in STRENGTHS}
 
-    def exact_line(self) -> tuple[list[float], list[list[float]]]:
-        """Moderate strengths, and the exact excess risk there; the recorded law's is recorded."""
-        moderate = [float(strength) for strength in STRENGTHS if abs(strength) <= 50]
+    def exact_line(self) -> dict[float, Estimate]:
+        """The exact excess risk there, at moderate βr²; the recorded law's is recorded."""
+        exact = partial(landscape.excess_risk, method="integral", seed=self.plan.seed)
         if self.plan.starts_steps:
-            for strength in STRENGTHS:
-                self.points.point(f"line/{strength}", partial(self._on_line, strength))
-        line = landscape.risk_on_line(
-            self.plan.valley, SCHEDULE, moderate, n_points=16, seed=self.plan.seed
-        )
-        return moderate, line
-
-    def _on_line(self, strength: int) -> list[float]:
-        return landscape.risk_on_line(self.law, SCHEDULE, [strength], seed=self.plan.seed)[0]
+            for s in STRENGTHS:
+                self.point(partial(exact, self.law, s, n_points=32), kind="line", strength=s)
+        return {s: exact(self.plan.valley(), s, n_points=16) for s in STRENGTHS if abs(s) <= 50}
 
     def bends(self) -> dict[int, float]:
         """Smallest over largest eigenvalue of the Hessian at W = 0, by number of patterns."""
         found = {}
         for count in (2, 3, 4, 5):
-            law = MultiTokenGMM(
-                n_patterns=count, dim=self.plan.dim, n_tokens=self.plan.slice_tokens,
-                radius=self.plan.radius, sigma=self.plan.sigma,
-            )  # fmt: skip
-            bent = landscape.curvature(
-                ReducedWeight.zero(law), law, SCHEDULE, n_points=32, seed=self.plan.seed
-            )
+            law = self.plan.valley(count)
+            zero = ReducedWeight.zero(law)
+            bent = landscape.curvature(zero, law, n_points=32, seed=self.plan.seed)
             found[count] = bent["smallest"] / bent["largest"]
         return found
 
-    def slice_paths(self) -> tuple[dict[str, tuple[list[float], list[float]]], dict[str, float]]:
-        """Descents on the slice: their coordinates, and the excess at their ends, by start."""
-        plan, valley = self.plan, self.plan.valley
-        paths, ends = {}, {}
-        for x, y in SLICE_STARTS:
-            visited = list(descend(
-                valley, SCHEDULE, plan.slice_steps, method="simulation", seed=plan.seed,
-                batch_size=16, eval_samples=32, lr=2 * natural_step_size(valley),
-                record_every=plan.slice_steps // 10, device=self.device,
+    def slice_paths(self) -> dict[str, Curve]:
+        """Descents on the slice, by start."""
+        plan, valley = self.plan, self.plan.valley()
+        at = [*range(0, plan.slice_steps, plan.slice_steps // 10), plan.slice_steps]
+        return {
+            f"({x}, {y})": curve(
+                valley, at, method="simulation", seed=plan.seed, batch_size=16, eval_samples=32,
+                lr=2 * natural_step_size(valley), device=self.device,
                 start=landscape.symmetric_weight(valley, x, y),
-            ))  # fmt: skip
-            found = plan.radius**2 * torch.stack([each.weight.pattern for each in visited])
-            trace = found.diagonal(dim1=1, dim2=2).sum(1)
-            name = f"({x}, {y})"
-            paths[name] = ((trace / 4).tolist(), ((found.sum((1, 2)) - trace) / 12).tolist())
-            ends[name] = visited[-1].excess_risk.value
-        return paths, ends
+            )
+            for x, y in SLICE_STARTS
+        }  # fmt: skip
 
     def from_starts(self) -> None:
         """Record the descents from seven starts and the curvature at three places."""
@@ -246,24 +226,21 @@ class Run:
             return
         begins = landscape.starting_points(self.law, self.plan.seed)
         for name, begin in begins.items():
-            self.points.point(f"start/{name}", partial(self._descent_from, begin))
-        values = self.points.values
+            self.point(partial(self._descend_from, begin), kind="start", start=name)
+        paths = self.study.starts()
         for place, weight in {
             "zero": begins["zero"],
-            "end": landscape.weight_at(values["start/zero"], self.law),
-            "plateau": landscape.weight_at(values["start/random 10"], self.law),
+            "end": paths["zero"][0].weight(self.law),
+            "plateau": paths["random 10"][0].weight(self.law),
         }.items():
-            self.points.point(f"curvature/{place}", partial(landscape.curvature,
-                weight, self.law, SCHEDULE, seed=self.plan.seed))  # fmt: skip
+            bend = partial(landscape.curvature, weight, self.law, seed=self.plan.seed)
+            self.point(bend, kind="curvature", place=place)
 
-    def _descent_from(self, begin: ReducedWeight) -> dict[str, Any]:
-        at = descent.spread_steps(self.plan.starts_steps, 20)
-        path = descent.predicted_curve(
-            self.law, SCHEDULE, at, method="integral", start=begin, lr=self.plan.lr,
-            n_points=128, seed=self.plan.seed,
-        )  # fmt: skip
-        check = risk(
-            landscape.weight_at(path, self.law), self.law, SCHEDULE, method="simulation",
-            n_samples=self.plan.reduced_eval_samples, generator=self.seeded(),
-        ).excess_risk  # fmt: skip
-        return path | {"check": [check.value, check.standard_error]}
+    def _descend_from(self, begin: ReducedWeight) -> dict[str, Any]:
+        """Descend on the exact integral, and check the end by simulation."""
+        plan = self.plan
+        path = curve(self.law, spread_steps(plan.starts_steps, 20), method="integral", start=begin,
+                     lr=plan.lr, n_points=128, seed=plan.seed)  # fmt: skip
+        check = risk(path.weight(self.law), self.law, SCHEDULE, method="simulation",
+                     n_samples=plan.reduced_eval_samples, generator=self.seeded())  # fmt: skip
+        return path.as_json() | {"check": check.excess_risk}

@@ -1,27 +1,146 @@
-"""The numbers of chapter 4 that are checked and quoted as claims."""
+"""The numbers of chapter 4 that follow from the points of a run."""
 
 from __future__ import annotations
 
-from gmmtf_book.c04_training.descent import descent_summary
-from gmmtf_book.c04_training.growth import growth_summary
-from gmmtf_book.c04_training.landscape import landscape_summary
-from gmmtf_book.c04_training.record import paper
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-EASY = ("negative", "different", "permuted", "random 5")
-"""Starts from which the descent reaches the level of the one from zero."""
+import pandas as pd
+
+from gmmtf import Estimate
+from gmmtf.curve import Curve
+from gmmtf_book import study
+from gmmtf_book.c04_training.plan import PLANS, Plan
+
+
+@dataclass(frozen=True)
+class Study(study.Study[Plan]):
+    """The points of a run, and the numbers that follow from them.
+
+    ``law`` is ``"equal"`` or ``"unequal"``: the probabilities of the patterns.
+    """
+
+    chapter = "04_training"
+    paper = PLANS["paper"]
+
+    def curves(self, kind: str, law: str = "equal") -> list[Curve]:
+        """Return descents from W = 0, one a seed.
+
+        ``kind`` is ``"predicted"``, ``"simulated"``, or ``"full"`` for the training of the full W.
+        """
+        points = self.record.select(kind=kind, law=law)
+        return [Curve.from_json(point.value) for point in points]
+
+    def curve(self, kind: str, law: str = "equal") -> Curve:
+        """Return the mean over seeds of :meth:`curves`."""
+        return Curve.mean(self.curves(kind, law))
+
+    def outside(self) -> tuple[list[float], list[float]]:
+        """Norms of the full W outside the family, and of its random walk, at the steps of it."""
+        value = self.record.value(kind="full")
+        return value["outside"], value["walk"]
+
+    def outside_over_walk(self) -> float:
+        """Norm of the full W outside the family at the end, over that of its random walk."""
+        outside, walk = self.outside()
+        return outside[-1] / walk[-1]
+
+    def starts(self) -> dict[str, tuple[Curve, Estimate]]:
+        """Return the descents from seven starts, by start, and their ends' simulated excess."""
+        values = {str(p.labels["start"]): p.value for p in self.record.select(kind="start")}
+        return {name: (Curve.from_json(v), v["check"]) for name, v in values.items()}
+
+    def curvature(self) -> pd.DataFrame:
+        """Return gradient and extreme eigenvalues of the Hessian, a row a place."""
+        return self.record.frame(kind="curvature").set_index("place")
+
+    def line(self) -> dict[float, Estimate]:
+        """Return the exact excess risk of W = βP by βr²."""
+        line = self.record.frame(kind="line")
+        return dict(zip(line["strength"], line["value"], strict=True))
+
+    def growth_ratio(self) -> tuple[Estimate, float]:
+        """First same-pattern rate, commonest pattern over rarest: measured, and predicted."""
+        rare, common = self.plan.ends
+        seeds = [point.value for point in self.record.select(kind="rates")]
+        slow, fast = (Estimate.mean(rates[u][u] for rates in seeds) for u in (rare, common))
+        expected = self.record.value(kind="predicted rates")
+        return fast / slow, expected[common][common] / expected[rare][rare]
+
+    def descent_numbers(self) -> dict[str, float]:
+        """Numbers of F2A.
+
+        ``kept``, ``kept_score``: end over start of excess risk and score-matching error, mean over
+        seeds; ``deviation``: see :func:`deviation`, of that mean; ``deviation_one_seed``: the
+        largest of a single run.
+        """
+        predicted, mean = self.curve("predicted"), self.curve("simulated")
+        seeds = self.curves("simulated")
+        return {
+            "kept": kept(mean.excess),
+            "kept_score": kept(mean.score),
+            "deviation": deviation(mean, predicted),
+            "deviation_one_seed": max(deviation(each, predicted) for each in seeds),
+        }
+
+    def product_numbers(self) -> dict[str, float]:
+        """Numbers of F4, of the mean over seeds.
+
+        For the ``rarest`` and the ``commonest`` pattern as the query: ``same_end``, the product
+        with itself at the end; ``different_end``, the largest with another pattern there;
+        ``different_highest``, that at any step. ``products_deviation``: largest |simulated -
+        predicted| of all these products.
+        """
+        rare, common = self.plan.ends
+        found, expected = (self.curve(k, "unequal").products for k in ("simulated", "predicted"))
+        missed = (found - expected)[:, [rare, common]]
+        numbers = {"products_deviation": float(missed.abs().max())}
+        for name, u in (("rarest", rare), ("commonest", common)):
+            others = [v for v in range(found.shape[-1]) if v != u]
+            numbers[f"{name}_same_end"] = float(found[-1, u, u])
+            numbers[f"{name}_different_end"] = float(found[-1, u, others].max())
+            numbers[f"{name}_different_highest"] = float(found[:, u, others].max())
+        return numbers
+
+    def landscape_numbers(self) -> dict[str, float]:
+        """Numbers of the landscape.
+
+        ``end <name>``: excess risk at the end of the descent from each start over that from zero;
+        ``check``: largest deviation of a simulated end from the computed one, in standard errors;
+        ``smallest_at_zero``, ``smallest_at_end``: smallest eigenvalue of the Hessian at W = 0 and
+        at the end of the descent from there, over the largest one at W = 0; ``worst_end``: the
+        largest ``end`` of the starts from which the descent reaches the level of the one from zero.
+        """
+        starts, bent = self.starts(), self.curvature()
+        ends = {name: path.excess[-1] for name, (path, _) in starts.items()}
+        numbers = {f"end {name}": end.value / ends["zero"].value for name, end in ends.items()}
+        numbers["check"] = max(ends[name].errors_from(check) for name, (_, check) in starts.items())
+        for place in ("zero", "end"):
+            share = bent["smallest"][place] / bent["largest"]["zero"]
+            numbers[f"smallest_at_{place}"] = float(share)
+        easy = ("negative", "different", "permuted", "random 5")
+        return numbers | {"worst_end": max(numbers[f"end {name}"] for name in easy)}
+
+
+def deviation(found: Curve, predicted: Curve) -> float:
+    """Largest |found/predicted - 1| of the excess risk, over all steps (F2A)."""
+    pairs = zip(found.excess, predicted.excess, strict=True)
+    return max(each.relative_to(expected) for each, expected in pairs)
+
+
+def kept(risks: Sequence[Estimate]) -> float:
+    """Risk at the end of a run over that at its start."""
+    return risks[-1].value / risks[0].value
 
 
 def recorded() -> dict[str, float]:
     """Return the numbers of the recorded run, by name."""
-    points = paper()
-    values = points.values
-    run, hills = descent_summary(values), landscape_summary(values)
-    pairs = growth_summary(values, points.settings["rare_weights"])
+    paper = Study.recorded()
+    ratio, expected = paper.growth_ratio()
     return {
-        **run,
-        **pairs,
-        "rates_over_predicted": pairs["ratio"] / pairs["ratio_predicted"],
-        "rates_error": pairs["ratio_error"] / pairs["ratio"],
-        **hills,
-        "worst_end": max(hills[f"end {name}"] for name in EASY),
+        **paper.descent_numbers(),
+        **paper.product_numbers(),
+        **paper.landscape_numbers(),
+        "rates_over_predicted": ratio.value / expected,
+        "rates_error": ratio.standard_error / ratio.value,
     }
