@@ -5,6 +5,9 @@ fault the exact old text, which must occur once, and the new text. A fault that 
 says why: ``equivalent``. mutmut and cosmic-ray make thousands of arbitrary changes and run the
 whole suite for each, hours for 1,700 numerical tests; a list holds the changes that would matter.
 
+``--record`` writes what was found into ``data/mutants.csv``, which the book shows: a row for each
+file of which all faults were tried.
+
 The tests run in a copy of the checkout. Each run is forked from one process that
 has imported PyTorch and the like, which saves most of a short run's time.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import csv
 import importlib
 import multiprocessing
 import os
@@ -30,6 +34,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LISTS = ROOT / "scripts" / "mutants"
+TABLE = ROOT / "data" / "mutants.csv"
+COLUMNS = ("file", "faults", "killed", "equivalent", "survived")
 TIMEOUT = 300.0
 """Seconds after which a run counts as killed: a fault may make a loop endless."""
 PRELOADED = (
@@ -168,11 +174,43 @@ def run(faults: list[Fault], jobs: int) -> dict[Fault, str]:
     return found
 
 
+def tabulate(faults: Iterable[Fault], found: dict[Fault, str]) -> dict[str, dict[str, int]]:
+    """Return the counts of :data:`COLUMNS` for each file."""
+    rows: dict[str, dict[str, int]] = {}
+    for fault in faults:
+        row = rows.setdefault(fault.file, dict.fromkeys(COLUMNS[1:], 0))
+        killed = found.get(fault, "survived").startswith("killed")
+        kind = "equivalent" if fault.equivalent else "killed" if killed else "survived"
+        row["faults"] += 1
+        row[kind] += 1
+    return rows
+
+
+def read_table() -> dict[str, dict[str, int]]:
+    """Return the recorded counts of each file."""
+    if not TABLE.is_file():
+        return {}
+    with TABLE.open(encoding="utf-8", newline="") as stream:
+        return {row.pop("file"): {k: int(v) for k, v in row.items()}
+                for row in csv.DictReader(stream)}  # fmt: skip
+
+
+def record(rows: dict[str, dict[str, int]]) -> None:
+    """Replace the rows of these files, and drop those of files without faults."""
+    listed = {fault.file for fault in read_faults()}
+    merged = {file: row for file, row in (read_table() | rows).items() if file in listed}
+    with TABLE.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({"file": file, **row} for file, row in sorted(merged.items()))
+
+
 def main() -> int:
     """Run the faults of the lists; 1 if one that is not explained survives."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--file", default="", help="only faults of files whose path has this in it")
     parser.add_argument("--jobs", type=int, default=1, help="faults at a time")
+    parser.add_argument("--record", action="store_true", help="keep the counts for the book")
     options = parser.parse_args()
     # pytest's plugins are of no use here and take a second to load.
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
@@ -181,6 +219,8 @@ def main() -> int:
     seeded = [f for f in faults if f.fits and not f.equivalent]
     clean = [Fault(f.file, f.tests) for f in {f.tests: f for f in seeded}.values()]
     found = run(clean + seeded, max(1, options.jobs))
+    if options.record:
+        record(tabulate(faults, found))
     broken = [f for f in clean if found[f] != "survived"]
     survivors = [f for f in seeded if found[f].startswith("survived")]
     equivalent = sum(bool(f.equivalent) for f in faults)

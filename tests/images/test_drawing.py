@@ -47,6 +47,30 @@ def test_generate_gives_each_digit_its_own_class(monkeypatch: pytest.MonkeyPatch
     assert seen == [[0, 0, 1, 1]]
 
 
+def test_images_of_a_digit_are_those_of_its_class_in_their_order() -> None:
+    model = small_model()
+    images = generate(model, [4, 9], 3, n_calls=5, seed=7)
+    drawn = draw(model, torch.tensor([0, 0, 0, 1, 1, 1]), 6, n_calls=5, seed=7)
+    assert torch.equal(images[4], drawn[:3])
+    assert torch.equal(images[9], drawn[3:])
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_estimates_of_the_image_are_kept_within_the_pixels(
+    sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    function = {"dpm-solver++": "dpm_solver", "ddim": "ddim", "ancestral": "ancestral"}[sampler]
+
+    def noted(denoise, schedule, shape, **options):  # type: ignore[no-untyped-def]
+        seen.append(options["clip"])
+        return torch.zeros(shape)
+
+    monkeypatch.setattr(f"gmmtf.sampling.{function}", noted)
+    draw(small_model(0), None, 2, sampler=sampler, n_calls=4)
+    assert seen == [1.0]
+
+
 def test_generate_with_impossible_arguments() -> None:
     with pytest.raises(ValueError, match="2 classes"):
         generate(small_model(), [1, 2, 3], 2)

@@ -44,6 +44,35 @@ def test_before_training_only_the_linear_part_is_there() -> None:
     assert torch.equal(noise, expected)
 
 
+def test_the_network_estimates_what_is_subtracted() -> None:
+    """f = √(1-ᾱ) x - √ᾱ v: with a constant v, and with the v for which it is exact."""
+    x_t, t, labels = batch()
+    model = DiT(SETTINGS, SCHEDULE)
+    nn.init.constant_(model.out.bias, 0.5)
+    alpha_bar = SCHEDULE.alpha_bars[t].float()[:, None, None]
+    found = model(x_t, t, labels)
+    torch.testing.assert_close(found, (1 - alpha_bar).sqrt() * x_t - alpha_bar.sqrt() * 0.5)
+    x_0, noise = torch.randn_like(x_t), torch.randn_like(x_t)
+    signal, scale = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    v = scale * x_0 - signal * noise
+    torch.testing.assert_close(scale * (signal * x_0 + scale * noise) - signal * v, noise)
+
+
+def test_attention_and_mlp_have_modulations_of_their_own() -> None:
+    """The first three parts of the modulation are those of attention, the last three the MLP's."""
+    torch.manual_seed(0)
+    block = Block(8, 2)
+    x, condition = torch.randn(2, 5, 8), torch.randn(2, 8)
+    shift, scale, gate = torch.randn(3, 8)
+    zero = torch.zeros(8)
+    with torch.no_grad():
+        block.modulation.bias.copy_(torch.cat([zero, zero, zero, shift, scale, gate]))
+        moved = block.norm(x) * (1 + scale) + shift
+        torch.testing.assert_close(block(x, condition), x + gate * block.mlp(moved))
+        block.modulation.bias.copy_(torch.cat([shift, scale, gate, zero, zero, zero]))
+        torch.testing.assert_close(block(x, condition), x + gate * block._attend(moved))
+
+
 def test_blocks_start_as_the_identity_and_do_not_stay_it() -> None:
     block = Block(16, 2)
     x, condition = torch.randn(2, 5, 16), torch.randn(2, 16)
