@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked, tensor
 from gmmtf.laws.mixture import MultiTokenGMM
 
 
@@ -36,8 +37,9 @@ class ReducedWeight:
 
     def __post_init__(self) -> None:
         # Copies, so that the weight does not change with the caller's tensors; gradients pass.
-        pattern = torch.as_tensor(self.pattern, dtype=torch.float64, device="cpu").clone()
-        complement = torch.as_tensor(self.complement, dtype=torch.float64, device="cpu").clone()
+        pattern, complement = (
+            _float64(name, getattr(self, name)).clone() for name in ("pattern", "complement")
+        )
         if pattern.ndim != 2 or pattern.shape[0] != pattern.shape[1]:
             raise ValueError(f"pattern: expected shape [M, M], got {tuple(pattern.shape)}")
         if complement.ndim != 0:
@@ -48,6 +50,7 @@ class ReducedWeight:
         object.__setattr__(self, "complement", complement)
 
     @classmethod
+    @checked
     def zero(cls, mixture: MultiTokenGMM) -> ReducedWeight:
         """Return the start of training, W = 0."""
         size = mixture.n_patterns
@@ -55,6 +58,22 @@ class ReducedWeight:
         return cls(torch.zeros(size, size, dtype=torch.float64, device="cpu"), zero)
 
     @classmethod
+    @checked
+    def on_patterns(cls, mixture: MultiTokenGMM, strength: float) -> ReducedWeight:
+        """Return W = βP with βr² = ``strength``, P the projection on the patterns' span.
+
+        Raises
+        ------
+        ValueError
+            If the patterns are not orthogonal with equal norms.
+        """
+        radius = mixture.require_equal_orthogonal("the weight")
+        identity = torch.eye(mixture.n_patterns, dtype=torch.float64, device="cpu")
+        zero = torch.zeros((), dtype=torch.float64, device="cpu")
+        return cls(strength / radius**2 * identity, zero)
+
+    @classmethod
+    @checked
     def from_full(cls, weight: Tensor, mixture: MultiTokenGMM) -> tuple[ReducedWeight, float]:
         """Project a full weight ``[d, d]`` on the family.
 
@@ -78,6 +97,7 @@ class ReducedWeight:
         reduced = cls(pattern, torch.tensor(complement, dtype=torch.float64, device="cpu"))
         return reduced, float((full - reduced.to_full(mixture)).norm())
 
+    @checked
     def to_full(self, mixture: MultiTokenGMM) -> Tensor:
         """Return the full weight, float64 ``[d, d]``."""
         unit = mixture.means / mixture.require_equal_orthogonal("the reduced family")
@@ -85,6 +105,7 @@ class ReducedWeight:
         complement = torch.eye(mixture.dim, dtype=torch.float64, device="cpu") - span
         return unit.T @ self.pattern @ unit + self.gamma(mixture) * complement
 
+    @checked
     def products(self, mixture: MultiTokenGMM) -> Tensor:
         """Return the query-key products μ_uᵀ W μ_v of the patterns, float64 ``[M, M]``.
 
@@ -97,6 +118,7 @@ class ReducedWeight:
         return root @ self.pattern @ root
 
     @classmethod
+    @checked
     def from_json(cls, stored: Mapping[str, Any]) -> ReducedWeight:
         """Read what :meth:`as_json` gave; other entries are ignored.
 
@@ -107,18 +129,19 @@ class ReducedWeight:
         """
         if not {"pattern", "complement"} <= set(stored):
             raise ValueError(f"stored: expected 'pattern' and 'complement', got {sorted(stored)}")
-        pattern = torch.tensor(stored["pattern"], dtype=torch.float64, device="cpu")
-        return cls(pattern, torch.tensor(stored["complement"], dtype=torch.float64, device="cpu"))
+        return cls(stored["pattern"], stored["complement"])
 
     def as_json(self) -> dict[str, Any]:
         """Return the coordinates as lists and numbers, for recorded results."""
         return {"pattern": self.pattern.tolist(), "complement": float(self.complement)}
 
+    @checked
     def gamma(self, mixture: MultiTokenGMM) -> Tensor:
         """Return γ, the factor on the complement; 0 where there is no complement."""
         free = mixture.dim - mixture.n_patterns
         return self.complement / math.sqrt(free) if free else torch.zeros_like(self.complement)
 
+    @checked
     def check_fits(self, mixture: MultiTokenGMM) -> None:
         """Raise ``ValueError`` unless the weight has the number of patterns of the mixture."""
         if self.pattern.shape[0] != mixture.n_patterns:
@@ -128,6 +151,7 @@ class ReducedWeight:
             )
 
 
+@checked
 def gram_root(mixture: MultiTokenGMM) -> Tensor:
     """Symmetric square root of the Gram matrix of the patterns, ``[M, M]``; r I if orthogonal."""
     if mixture.radius is not None:
@@ -135,3 +159,8 @@ def gram_root(mixture: MultiTokenGMM) -> Tensor:
     values, vectors = torch.linalg.eigh(mixture.gram)
     root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root
+
+
+def _float64(name: str, value: Any) -> Tensor:
+    numbers = value if isinstance(value, Tensor) else tensor(name, value)  # gradients pass
+    return numbers.to("cpu", torch.float64)

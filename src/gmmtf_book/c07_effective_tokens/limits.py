@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,8 +21,6 @@ from gmmtf_book.c07_effective_tokens.runs import Study, expanded
 ENDLESS = 10**12
 """A number of tokens at which what is left of the risk no longer depends on it."""
 
-_START = 0.75  # the search for the best weight starts at βr² = 0.75 d^(2/3)
-
 
 def indicator_grid(study: Study) -> Any:
     """The expansion's error, against the integral on the same queries, over a grid of settings.
@@ -34,14 +32,9 @@ def indicator_grid(study: Study) -> Any:
     for mixture, t, strength in itertools.islice(_grid(plan), 0, None, plan.grid_every):
         study.record.point(
             partial(_indicator, mixture, t, strength, plan.grid_points),
-            kind="grid",
-            radius=mixture.radius,
-            sigma=mixture.sigma,
-            N=mixture.n_tokens,
-            K=mixture.k,
-            t=t,
-            strength=strength,
-        )
+            kind="grid", radius=mixture.radius, sigma=mixture.sigma, N=mixture.n_tokens,
+            K=mixture.k, t=t, strength=strength,
+        )  # fmt: skip
     return study.record.frame(kind="grid")
 
 
@@ -57,68 +50,63 @@ def _indicator(
 
 def _grid(plan: Plan) -> Iterator[tuple[MultiTokenGMM, int, float]]:
     """Norms of the patterns, scatters, times, strengths and numbers of tokens; K takes turns."""
-    counts = (plan.n_tokens, 4 * plan.n_tokens, 32 * plan.n_tokens)
     active = itertools.cycle((None, 2, None, None, 2))
-    radii = (plan.short_radius, 2 * plan.short_radius, 4 * plan.short_radius)
-    times, strengths = (50, 250, 450, 700), (3.0, 6.0, 9.0, 14.0)
-    axes = itertools.product(radii, (0.3, 0.6), times, strengths, counts)
+    axes = itertools.product(
+        [factor * plan.short_radius for factor in (1, 2, 4)],
+        (0.3, 0.6),
+        (50, 250, 450, 700),
+        (3.0, 6.0, 9.0, 14.0),
+        [factor * plan.n_tokens for factor in (1, 4, 32)],
+    )
     for radius, sigma, t, strength, n_tokens in axes:
         mixture = replace(plan.short, radius=radius, sigma=sigma, n_tokens=n_tokens)
         yield replace(mixture, n_active=next(active)), t, strength
 
 
 def many_tokens(
-    record: Recording,
-    mixture: MultiTokenGMM,
-    counts: Sequence[int],
-    fixed: ReducedWeight,
-    *,
-    n_points: int = 1024,
-) -> Any:
+    record: Recording, mixture: MultiTokenGMM, counts: Sequence[int], fixed: ReducedWeight,
+    *, n_points: int = 1024,
+) -> Any:  # fmt: skip
     """Excess risk against N: of one ``fixed`` weight, and of the ``best`` weight at each N (C3).
 
     A table, a row a number of tokens; ``best_strength`` is the mean query-key product of a pattern
     with itself at the best weight, whose search starts at that for the number before.
     """
     start = fixed
+
+    def compute(n: int) -> dict[str, Any]:
+        nonlocal start
+        many = replace(mixture, n_tokens=n)
+        kept = _excess(fixed, many, n_points)
+        start, found = _best(many, start, n_points)
+        return {"fixed": kept, **found}
+
     for n in counts:
-
-        def compute(n: int = n) -> dict[str, Any]:
-            nonlocal start
-            many = replace(mixture, n_tokens=n)
-            kept = _excess(fixed, many, n_points)
-            start, found = _best(many, start, n_points)
-            return {"fixed": kept, **found}
-
-        record.point(compute, kind="floor", N=n)
+        record.point(partial(compute, n), kind="floor", N=n)
     return record.frame(kind="floor")
 
 
-def floor_by_dimension(
-    record: Recording, mixture: MultiTokenGMM, dims: Sequence[int], *, n_points: int = 1024
-) -> Any:
+def floor_by_dimension(record: Recording, mixture: MultiTokenGMM, dims: Sequence[int]) -> Any:
     """Excess that the best weight leaves with endlessly many tokens, against d = r² (C3).
 
-    A table, a row a dimension; columns as :func:`many_tokens`.
+    A table, a row a dimension; columns as :func:`many_tokens`. The search for the best weight
+    starts at βr² = 0.75 d^(2/3).
     """
-    for dim in dims:
+
+    def compute(dim: int) -> dict[str, Any]:
         wide = replace(mixture, dim=dim, radius=dim**0.5, n_tokens=ENDLESS)
-        compute: Callable[[], dict[str, Any]] = partial(_floor, wide, n_points)
-        record.point(compute, kind="floor_by_dim", d=dim)
+        return _best(wide, on_patterns(wide, 0.75 * dim ** (2 / 3)), 1024)[1]
+
+    for dim in dims:
+        record.point(partial(compute, dim), kind="floor_by_dim", d=dim)
     return record.frame(kind="floor_by_dim")
-
-
-def _floor(mixture: MultiTokenGMM, n_points: int) -> dict[str, Any]:
-    start = on_patterns(mixture, _START * mixture.dim ** (2 / 3))
-    return _best(mixture, start, n_points)[1]
 
 
 def _best(
     mixture: MultiTokenGMM, start: ReducedWeight, n_points: int
 ) -> tuple[ReducedWeight, dict[str, Any]]:
-    radius = mixture.require_equal_orthogonal("the best weight")
     best, _ = scaling.best_weight(mixture, SCHEDULE, start=start, n_points=n_points)
-    strength = radius**2 * float(best.pattern.diagonal().mean())
+    strength = float(best.products(mixture).diagonal().mean())
     return best, {"best": _excess(best, mixture, n_points), "best_strength": strength}
 
 
@@ -136,21 +124,20 @@ def closed_forms(
     """
     zero = ReducedWeight.zero(mixture)
     slope = gradient(zero, mixture, SCHEDULE, method="integral", n_points=n_points, seed=seed)
-    full_rate = -float(slope.pattern.diagonal().mean())
-    rates = [
-        float(direction(mixture, SCHEDULE).pattern.diagonal().mean())
-        for direction in (first_step.exact_descent_direction, first_step.descent_direction)
-    ]
+    exact = first_step.exact_descent_direction(mixture, SCHEDULE)
+    limit = first_step.descent_direction(mixture, SCHEDULE)
+    rate, exact_rate, limit_rate = (
+        float(each.pattern.diagonal().mean()) for each in (slope, exact, limit)
+    )
     full_mean, full_floor = (
         risk(weight, law, SCHEDULE, t=200, seed=seed).excess_risk.value
         for law in (sharp, replace(sharp, n_tokens=ENDLESS))
     )
-    mean = formulas.mean_denoising_excess(sharp, SCHEDULE, t=200)
     rows = {
-        "first step, N = 512": (rates[0], full_rate),
-        "first step, limit": (rates[1], full_rate),
-        "mean denoising": (mean, full_mean),
+        "first step, N = 512": (exact_rate, -rate),
+        "first step, limit": (limit_rate, -rate),
+        "mean denoising": (formulas.mean_denoising_excess(sharp, SCHEDULE, t=200), full_mean),
         "tilt floor": (formulas.tilt_floor(weight, sharp, SCHEDULE, t=200), full_floor),
     }
-    table = pd.DataFrame(rows, index=["closed form", "full"]).T
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["closed form", "full"])
     return table.assign(ratio=table["full"] / table["closed form"])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from typing import NamedTuple
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf import MultiTokenGMM, ReducedWeight
 from gmmtf.randomness import standard_normal
 from gmmtf.risks.expansion import expand
 from gmmtf.risks.head import PLAIN, Scores, output, scores
@@ -64,29 +64,17 @@ def token_cloud(
     centres = float(queries.reach) * torch.eye(2, dtype=torch.float64)
     labels = torch.cat([queries.log_weights.exp(), found.first, found.second], 1).T
     return TokenCloud(
-        tokens=tokens[0, :-1],
-        attention=attention[0, :-1],
-        own=float(attention[0, -1]),
-        query=query,
-        average=averages[0],
-        centres=centres,
-        spread=float(queries.level.variance.sqrt()),
-        drift=drift,
-        labels=labels,
+        tokens[0, :-1], attention[0, :-1], float(attention[0, -1]), query, averages[0], centres,
+        spread=float(queries.level.variance.sqrt()), drift=drift, labels=labels,
         limit=labels[1] @ centres + drift,
         effective=(mixture.n_tokens - 1) / float(found.rho),
-    )
+    )  # fmt: skip
 
 
 def average_again(
-    mixture: MultiTokenGMM,
-    strength: float,
-    query: Tensor,
-    t: int,
-    *,
-    n_draws: int,
+    mixture: MultiTokenGMM, strength: float, query: Tensor, t: int, *, n_draws: int,
     generator: torch.Generator,
-) -> tuple[Tensor, float]:
+) -> tuple[Tensor, float]:  # fmt: skip
     """Attention averages ``[n_draws, 2]`` of one query over data points, and what is predicted.
 
     The second number is the root mean square distance of the average from its limit T that the
@@ -104,11 +92,9 @@ def average_again(
 
 def _one_query(mixture: MultiTokenGMM, query: Tensor, t: int) -> Queries:
     """Return a net of a single query token, given in the plane of the patterns."""
-    if (mixture.n_patterns, mixture.dim) != (2, 2):
-        raise ValueError(
-            "mixture: expected two patterns in two dimensions, got "
-            f"{mixture.n_patterns} in {mixture.dim}"
-        )
+    found = mixture.n_patterns, mixture.dim
+    if found != (2, 2):
+        raise ValueError(f"mixture: expected two patterns in two dimensions, got {found}")
     net = draw_queries(mixture, SCHEDULE, t=t, n_points=1)
     token = torch.cat([query.to(torch.float64), torch.zeros(1, dtype=torch.float64)])[:, None]
     return replace(net, token=token)
@@ -146,15 +132,13 @@ def _weights(seen: Scores, queries: Queries) -> _Weights:
     return _Weights(rho, own, torch.softmax(logs[0], 0), torch.softmax(logs[1], 0))
 
 
-def effective_tokens(
-    weight: ReducedWeight, mixture: MultiTokenGMM, t: int, *, n_points: int = 4096, seed: int = 0
-) -> float:
+def effective_tokens(weight: ReducedWeight, mixture: MultiTokenGMM, t: int) -> float:
     """Predicted effective number of tokens, 1/E Σ_m A², to first order in 1/N.
 
     Given the query, Σ A² is (ρ/(N-1) + w_s²)/(1 + w_s)²: (N-1)/ρ tokens if the query's own weight
     w_s is small (theory result 5).
     """
-    queries = draw_queries(mixture, SCHEDULE, t=t, n_points=n_points, seed=seed)
+    queries = draw_queries(mixture, SCHEDULE, t=t, n_points=4096)
     found = _weights(scores(weight, queries), queries)
     squares = (found.rho / (mixture.n_tokens - 1) + found.own**2) / (1 + found.own) ** 2
     return 1 / float((queries.importance * squares).mean())
@@ -162,13 +146,9 @@ def effective_tokens(
 
 @torch.no_grad()
 def participating_tokens(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    t: int,
-    *,
-    n_samples: int,
+    weight: ReducedWeight, mixture: MultiTokenGMM, t: int, *, n_samples: int,
     generator: torch.Generator,
-) -> float:
+) -> float:  # fmt: skip
     """Measured counterpart of :func:`effective_tokens`: 1 over the mean of Σ_m A_nm²."""
     tokens = draw_tokens(mixture, SCHEDULE, torch.full((n_samples,), t), generator)
     logits = tokens.span @ weight.pattern @ tokens.span.mT
@@ -182,38 +162,30 @@ def token_counts(
 ) -> pd.DataFrame:
     """Effective numbers of tokens under weights βP, ``predicted`` and ``measured``."""
     rows = []
-    for t in times:
-        for strength in strengths:
-            weight = on_patterns(mixture, strength)
-            generator = torch.Generator().manual_seed(seed)
-            found = participating_tokens(weight, mixture, t, n_samples=2, generator=generator)
-            rows.append((t, strength, effective_tokens(weight, mixture, t), found))
+    for t, strength in product(times, strengths):
+        weight, generator = on_patterns(mixture, strength), torch.Generator().manual_seed(seed)
+        found = participating_tokens(weight, mixture, t, n_samples=2, generator=generator)
+        rows.append((t, strength, effective_tokens(weight, mixture, t), found))
     return pd.DataFrame(rows, columns=["t", "strength", "predicted", "measured"])
 
 
-def by_strength(
-    mixture: MultiTokenGMM, strengths: Sequence[float], *, seed: int = 0
-) -> pd.DataFrame:
+def by_strength(mixture: MultiTokenGMM, strengths: Sequence[float], *, seed: int) -> pd.DataFrame:
     """Parts of the excess risk of weights βP, a row a strength."""
     weights = [on_patterns(mixture, strength) for strength in strengths]
     rows = [decompose(weight, mixture, n_points=2048, seed=seed) for weight in weights]
     return pd.DataFrame(rows, index=pd.Index(strengths))
 
 
-def by_time(weight: ReducedWeight, mixture: MultiTokenGMM, *, seed: int = 0) -> pd.DataFrame:
+def by_time(weight: ReducedWeight, mixture: MultiTokenGMM, *, seed: int) -> pd.DataFrame:
     """Parts of the excess risk of one weight, a row a time."""
     rows = [decompose(weight, mixture, t, n_points=1024, seed=seed) for t in TIMES]
     return pd.DataFrame(rows, index=pd.Index(TIMES))
 
 
 def decompose(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    t: int | None = None,
-    *,
-    n_points: int = 4096,
+    weight: ReducedWeight, mixture: MultiTokenGMM, t: int | None = None, *, n_points: int = 4096,
     seed: int = 0,
-) -> dict[str, float]:
+) -> dict[str, float]:  # fmt: skip
     """Parts of the plain head's excess risk in the expansion (theory result 5).
 
     ``wrong patterns``: squared distance of the softmax label weights' pattern from the posterior's;

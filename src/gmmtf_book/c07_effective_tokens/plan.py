@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
-
-import torch
+from dataclasses import dataclass, replace
 
 from gmmtf import MultiTokenGMM, NoiseSchedule, ReducedWeight
+from gmmtf_book.study import LawPlan
 
 SCHEDULE = NoiseSchedule.linear(1000)
+on_patterns = ReducedWeight.on_patterns
 
 SWEEPS = {"tokens": "N", "time": "t", "strength": "strength", "short": "strength"}
 """Kinds of points, and the label that varies: N, t, and βr² with long and with short patterns."""
@@ -19,7 +17,7 @@ Setting = tuple[ReducedWeight, MultiTokenGMM, int | None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(LawPlan):
     """Sizes of a run.
 
     The main mixture has ``n_patterns`` patterns of norm ``radius``; the short one differs in having
@@ -34,11 +32,6 @@ class Plan:
     grid of settings, and the stride with which they are taken. ``line_points``: of drawn lines.
     """
 
-    dim: int = 64
-    n_tokens: int = 128
-    n_patterns: int = 8
-    radius: float = 8.0
-    sigma: float = 0.3
     short_patterns: int = 4
     short_radius: float = 3.0
     strength: float = 8.0
@@ -63,30 +56,12 @@ class Plan:
     many_counts: tuple[int, ...] = (*(10**n for n in range(3, 10)), 10**12)
     floor_dims: tuple[int, ...] = (64, 256, 1024, 4096, 16384)
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():  # JSON and parameter cells have lists
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+    unrecorded = frozenset({
+        "curve_length", "curve_every", "line_steps", "huge_steps", "line_points", "curve_points",
+        "gradient_points", "grid_points", "grid_every", "many_counts", "floor_dims",
+    })  # fmt: skip
 
-    def settings(self) -> dict[str, Any]:
-        """Return what all points of a record depend on."""
-        return {name: value for name, value in asdict(self).items() if name not in _OTHERS}
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Plan:
-        """Return the plan of a record; what its points do not depend on is as by default."""
-        return cls(**settings)
-
-    @property
-    def main(self) -> MultiTokenGMM:
-        """The mixture with long patterns."""
-        return MultiTokenGMM(
-            n_patterns=self.n_patterns,
-            dim=self.dim,
-            n_tokens=self.n_tokens,
-            radius=self.radius,
-            sigma=self.sigma,
-        )
+    main = LawPlan.mixture  # the mixture with long patterns
 
     @property
     def short(self) -> MultiTokenGMM:
@@ -95,29 +70,18 @@ class Plan:
 
     def values(self, kind: str) -> tuple[float, ...]:
         """Return the values of a sweep."""
-        by_kind: dict[str, tuple[float, ...]] = {
-            "tokens": self.token_counts,
-            "time": self.times,
-            "strength": self.strengths,
-            "short": self.short_strengths,
-        }
-        return by_kind[kind]
+        values = (self.token_counts, self.times, self.strengths, self.short_strengths)
+        return dict(zip(SWEEPS, values, strict=True))[kind]
 
     def setting(self, kind: str, value: float) -> Setting:
         """Return the weight, the mixture and the time (None: the whole schedule) of a point."""
-        if kind == "tokens":
-            mixture = replace(self.main, n_tokens=int(value))
-            return on_patterns(mixture, self.strength), mixture, self.time
-        if kind == "time":
-            return on_patterns(self.main, self.strength), self.main, int(value)
-        mixture = self.short if kind == "short" else self.main
-        return on_patterns(mixture, float(value)), mixture, None
+        if kind in ("strength", "short"):
+            mixture = self.short if kind == "short" else self.main
+            return on_patterns(mixture, float(value)), mixture, None
+        n, t = (self.n_tokens, int(value)) if kind == "time" else (int(value), self.time)
+        mixture = replace(self.main, n_tokens=n)
+        return on_patterns(mixture, self.strength), mixture, t
 
-
-_OTHERS = {
-    "curve_length", "curve_every", "line_steps", "huge_steps", "line_points", "curve_points",
-    "gradient_points", "grid_points", "grid_every", "many_counts", "floor_dims",
-}  # fmt: skip
 
 PLANS = {
     "live": Plan(),
@@ -136,10 +100,3 @@ PLANS = {
     ),
 }  # fmt: skip
 """``live``: half a minute of one core; ``smoke``: seconds; ``paper``: ten minutes of one core."""
-
-
-def on_patterns(mixture: MultiTokenGMM, strength: float) -> ReducedWeight:
-    """Return the weight βP with βr² = ``strength``, P the projection on the patterns' span."""
-    radius = mixture.require_equal_orthogonal("the weight")
-    identity = torch.eye(mixture.n_patterns, dtype=torch.float64)
-    return ReducedWeight(strength / radius**2 * identity, torch.zeros((), dtype=torch.float64))

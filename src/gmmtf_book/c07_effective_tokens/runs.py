@@ -10,9 +10,8 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -22,8 +21,8 @@ from gmmtf import Estimate, MultiTokenGMM, ReducedWeight, risk
 from gmmtf.descent import DescentRecord, descend
 from gmmtf.record import Recording
 from gmmtf.risks.head_risk import HeadRisk, ValidityWarning
-from gmmtf_book import RESULTS
-from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, SWEEPS, Plan, Setting
+from gmmtf_book.c07_effective_tokens.plan import PLANS, SCHEDULE, SWEEPS, Plan, Setting
+from gmmtf_book.study import Study as StudyOf
 
 _CHEAPER = 32  # query tokens for the expansion, for each one for the integral
 
@@ -33,59 +32,49 @@ HUGE = MultiTokenGMM(
 """A law that nobody can simulate."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """A record, and the plan that its points follow."""
+class Study(StudyOf[Plan]):
+    """The points of chapter 7."""
 
-    record: Recording
-    plan: Plan
+    chapter, paper = "07_effective_tokens", PLANS["paper"]
 
     @classmethod
     def open(
         cls, plan: Plan, path: str | os.PathLike[str] = "", device: torch.device | str = "cpu"
-    ) -> Study:
+    ) -> Self:
         """Return a study whose points are kept in a file, or in memory where ``path`` is empty."""
         return cls(Recording(path, plan.settings(), code=__name__, device=device), plan)
-
-    @classmethod
-    def recorded(cls) -> Study:
-        """Return the recorded run at paper scale."""
-        record = Recording(RESULTS / "07_effective_tokens.json")
-        return cls(record, Plan.from_settings(record.settings))
 
     def points(self, *kinds: str) -> Any:
         """Return the points of some kinds, by default of the four sweeps, as a table.
 
         ``x`` is the value that varies in the sweep.
         """
-        rows = [
-            {"kind": kind, "x": point.labels[(SWEEPS | {"curve": "step"})[kind]], **point.value}
+        varied = SWEEPS | {"curve": "step"}
+        frames = [
+            self.record.frame(kind=kind).rename(columns={varied[kind]: "x"})
             for kind in kinds or SWEEPS
-            for point in self.record.select(kind=kind)
         ]
-        return pd.DataFrame(rows).sort_values(["kind", "x"])
+        return pd.concat(frames).sort_values(["kind", "x"], ignore_index=True)
 
     def last_weight(self) -> ReducedWeight:
         """Return the weight at the end of the simulated descent."""
-        points = self.points("curve")
-        return from_three_numbers(points["weight"].iloc[-1], self.plan.main)
+        return from_three_numbers(self.points("curve")["weight"].iloc[-1], self.plan.main)
 
-    def line(self, kind: str, *, n_points: int = 256) -> tuple[list[float], list[float]]:
+    def line(self, kind: str) -> tuple[list[float], list[float]]:
         """Return a sweep's expansion as a curve to draw; NaN where it does not hold."""
         values = self.plan.values(kind)
         spaced = np.linspace if kind == "time" else np.geomspace
         dense = spaced(values[0], values[-1], self.plan.line_points)
         x = dense.tolist() if SWEEPS[kind] == "strength" else dense.round().tolist()
-        return x, expansion_line(self.plan, kind, x, n_points=n_points)
+        return x, expansion_line(self.plan, kind, x)
 
 
 def sweeps(study: Study) -> None:
     """Compute every point of the four sweeps that the record does not hold yet."""
     for kind, label in SWEEPS.items():
         for value in study.plan.values(kind):
-            compute = partial(_sweep_point, study, kind, value)
             labels: dict[str, Any] = {"kind": kind, label: value}
-            study.record.point(compute, **labels)
+            study.record.point(partial(_sweep_point, study, kind, value), **labels)
 
 
 def _sweep_point(study: Study, kind: str, value: float) -> dict[str, Any]:
@@ -116,18 +105,17 @@ def _curve_point(study: Study, weight: ReducedWeight) -> dict[str, Any]:
 
 def descents(live: Study, paper: Study) -> dict[str, list[DescentRecord]]:
     """Descend on the expansion from W = 0 for the live, the recorded and the huge law."""
-    plan, big = live.plan, paper.plan
+    plan = live.plan
 
     def path(mixture: MultiTokenGMM, steps: int, every: int) -> list[DescentRecord]:
         count = plan.curve_points
-        run = descend(mixture, SCHEDULE, steps, n_points=count, seed=0, record_every=every)
-        return list(run)
+        return list(descend(mixture, SCHEDULE, steps, n_points=count, record_every=every))
 
     own = path(plan.main, plan.curve_length, plan.curve_every)
     same = live is paper
     return {
         "live": own,
-        "paper": own if same else path(big.main, plan.line_steps, 5),
+        "paper": own if same else path(paper.plan.main, plan.line_steps, 5),
         "huge": path(HUGE, plan.huge_steps, 3),
     }
 
@@ -144,8 +132,7 @@ def from_three_numbers(numbers: Sequence[float], mixture: MultiTokenGMM) -> Redu
     """Undo :func:`three_numbers`."""
     same, other, complement = numbers
     size = mixture.n_patterns
-    pattern = torch.full((size, size), other, dtype=torch.float64)
-    pattern.fill_diagonal_(same)
+    pattern = torch.full((size, size), other, dtype=torch.float64).fill_diagonal_(same)
     return ReducedWeight(pattern, torch.tensor(complement, dtype=torch.float64))
 
 
@@ -158,26 +145,18 @@ def measured(
 
 
 def simulate(
-    setting: Setting,
-    seeds: Sequence[int],
-    n_samples: int,
-    device: torch.device | str = "cpu",
+    setting: Setting, seeds: Sequence[int], n_samples: int, device: torch.device | str = "cpu"
 ) -> dict[str, Any]:
     """Excess risk by the exact reduced simulation: ``seeds`` and their mean, ``simulated``."""
     weight, mixture, t = setting
     each = [
         risk(
-            weight,
-            mixture,
-            SCHEDULE,
-            t=t,
-            method="simulation",
-            n_samples=n_samples,
+            weight, mixture, SCHEDULE, t=t, method="simulation", n_samples=n_samples,
             generator=torch.Generator(device).manual_seed(seed),
             bayes=Estimate(0.0),  # only the loss needs it
         ).excess_risk
         for seed in seeds
-    ]
+    ]  # fmt: skip
     return {"seeds": each, "simulated": Estimate.mean(each)}
 
 
@@ -186,20 +165,14 @@ def predict(setting: Setting, *, n_points: int) -> dict[str, Any]:
     weight, mixture, t = setting
     found = expanded(setting, n_points=_CHEAPER * n_points)
     exact = risk(weight, mixture, SCHEDULE, t=t, method="integral", n_points=n_points)
-    return {
-        "expansion": found.excess_risk,
-        "integral": exact.excess_risk,
-        "validity": found.validity,
-        "dispersion": found.dispersion,
-        "holds": found.holds,
-    }
+    said = {name: getattr(found, name) for name in ("validity", "dispersion", "holds")}
+    return {"expansion": found.excess_risk, "integral": exact.excess_risk, **said}
 
 
 def expanded(setting: Setting, *, n_points: int) -> HeadRisk:
     """Risk by the expansion, without a warning where it fails: that is what is studied."""
     weight, mixture, t = setting
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ValidityWarning)
+    with warnings.catch_warnings(action="ignore", category=ValidityWarning):
         return risk(weight, mixture, SCHEDULE, t=t, n_points=n_points)
 
 

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from gmmtf import MultiTokenGMM, risk, scaling
+from gmmtf import Estimate, MultiTokenGMM, risk, scaling
 from gmmtf.descent import DescentRecord
 from gmmtf.record import Recording
 from gmmtf.risks.risk import VALIDITY_LIMIT
 from gmmtf_book import RESULTS
 from gmmtf_book.c07_effective_tokens.parts import TokenCloud
-from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, on_patterns
+from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, SWEEPS, on_patterns
 from gmmtf_book.c07_effective_tokens.runs import Study
 
 Numbers = dict[str, Any]
 
-ALLOWED = 0.05
-"""Relative error of the expansion that is allowed where it holds."""
+ALLOWED = 0.05  # relative error of the expansion where it holds
 
 
 def picture(cloud: TokenCloud, drawn: Mapping[int, Tensor], radii: Mapping[int, float]) -> Numbers:
     """Of the cloud and of the averages over data points."""
-    errors = [
+    error = max(
         abs(float((points - cloud.limit).square().sum(1).mean().sqrt()) / radii[n] - 1)
         for n, points in drawn.items()
-    ]
+    )
     return {
-        "drift": float(cloud.drift.norm()),
-        "spread": cloud.spread,
-        "far-0": float(cloud.labels[0, 1]),
-        "far-1": float(cloud.labels[1, 1]),
-        "cloud-effective": cloud.effective,
-        "cloud-tokens": len(cloud.tokens),
-        "picture": max(errors),
-        "picture-error": 100 * max(errors),
-    }
+        "drift": float(cloud.drift.norm()), "spread": cloud.spread,
+        "far-0": float(cloud.labels[0, 1]), "far-1": float(cloud.labels[1, 1]),
+        "cloud-effective": cloud.effective, "cloud-tokens": len(cloud.tokens),
+        "picture": error, "picture-error": 100 * error,
+    }  # fmt: skip
 
 
 def counts(table: pd.DataFrame, mixture: MultiTokenGMM) -> Numbers:
@@ -47,11 +44,9 @@ def counts(table: pd.DataFrame, mixture: MultiTokenGMM) -> Numbers:
     error = float((table["measured"] / table["predicted"] - 1).abs().max())
     last = table[table["t"] == table["t"].min()].iloc[-1]
     return {
-        "one-pattern": mixture.n_tokens / mixture.n_patterns,
-        "counts": error,
-        "count-error": 100 * error,
-        "count-last": last["predicted"],
-    }
+        "one-pattern": mixture.n_tokens / mixture.n_patterns, "count-last": last["predicted"],
+        "counts": error, "count-error": 100 * error,
+    }  # fmt: skip
 
 
 def agreement(points: Any, *, errors: float) -> tuple[float, float]:
@@ -67,8 +62,7 @@ def agreement(points: Any, *, errors: float) -> tuple[float, float]:
 
 def integral_deviation(points: Any) -> float:
     """Most standard errors between integral and simulation."""
-    pairs = zip(points["integral"], points["simulated"], strict=True)
-    return float(max(exact.errors_from(simulated) for exact, simulated in pairs))
+    return float(max(map(Estimate.errors_from, points["integral"], points["simulated"])))
 
 
 def sweeps(live: Study, paper: Study) -> Numbers:
@@ -76,37 +70,33 @@ def sweeps(live: Study, paper: Study) -> Numbers:
     worst, allowed = agreement(live.points(), errors=3)
     short = paper.points("short")
     last = short.iloc[-1]
-    return {
-        "live-dim": live.plan.dim,
-        "live-tokens": live.plan.n_tokens,
-        "live-strength": live.plan.strength,
-        "big-dim": paper.plan.dim,
-        "big-tokens": paper.plan.n_tokens,
-        "big-strength": paper.plan.strength,
-        "big-seeds": len(paper.plan.seeds),
-        "live-error": 100 * worst,
-        "allowed": allowed,
-        "integral": integral_deviation(live.points()),
-        "short-live": live.plan.short_radius,
-        "short-big": paper.plan.short_radius,
-        "held-until": float(short.loc[short["holds"], "x"].max()),
-        "strongest": float(last["x"]),
-        "blow-up": f"{abs(last['expansion'].value / last['simulated'].value):.0e}",
-        "strongest-validity": last["validity"],
-        "limit": VALIDITY_LIMIT,
-        "last-alpha": f"{float(SCHEDULE.alpha_bar(torch.tensor(999))):.0e}",
+    sizes = {
+        f"{run}-{name}": getattr(study.plan, field)
+        for run, study in (("live", live), ("big", paper))
+        for name, field in (("dim", "dim"), ("tokens", "n_tokens"), ("strength", "strength"))
     }
+    return sizes | {
+        "big-seeds": len(paper.plan.seeds),
+        "short-live": live.plan.short_radius, "short-big": paper.plan.short_radius,
+        "live-error": 100 * worst, "allowed": allowed,
+        "integral": integral_deviation(live.points()),
+        "held-until": float(short.loc[short["holds"], "x"].max()), "strongest": float(last["x"]),
+        "blow-up": f"{abs(last['expansion'].value / last['simulated'].value):.0e}",
+        "strongest-validity": last["validity"], "limit": VALIDITY_LIMIT,
+        "last-alpha": f"{float(SCHEDULE.alpha_bar(torch.tensor(999))):.0e}",
+    }  # fmt: skip
 
 
 def indicator(grid: Any) -> pd.DataFrame:
     """Number of settings and worst error, by the share of the last order."""
     edges = [0, 1e-4, 1e-3, 1e-2, VALIDITY_LIMIT]
-    rows = {}
-    for low, high in zip(edges, [*edges[1:], float("inf")], strict=True):
-        errors = grid.loc[(low <= grid["validity"]) & (grid["validity"] < high), "error"]
-        name = f"{low:g} to {high:g}" if high < 1 else f"{low:g} and more"
-        rows[name] = {"settings": len(errors), "worst error": f"{100 * errors.max():.2g} %"}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("last order / risk")
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)] + [f"{edges[-1]:g} and more"]
+    share = pd.cut(grid["validity"], [*edges, math.inf], right=False, labels=names)
+    errors = grid["error"].groupby(share, observed=False)
+    worst = errors.max().map(lambda error: f"{100 * error:.2g} %").astype(str)
+    return pd.DataFrame({"settings": errors.size(), "worst error": worst}).rename_axis(
+        "last order / risk"
+    )
 
 
 def parts(
@@ -138,34 +128,30 @@ def curves(live: Study, paper: Study, descents: Mapping[str, Sequence[DescentRec
     huge = descents["huge"]
     start, end = (record.excess_given_set.value for record in (huge[0], huge[-1]))
     return {
-        "live-curve-error": 100 * worst,
-        "curve-allowed": allowed,
+        "live-curve-error": 100 * worst, "curve-allowed": allowed,
         "big-curve-error": 100 * agreement(paper.points("curve"), errors=2)[0],
-        "huge-start": start,
-        "huge-end": end,
-        "huge-kept": end / start,
-        "huge-steps": huge[-1].step,
-        "huge-dispersion": f"{huge[-1].dispersion:.0e}",
-    }
+        "huge-start": start, "huge-end": end, "huge-kept": end / start,
+        "huge-steps": huge[-1].step, "huge-dispersion": f"{huge[-1].dispersion:.0e}",
+    }  # fmt: skip
 
 
 def floors(floor: Any, by_dim: Any) -> Numbers:
     """Of the sweep of N, and of the floor against the dimension."""
     first, last = floor.iloc[0], floor.iloc[-1]
-    fits = {
-        "floor-exponent": scaling.fit_power_law(by_dim["d"], by_dim["best"].map(float)),
-        "strength-exponent": scaling.fit_power_law(by_dim["d"], by_dim["best_strength"]),
-    }
+    dims, best, strength = (
+        by_dim[name].map(float).tolist() for name in ("d", "best", "best_strength")
+    )
+    fits = {"floor": scaling.fit_power_law(dims, best)}
+    fits["strength"] = scaling.fit_power_law(dims, strength)
     return {
         "floor-fixed": last["fixed"].value,
-        "floor-first": first["best"].value,
-        "floor-best": last["best"].value,
+        "floor-first": first["best"].value, "floor-best": last["best"].value,
         "floor-kept": last["best"].value / first["best"].value,
-        "floor-strength-first": first["best_strength"],
-        "floor-strength": last["best_strength"],
-        "exponent": fits["floor-exponent"].exponent,
-        **{k: f"{f.exponent:.2f} [{f.low:.2f}, {f.high:.2f}]" for k, f in fits.items()},
-    }
+        "floor-strength-first": first["best_strength"], "floor-strength": last["best_strength"],
+        "exponent": fits["floor"].exponent,
+        **{f"{name}-exponent": f"{f.exponent:.2f} [{f.low:.2f}, {f.high:.2f}]"
+           for name, f in fits.items()},
+    }  # fmt: skip
 
 
 def benchmarks() -> pd.DataFrame:
@@ -186,23 +172,18 @@ def benchmarks() -> pd.DataFrame:
 
 def speeds(table: pd.DataFrame) -> Numbers:
     """Of the benchmarks."""
-    step, population, score, seconds = table["median"]
-    return {
-        "bench-step": step,
-        "bench-step-least": table["minimum"].iloc[0],
-        "bench-population": population,
-        "bench-curve": seconds,
-        "bench-score": score,
-    }
+    names = ("bench-step", "bench-population", "bench-score", "bench-curve")
+    found = dict(zip(names, table["median"], strict=True))
+    return found | {"bench-step-least": table["minimum"].iloc[0]}
 
 
 def recorded() -> dict[str, float]:
     """Numbers of the recorded points that the account of the claims quotes."""
     paper = Study.recorded()
     record = paper.record
-    points = pd.concat([paper.points(), paper.points("curve")])
+    points = paper.points(*SWEEPS, "curve")
     grid: Any = record.frame(kind="grid")
-    right = grid[grid["holds"]]
+    right, wrong = grid[grid["holds"]], grid[grid["error"] > ALLOWED]
     worst, tolerance = agreement(points, errors=2)
     floor = floors(record.frame(kind="floor"), record.frame(kind="floor_by_dim"))
     return {
@@ -216,9 +197,7 @@ def recorded() -> dict[str, float]:
         "grid_settings": len(grid),
         "grid_held": len(right),
         "grid_worst_error": float(right["error"].max()),
-        "grid_smallest_indicator_of_failure": float(
-            grid.loc[grid["error"] > ALLOWED, "validity"].min()
-        ),
+        "grid_smallest_indicator_of_failure": float(wrong["validity"].min()),
         "floor_fixed": floor["floor-fixed"],
         "floor_best": floor["floor-best"],
         "floor_exponent": floor["exponent"],
@@ -228,13 +207,11 @@ def recorded() -> dict[str, float]:
 def quoted(found: Mapping[str, float]) -> Numbers:
     """Of the recorded numbers, as the prose quotes them."""
     return {
-        "points": found["points"],
-        "held": found["points_held"],
+        "points": found["points"], "held": found["points_held"],
         "worst": 100 * found["worst_error"],
         "largest-error": 100 * found["largest_standard_error"],
         "integral-deviation": found["integral_deviation"],
-        "grid-settings": found["grid_settings"],
-        "grid-held": found["grid_held"],
+        "grid-settings": found["grid_settings"], "grid-held": found["grid_held"],
         "grid-worst": 100 * found["grid_worst_error"],
         "grid-first": found["grid_smallest_indicator_of_failure"],
-    }
+    }  # fmt: skip

@@ -99,12 +99,9 @@ class _Numbers:
     def minimise(self, queries: Queries, method: str, max_iter: int) -> None:
         """Descend on the logarithm of the risk, in place."""
         optimizer = torch.optim.LBFGS(
-            [self.values],
-            max_iter=max_iter,
-            max_eval=2 * max_iter,
-            tolerance_change=1e-7,
+            [self.values], max_iter=max_iter, max_eval=2 * max_iter, tolerance_change=1e-7,
             line_search_fn="strong_wolfe",
-        )
+        )  # fmt: skip
 
         def closure() -> float:
             optimizer.zero_grad()
@@ -121,14 +118,9 @@ class _Numbers:
 
 
 def best_head(
-    kind: Kind,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    t: int | None = None,
-    *,
-    n_points: int = 256,
-    seed: int = 0,
-) -> BestHead:
+    kind: Kind, mixture: MultiTokenGMM, schedule: NoiseSchedule, t: int | None = None, *,
+    n_points: int = 256, seed: int = 0,
+) -> BestHead:  # fmt: skip
     """Predict the best head of a kind, and its excess risk, without tokens (C3, C6).
 
     The expansion is minimised first. Where it does not hold at the point found, or the kind joins a
@@ -154,40 +146,25 @@ def best_head(
     guide.minimise(draw_queries(mixture, schedule, t=t, seed=seed), "expansion", 200)
     with torch.no_grad():
         numbers.values.copy_(guide.values)
-    if not both:
-        found = _evaluate(numbers, mixture, schedule, t, "expansion", 1024, seed)
-        if found is not None:
-            return found
-    points = draw_queries(mixture, schedule, t=t, n_points=max(1, n_points // 2), seed=seed)
-    numbers.minimise(points, "integral", 30)
-    exact = _evaluate(numbers, mixture, schedule, t, "integral", n_points, seed)
-    if exact is None:
+
+    def evaluated(method: str, n: int) -> BestHead | None:
+        """Evaluate the head on other queries; None where the method does not hold."""
+        with torch.no_grad():
+            weight = numbers.weight()
+            scalars = HeadScalars(*(float(number) for number in vars(numbers.scalars()).values()))
+        with warnings.catch_warnings(action="ignore", category=ValidityWarning):
+            found = risk(weight, mixture, schedule, t=t, head=scalars, method=method, n_points=n,
+                         seed=seed + 1)  # fmt: skip
+        return BestHead(weight, scalars, found.excess_risk, method) if found.holds else None
+
+    best = None if both else evaluated("expansion", 1024)
+    if best is None:
+        points = draw_queries(mixture, schedule, t=t, n_points=max(1, n_points // 2), seed=seed)
+        numbers.minimise(points, "integral", 30)
+        best = evaluated("integral", n_points)
+    if best is None:
         raise ValueError("mixture: neither expansion nor integral holds at the best head found")
-    return exact
-
-
-def _evaluate(
-    numbers: _Numbers,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    t: int | None,
-    method: str,
-    n_points: int,
-    seed: int,
-) -> BestHead | None:
-    """Evaluate the head on other queries; None where the method does not hold."""
-    with torch.no_grad():
-        weight = numbers.weight()
-        scalars = HeadScalars(*(float(number) for number in vars(numbers.scalars()).values()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ValidityWarning)
-        found = risk(
-            weight, mixture, schedule, t=t, head=scalars, method=method, n_points=n_points,
-            seed=seed + 1,
-        )  # fmt: skip
-    if not found.holds:
-        return None
-    return BestHead(weight, scalars, found.excess_risk, method)
+    return best
 
 
 def clean_context_excess(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, evaluate
+from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM
 from gmmtf.denoisers.deeper import ManyHeads
 from gmmtf.laws.level import noise_level
 from gmmtf_book.c08_better_heads import tilt
@@ -41,13 +41,5 @@ def heads_of_the_theorem(n_tokens: int) -> tuple[MultiTokenGMM, dict[str, nn.Mod
 
 def excess(head: nn.Module, law: MultiTokenGMM, seed: int) -> Estimate:
     """Excess risk of a head at the time of the floor; all heads of a law see the same data."""
-    return evaluate(
-        head,
-        law,
-        SCHEDULE,
-        t=tilt.TIME,
-        n_samples=max(8, 4096 // law.n_tokens),
-        batch_size=4,
-        generator=torch.Generator().manual_seed(seed),
-        dtype=torch.float64,
-    ).excess_risk
+    count = max(8, 4096 // law.n_tokens)
+    return tilt.simulated_excess(head, law, count, batch_size=4, seed=seed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import warnings
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,14 @@ from gmmtf_book.c08_better_heads import tilt
 from gmmtf_book.c08_better_heads.best_head import KINDS, Kind, best_head
 from gmmtf_book.c08_better_heads.plan import SCHEDULE, Plan
 
-DEEPER = ("two heads", "depth 2", "depth 2, value")
-"""Denoisers of two heads, which are measured only."""
-
-RETUNED = ("plain", "value")
-"""Heads that are also predicted with other numbers at every time."""
+DEEPER = ("two heads", "depth 2", "depth 2, value")  # of two heads, which are measured only
+RETUNED = ("plain", "value")  # heads that are also predicted with other numbers at every time
 
 _STARTS = {"two heads": (1.0, 0.2), "depth 2": (1.0,), "depth 2, value": (2.0,)}
 """Strengths at which training starts, in WEIGHT_UNIT/r², 1 for one head: attention already selects.
 Two heads that start alike would stay alike; with a value matrix the first layer may be stronger."""
 
-_SECOND_LAYER = 0.6
-"""Strength β at which a second layer starts: its context is clean, so it may be near 1/τ²."""
-
+_SECOND_LAYER = 0.6  # β at which it starts: its context is clean, so it may be near 1/τ²
 _VALUE_FACTOR = 3  # in the flat valley of heads with a value matrix training takes longer
 
 
@@ -91,9 +87,8 @@ def _heads(denoiser: nn.Module) -> list[AttentionDenoiser]:
 def predicted(plan: Plan, name: str) -> dict[str, Any]:
     """Predict the best head of a kind, and its excess risk at some times, without tokens."""
     best = best_head(KINDS[name], plan.mixture, SCHEDULE, n_points=plan.n_points)
-    with warnings.catch_warnings():
-        # At single times the share of the last order may be above its limit; the mean is checked.
-        warnings.simplefilter("ignore", ValidityWarning)
+    # At single times the share of the last order may be above its limit; the mean is checked.
+    with warnings.catch_warnings(action="ignore", category=ValidityWarning):
         levels = [
             risk(best.weight, plan.mixture, SCHEDULE, t=t, head=best.scalars, method=best.method,
                  n_points=max(1, plan.n_points // 8)).excess_risk.value
@@ -148,12 +143,10 @@ def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Rec
     record = Recording(path, plan.settings(), code=__name__, device=device)
     for name in KINDS:
         record.point(partial(predicted, plan, name), kind="predicted", head=name)
-    for name in (*KINDS, *DEEPER):
-        for seed in plan.seeds:
-            compute = partial(trained, plan, name, seed, device)
-            record.point(compute, kind="trained", head=name, seed=seed)
-    for name in RETUNED:
-        for t in plan.level_times:
-            record.point(partial(retuned, plan, name, t), kind="retuned", head=name, t=t)
+    for name, seed in product((*KINDS, *DEEPER), plan.seeds):
+        compute = partial(trained, plan, name, seed, device)
+        record.point(compute, kind="trained", head=name, seed=seed)
+    for name, t in product(RETUNED, plan.level_times):
+        record.point(partial(retuned, plan, name, t), kind="retuned", head=name, t=t)
     tilt.run(record, plan.floor_counts)
     return record

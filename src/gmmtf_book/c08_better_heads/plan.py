@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf import NoiseSchedule
+from gmmtf_book.study import LawPlan
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(LawPlan):
     """Sizes and settings.
 
     ``steps``, ``batch_size``: of Adam; three times as many steps for one layer with a value matrix.
@@ -22,11 +22,7 @@ class Plan:
     ``exercise_counts``: of the second exercise.
     """
 
-    dim: int = 64
-    n_tokens: int = 128
     n_patterns: int = 4
-    radius: float = 8.0
-    sigma: float = 0.3
     steps: int = 90
     batch_size: int = 12
     eval_samples: int = 192
@@ -38,33 +34,10 @@ class Plan:
     floor_samples: int = 48
     exercise_counts: tuple[int, ...] = (128, 512, 1024, 2048)
 
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():  # JSON and parameter cells have lists
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+    unrecorded = frozenset({
+        "seeds", "floor_counts", "floor_simulated", "floor_samples", "exercise_counts",
+    })  # fmt: skip
 
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> Plan:
-        """Return the plan of a record; what its points do not depend on is as by default."""
-        return cls(**settings)
-
-    def settings(self) -> dict[str, Any]:
-        """Return what all points of a record depend on."""
-        return {name: value for name, value in asdict(self).items() if name not in _OTHERS}
-
-    @property
-    def mixture(self) -> MultiTokenGMM:
-        """The data law."""
-        return MultiTokenGMM(
-            n_patterns=self.n_patterns,
-            dim=self.dim,
-            n_tokens=self.n_tokens,
-            radius=self.radius,
-            sigma=self.sigma,
-        )
-
-
-_OTHERS = {"seeds", "floor_counts", "floor_simulated", "floor_samples", "exercise_counts"}
 
 PLANS = {
     "live": Plan(),

@@ -13,21 +13,16 @@ import torch
 from gmmtf import Estimate
 from gmmtf.denoisers.deeper import WEIGHT_UNIT
 from gmmtf.laws.level import noise_level
-from gmmtf.record import Recording
-from gmmtf_book import RESULTS
 from gmmtf_book.c08_better_heads import tilt
 from gmmtf_book.c08_better_heads.best_head import KINDS, clean_context_excess
 from gmmtf_book.c08_better_heads.heads import DEEPER, RETUNED
-from gmmtf_book.c08_better_heads.plan import SCHEDULE, Plan
+from gmmtf_book.c08_better_heads.plan import PLANS, SCHEDULE, Plan
+from gmmtf_book.study import Study as StudyOf
 
 Numbers = dict[str, object]
 
-LAST = 10**12
-"""Most tokens of the floor's curves."""
-
-
-SHOWN = ("plain", "tilt", "value")
-"""Heads that are compared at each noise level."""
+LAST = 10**12  # most tokens of the floor's curves
+SHOWN = ("plain", "tilt", "value")  # heads that are compared at each noise level
 
 
 @dataclass(frozen=True)
@@ -38,50 +33,36 @@ class Reduction:
     predicted: float | None
 
 
-@dataclass(frozen=True)
-class Study:
-    """A record, and the plan that its points follow."""
+class Study(StudyOf[Plan]):
+    """The points of chapter 8."""
 
-    record: Recording
-    plan: Plan
+    chapter, paper = "08_better_heads", PLANS["paper"]
 
-    @classmethod
-    def recorded(cls) -> Study:
-        """Return the recorded run at paper scale."""
-        record = Recording(RESULTS / "08_better_heads.json")
-        return cls(record, Plan.from_settings(record.settings))
-
-    def best(self, name: str) -> dict[str, Any]:
+    def best(self, name: str) -> Any:
         """Return the predicted best head of a kind."""
-        found: dict[str, Any] = self.record.value(kind="predicted", head=name)
-        return found
+        return self.record.value(kind="predicted", head=name)
 
     def trained(self) -> pd.DataFrame:
         """Excess risk after training, a row a seed and a column a kind."""
-        frame = self.record.frame(kind="trained")
-        wide = frame.assign(excess=frame["excess"].map(float)).pivot(
-            index="seed", columns="head", values="excess"
-        )
+        frame = self.record.frame(kind="trained").astype({"excess": float})
+        wide = frame.pivot(index="seed", columns="head", values="excess")
         return wide[[name for name in (*KINDS, *DEEPER) if name in wide]]
 
     def reductions(self) -> dict[str, Reduction]:
         """Excess risk of each kind over the plain head's."""
-        found = {}
-        wide = self.trained()
-        plain = self.best("plain")["excess"].value
+        found, wide = {}, self.trained()
         for name, ratios in wide.div(wide["plain"], axis=0).items():
-            each = [Estimate(ratio) for ratio in ratios]
-            predicted = self.best(str(name))["excess"].value / plain if name in KINDS else None
-            found[str(name)] = Reduction(Estimate.pooled(each), predicted)
+            measured = Estimate.pooled(map(Estimate, ratios))
+            predicted = None
+            if name in KINDS:
+                predicted = float(self.best(str(name))["excess"] / self.best("plain")["excess"])
+            found[str(name)] = Reduction(measured, predicted)
         return found
 
     def worst(self) -> tuple[float, float]:
         """Largest |trained/predicted - 1| of the reductions, and of the excess risks."""
-        reductions = [
-            r.measured.relative_to(r.predicted)
-            for r in self.reductions().values()
-            if r.predicted is not None
-        ]
+        found = self.reductions().values()
+        reductions = [r.measured.relative_to(r.predicted) for r in found if r.predicted is not None]
         means = self.trained().mean()
         excess = [abs(means[n] / self.best(n)["excess"].value - 1) for n in KINDS if n in means]
         return max(reductions), max(excess)
@@ -143,11 +124,10 @@ def recorded() -> dict[str, float]:
 
 def live(study: Study, simulated: pd.DataFrame) -> dict[str, float]:
     """Return the numbers that a run computed; ``simulated`` as :func:`simulated_floor` gives."""
-    found = {"live worst reduction": study.worst()[0]}
-    for name, reduction in study.reductions().items():
-        if reduction.predicted is not None:
-            found[f"live predicted {name}"] = reduction.predicted
-    return found | {
+    predicted = {name: r.predicted for name, r in study.reductions().items()}
+    return {
+        "live worst reduction": study.worst()[0],
+        **{f"live predicted {name}": p for name, p in predicted.items() if p is not None},
         "live floor deviation": floor_deviation(simulated),
         "live log-variance": log_variance(),
         "live strength": tilt.bayes_strength(),
@@ -158,18 +138,16 @@ def simulated_floor(plan: Plan) -> pd.DataFrame:
     """Simulate points of the floor's curves of a fixed weight, beside the recorded integral."""
     exact: Any = Study.recorded().floor()
     rows = [
-        (curve, n, tilt.simulated(*setting, plan.floor_samples), exact.loc[n, curve])
+        (curve, n, tilt.simulated(strength, n, corrected, plan.floor_samples), exact.loc[n, curve])
         for curve, (strength, corrected) in tilt.CURVES.items()
         for n in plan.floor_simulated
-        for setting in [(strength, n, corrected)]
     ]
     return pd.DataFrame(rows, columns=["curve", "N", "simulated", "exact"])
 
 
 def floor_deviation(simulated: pd.DataFrame) -> float:
     """Largest distance of simulation from integral, in standard errors."""
-    pairs = zip(simulated["simulated"], simulated["exact"], strict=True)
-    return max(float(found.errors_from(exact)) for found, exact in pairs)
+    return max(map(Estimate.errors_from, simulated["simulated"], simulated["exact"]))
 
 
 def log_variance() -> float:
@@ -213,11 +191,12 @@ _GLUED = {
 def part_numbers(live: Study, paper: Study) -> Numbers:
     """What the prose quotes of the reductions, part by part."""
     plain, value, plan = paper.best("plain"), paper.best("value"), paper.plan
-    found: Numbers = {"live-worst": 100 * live.worst()[0]}
-    found["paper-worst"], found["paper-worst-excess"] = (100 * worst for worst in paper.worst())
-    for name, key in _GLUED.items():
-        found[key] = paper.reductions()[name].measured.value
-    return found | {
+    reductions, (worst, worst_excess) = paper.reductions(), paper.worst()
+    return {
+        **{key: reductions[name].measured.value for name, key in _GLUED.items()},
+        "live-worst": 100 * live.worst()[0],
+        "paper-worst": 100 * worst,
+        "paper-worst-excess": 100 * worst_excess,
         "law": plan.n_patterns / plan.dim,
         "skip-s": paper.best("skip")["skip_span"],
         "value-span": value["value_span"],
@@ -261,12 +240,9 @@ def level_numbers(paper: Study) -> Numbers:
 def depth_table(paper: Study) -> pd.DataFrame:
     """Excess of depth 2, and of attention to a clean context, without and with a value matrix."""
     clean = clean_context_excess(paper.plan.mixture, SCHEDULE)
-    shrunk = clean * paper.plan.n_patterns / paper.plan.dim
-    means = paper.trained().mean()
-    rows = {"depth 2": clean, "depth 2, value": shrunk}
-    return pd.DataFrame(
-        {"trained": means[list(rows)], "clean context": pd.Series(rows)}
-    ).rename_axis(None)
+    rows = {"depth 2": clean, "depth 2, value": clean * paper.plan.n_patterns / paper.plan.dim}
+    means = paper.trained().mean()[list(rows)].rename_axis(None)
+    return pd.DataFrame({"trained": means, "clean context": pd.Series(rows)})
 
 
 def depth_numbers(paper: Study, table: Any) -> Numbers:
@@ -294,13 +270,13 @@ def depth_numbers(paper: Study, table: Any) -> Numbers:
 def reduction_table(live: Study, paper: Study) -> pd.DataFrame:
     """Excess over the plain head's of all kinds, of this run and recorded."""
     columns = {}
-    for title, study in (("this run", live), ("recorded", paper)):
+    runs = (("this run", live, "{0:.3f}"), ("recorded", paper, "{0:.4f} ± {1:.4f}"))
+    for title, study, form in runs:
         found = study.reductions()
         columns[title, "trained"] = {
-            name: f"{r.measured.value:.3f}" if title == "this run"
-            else f"{r.measured.value:.4f} ± {r.measured.standard_error:.4f}"
+            name: form.format(r.measured.value, r.measured.standard_error)
             for name, r in found.items()
-        }  # fmt: skip
+        }
         columns[title, "predicted"] = {
             name: "" if r.predicted is None else f"{r.predicted:.4f}" for name, r in found.items()
         }

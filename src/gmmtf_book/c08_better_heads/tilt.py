@@ -13,6 +13,7 @@ from functools import partial
 
 import torch
 from scipy.optimize import minimize_scalar
+from torch import nn
 
 from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, ReducedWeight, evaluate, risk
 from gmmtf.laws.level import noise_level
@@ -23,11 +24,8 @@ from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import squared_error
 from gmmtf_book.c08_better_heads.plan import SCHEDULE
 
-TIME = 306
-"""Noise level of the study: ᾱ = 0.38 on the linear schedule with 1000 steps."""
-
-FIXED_STRENGTH = 12.0
-"""βr² of the weight βP that is kept for all numbers of tokens."""
+TIME = 306  # noise level of the study: ᾱ = 0.38 on the linear schedule with 1000 steps
+FIXED_STRENGTH = 12.0  # βr² of the weight βP that is kept for all numbers of tokens
 
 
 def mixture(n_tokens: int) -> MultiTokenGMM:
@@ -40,21 +38,14 @@ def bayes_strength() -> float:
     return 64.0 / float(noise_level(mixture(2), SCHEDULE, torch.tensor(TIME)).variance)
 
 
-def centred(strength: float, radius: float, size: int) -> ReducedWeight:
-    """Weight β(I - 11ᵀ/M) on the patterns: it compares patterns, and no more.
+def centred(strength: float) -> ReducedWeight:
+    """Weight β(I - 11ᵀ/M) on the patterns, βr² = ``strength``: it compares patterns, and no more.
 
     The direction 11ᵀ moves the scores of all patterns alike, which softmax does not see, and only
     adds to the tilt and to the variance.
     """
-    eye = torch.eye(size, dtype=torch.float64)
-    pattern = strength / radius**2 * (eye - 1 / size)
-    return ReducedWeight(pattern, torch.zeros((), dtype=torch.float64))
-
-
-def on_patterns(strength: float, radius: float, size: int) -> ReducedWeight:
-    """Weight βP with βr² = ``strength``."""
-    eye = torch.eye(size, dtype=torch.float64)
-    return ReducedWeight(strength / radius**2 * eye, torch.zeros((), dtype=torch.float64))
+    scaled = ReducedWeight.on_patterns(mixture(2), strength)
+    return ReducedWeight(scaled.pattern - scaled.pattern.mean(), scaled.complement)
 
 
 def excess(strength: float, n_tokens: int, corrected: bool, n_points: int) -> dict[str, Estimate]:
@@ -63,20 +54,19 @@ def excess(strength: float, n_tokens: int, corrected: bool, n_points: int) -> di
     Where scores have a standard deviation above 8 the quadrature calls itself unreliable; that is
     so for a few queries at W = P/τ², whose errors are of order one either way.
     """
-    there = mixture(n_tokens)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ValidityWarning)
-        found = risk(
-            on_patterns(strength, 8.0, 4),
-            there,
-            SCHEDULE,
-            t=TIME,
-            head=HeadScalars(tilt_correction=float(corrected)),
-            method="integral",
-            n_points=n_points,
-            n_replicates=4,
-        )
-    return {"excess": found.excess_risk}
+    weight = ReducedWeight.on_patterns(mixture(n_tokens), strength)
+    with warnings.catch_warnings(action="ignore", category=ValidityWarning):
+        return {"excess": _exact(weight, n_tokens, corrected, n_points)}
+
+
+def _exact(
+    weight: ReducedWeight, n_tokens: int, corrected: bool, n_points: int, seed: int = 0
+) -> Estimate:
+    head = HeadScalars(tilt_correction=float(corrected))
+    return risk(
+        weight, mixture(n_tokens), SCHEDULE, t=TIME, head=head, method="integral",
+        n_points=n_points, n_replicates=4, seed=seed,
+    ).excess_risk  # fmt: skip
 
 
 def best(n_tokens: int, corrected: bool, n_points: int) -> dict[str, Estimate | float]:
@@ -85,12 +75,11 @@ def best(n_tokens: int, corrected: bool, n_points: int) -> dict[str, Estimate | 
     With many tokens a few queries of unreadable label carry the whole risk, so the evaluation uses
     four times as many query tokens in each of its 4 nets as ``n_points``.
     """
-    there = mixture(n_tokens)
     head = HeadScalars(tilt_correction=float(corrected))
-    queries = draw_queries(there, SCHEDULE, t=TIME, n_points=2 * n_points)
+    queries = draw_queries(mixture(n_tokens), SCHEDULE, t=TIME, n_points=2 * n_points)
 
     def value(log_strength: float) -> float:
-        weight = centred(math.exp(log_strength), 8.0, 4)
+        weight = centred(math.exp(log_strength))
         return float(squared_error(weight, queries, head, "integral").mean())
 
     with torch.no_grad():
@@ -98,18 +87,8 @@ def best(n_tokens: int, corrected: bool, n_points: int) -> dict[str, Estimate | 
             value, bounds=(math.log(4), math.log(100)), method="bounded", options={"xatol": 0.03}
         )
     strength = math.exp(float(search.x))
-    found = risk(
-        centred(strength, 8.0, 4),
-        there,
-        SCHEDULE,
-        t=TIME,
-        head=head,
-        method="integral",
-        n_points=4 * n_points,
-        n_replicates=4,
-        seed=1,
-    )
-    return {"excess": found.excess_risk, "strength": strength}
+    found = _exact(centred(strength), n_tokens, corrected, 4 * n_points, seed=1)
+    return {"excess": found, "strength": strength}
 
 
 def simulated(strength: float, n_tokens: int, corrected: bool, n_samples: int) -> Estimate:
@@ -117,17 +96,18 @@ def simulated(strength: float, n_tokens: int, corrected: bool, n_samples: int) -
     there = mixture(n_tokens)
     head = AttentionDenoiser(there, SCHEDULE, torch.float64, tilt_correction=corrected)
     with torch.no_grad():
-        head.weight.copy_(on_patterns(strength, 8.0, 4).to_full(there))
+        head.weight.copy_(ReducedWeight.on_patterns(there, strength).to_full(there))
+    return simulated_excess(head, there, n_samples, batch_size=1, seed=0)
+
+
+def simulated_excess(
+    head: nn.Module, law: MultiTokenGMM, n_samples: int, *, batch_size: int, seed: int
+) -> Estimate:
+    """Excess risk of any head at :data:`TIME`; all heads of a law see the same data."""
     return evaluate(
-        head,
-        there,
-        SCHEDULE,
-        t=TIME,
-        n_samples=n_samples,
-        batch_size=1,
-        generator=torch.Generator().manual_seed(0),
-        dtype=torch.float64,
-    ).excess_risk
+        head, law, SCHEDULE, t=TIME, n_samples=n_samples, batch_size=batch_size,
+        generator=torch.Generator().manual_seed(seed), dtype=torch.float64,
+    ).excess_risk  # fmt: skip
 
 
 CURVES = {
