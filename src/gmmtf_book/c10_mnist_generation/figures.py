@@ -26,12 +26,8 @@ DIGIT_COLOURS = tuple(PATTERN_COLOURS[k] for k in (0, 2, 4, 7))
 def image_grids(panels: Mapping[str, Mapping[Any, Tensor]], n_shown: int = 14) -> Figure:
     """Draw rows of digits, one row a digit; the panels stand one above the other.
 
-    Parameters
-    ----------
-    panels
-        For each panel's title, images of each digit, pixels in [-1, 1], ``[n, 28, 28]``.
-    n_shown
-        Number of images in a row; the first ones are shown, not the best ones.
+    ``panels``: by title, images of each digit, pixels in [-1, 1], ``[n, 28, 28]``, of which the
+    first ``n_shown`` are drawn, not the best ones.
     """
     heights = [len(rows) for rows in panels.values()]
     size = (WIDTH, WIDTH / n_shown * sum(heights) + 0.4 * len(panels))
@@ -59,17 +55,10 @@ def patch_tokens(image: Tensor, tokens: Tensor) -> Figure:
 
 
 def quality_curves(rows: pd.DataFrame, floor: pd.DataFrame, rare: int = RARE) -> Figure:
-    """Draw recognised share and FID of each digit during training (F3).
+    """Draw recognised share and FID of each digit during training (F3), the rare one heavier.
 
     Lines are means over the seeds, of the FID geometric ones; bands reach from the least to the
-    largest seed; dotted lines are as many real images.
-
-    Parameters
-    ----------
-    rows, floor
-        Tables of :func:`gmmtf_book.c10_mnist_generation.tables.by_digit`.
-    rare
-        The minority digit, drawn in a heavier line.
+    largest seed; dotted lines are as many real images. Both tables are of `tables.by_digit`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
     for index, (digit, each) in enumerate(rows.groupby("digit")):
@@ -113,14 +102,8 @@ def fraction_and_samplers(
 ) -> Figure:
     """Draw last FID of the rare digit by how much was left, and FID by a sampler's calls.
 
-    Parameters
-    ----------
-    fractions
-        For each fraction, the FID ``[seeds]``.
-    samplers
-        FID, mean of the common digits, by sampler and calls.
-    floor
-        Table of :func:`gmmtf_book.c10_mnist_generation.tables.by_digit`, of as many real images.
+    ``fractions``: for each fraction, the FID ``[seeds]``. The tables are those of
+    `tables.by_sampler`, and of `tables.by_digit` for as many real images.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
     for fraction, seeds in fractions.items():
@@ -163,12 +146,8 @@ def guidance_curves(found: pd.DataFrame) -> Figure:
 def frequencies_and_copies(seen: pd.DataFrame, distances: Mapping[str, Tensor]) -> Figure:
     """Draw how often digits occur, and how far images are from training images.
 
-    Parameters
-    ----------
-    seen
-        Shares ``real`` and ``drawn`` in which the classifier sees each digit.
-    distances
-        For each kind of image, the distance from its nearest training image ``[n]``.
+    ``seen``: shares ``real`` and ``drawn`` in which the classifier sees each digit; ``distances``:
+    by kind of image, those from the nearest training image ``[n]``.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
     for offset, kind, label, colour in (

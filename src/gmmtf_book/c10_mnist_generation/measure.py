@@ -39,13 +39,9 @@ def prepare(condition: Condition, patch: int, seed: int) -> Data:
     real = by_digit(mnist.to_unit_range(images[order]), labels[order], condition.digits)
     if condition.rare is not None:
         images, labels = mnist.imbalanced(
-            images,
-            labels,
-            digits=condition.digits,
-            rare=condition.rare,
-            rare_fraction=condition.rare_fraction,
-            generator=torch.Generator().manual_seed(seed),
-        )
+            images, labels, digits=condition.digits, rare=condition.rare,
+            rare_fraction=condition.rare_fraction, generator=torch.Generator().manual_seed(seed),
+        )  # fmt: skip
     tokens = to_tokens(mnist.to_unit_range(images), patch)
     return Data(tokens, class_indices(labels, condition.digits), real)
 
@@ -73,8 +69,7 @@ def measure_digits(
     found = quality(classifier, images, reference)
     # Precision and recall want sets of the same size.
     covered = {
-        digit: precision_recall(classifier, reference[digit][: len(x)], x)
-        for digit, x in images.items()
+        k: precision_recall(classifier, reference[k][: len(x)], x) for k, x in images.items()
     }
     values = {
         "recognised": found.recognised,
@@ -86,13 +81,9 @@ def measure_digits(
 
 
 def measure(
-    condition: Condition,
-    data: Data,
-    evaluation: Evaluation,
-    seed: int,
-    classifier: DigitClassifier,
-    model: DiT | None,
-) -> dict[str, Any]:
+    condition: Condition, data: Data, evaluation: Evaluation, seed: int,
+    classifier: DigitClassifier, model: DiT | None,
+) -> dict[str, Any]:  # fmt: skip
     """Measure the images of a model, or of None as many real ones.
 
     Of a model without classes: how often each digit is seen, and the FID of all images.

@@ -43,13 +43,7 @@ class Condition:
 
     @classmethod
     def named(cls, name: str, digits: tuple[int, ...] = (0, 1, 2, 3)) -> Condition:
-        """Return the condition of a name, for instance ``"rare 2 at 0.1"``.
-
-        Raises
-        ------
-        ValueError
-            If it is not the name of a condition.
-        """
+        """Return the condition of a name like ``"rare 2 at 0.1"``; ``ValueError`` for others."""
         law = name.removeprefix(NO_CLASSES)
         words = re.fullmatch(r"rare (\d) at (\d*\.?\d+)", law)
         if law != "balanced" and words is None:
@@ -117,26 +111,22 @@ class Plan:
         """Return the labels of all points of the plan."""
         every, last = self.training.record_every, self.training.steps
         steps = sorted({*range(every, last + 1, every), last})
-        found: list[Labels] = []
-        for condition, seeds in self.seeds.items():
-            for seed in seeds:
-                run: Labels = {"condition": condition, "seed": seed}
-                found.append({"kind": "floor", **run})
-                found += [{"kind": "trained", **run, "step": step} for step in steps]
-        return found + DRAWS if self.draws else found
+        points = [("floor", {}), *(("trained", {"step": step}) for step in steps)]
+        return [
+            {"kind": kind, "condition": condition, "seed": seed, **step}
+            for condition, seeds in self.seeds.items()
+            for seed in seeds
+            for kind, step in points
+        ] + (DRAWS if self.draws else [])
 
 
 _CALLS = (4, 6, 8, 10, 15, 25, 50)
-_SAMPLERS: dict[str, tuple[int, ...]] = {
-    "dpm-solver++": _CALLS, "ddim": (*_CALLS, 100), "ancestral": (1000,)
-}  # fmt: skip
-_DRAWN: list[Labels] = [
+DRAWS: list[Labels] = [
     {"kind": "sampler", "sampler": name, "n_calls": n}
-    for name, calls in _SAMPLERS.items()
+    for name, calls in (("dpm-solver++", _CALLS), ("ddim", (*_CALLS, 100)), ("ancestral", (1000,)))
     for n in calls
 ]
-_GUIDED: list[Labels] = [{"kind": "guidance", "weight": w} for w in (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)]
-DRAWS = _DRAWN + _GUIDED
+DRAWS += [{"kind": "guidance", "weight": w} for w in (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)]
 """The ways to draw digits with the shipped network that are compared, as labels."""
 
 STUDIES = {

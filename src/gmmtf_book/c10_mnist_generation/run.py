@@ -22,14 +22,7 @@ from gmmtf.images.workers import Alone, Workers
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
 from gmmtf_book.c10_mnist_generation.measure import measure, measure_digits, prepare, to_compare
-from gmmtf_book.c10_mnist_generation.plan import (
-    DRAWS,
-    STUDIES,
-    Condition,
-    Evaluation,
-    Labels,
-    Plan,
-)  # fmt: skip
+from gmmtf_book.c10_mnist_generation.plan import DRAWS, STUDIES, Condition, Evaluation, Labels, Plan
 
 
 class Finished(NamedTuple):
@@ -41,44 +34,29 @@ class Finished(NamedTuple):
 
 
 def train(
-    plan: Plan,
-    condition: Condition,
-    seed: int,
-    recording: Recording,
-    *,
-    checkpoint_path: Path | None = None,
-    device: torch.device | str = "cpu",
-    workers: Workers | None = None,
-    compile_network: bool = False,
-) -> Training:
+    plan: Plan, condition: Condition, seed: int, recording: Recording, *,
+    checkpoint_path: Path | None = None, device: torch.device | str = "cpu",
+    workers: Workers | None = None, compile_network: bool = False,
+) -> Training:  # fmt: skip
     """Train under one condition, recording the quality of generated digits at every record.
 
     Points have the kind ``trained`` and the loss beside what :func:`measure` says, or the kind
-    ``floor``, of real images. With a checkpoint a stopped run goes on where it stood.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint is ahead of the recording, or settings do not fit.
+    ``floor``, of real images. With a checkpoint a stopped run goes on where it stood; raises
+    ``ValueError`` if it is ahead of the recording, or settings do not fit.
     """
-    group = Alone() if workers is None else workers
+    group = workers or Alone()
     schedule = NoiseSchedule.linear(1000)
     check_sampler(plan.evaluation.sampler, plan.evaluation.n_calls, schedule.n_steps)
     data = prepare(condition, plan.network.patch, seed)
     torch.manual_seed(seed)
     size = replace(plan.network, n_classes=len(condition.digits) if condition.classes else 0)
     training = Training(
-        DiT(size, schedule).to(device),
-        data.tokens,
-        data.classes if condition.classes else None,
-        replace(plan.training, seed=seed),
-        checkpoint_path,
-        workers=group,
+        DiT(size, schedule).to(device), data.tokens, data.classes if condition.classes else None,
+        replace(plan.training, seed=seed), checkpoint_path, workers=group,
         compile_network=compile_network,
-    )
-    of_model = partial(
-        measure, condition, data, plan.evaluation, seed, load_classifier(device=device)
-    )
+    )  # fmt: skip
+    classifier = load_classifier(device=device)
+    of_model = partial(measure, condition, data, plan.evaluation, seed, classifier)
     labels: Labels = {"condition": condition.name, "seed": seed}
     if group.rank == 0:
         recording.point(lambda: of_model(None), kind="floor", **labels)
@@ -100,66 +78,44 @@ def train(
 
 
 def run_all(
-    plan: Plan,
-    recording: Recording,
-    checkpoints: Path,
-    *,
-    device: torch.device | str = "cpu",
-    workers: Workers | None = None,
-    compile_network: bool = False,
-    minutes: float = math.inf,
-) -> Iterator[Finished]:
+    plan: Plan, recording: Recording, checkpoints: Path, *, device: torch.device | str = "cpu",
+    workers: Workers | None = None, compile_network: bool = False, minutes: float = math.inf,
+) -> Iterator[Finished]:  # fmt: skip
     """Do the runs that are not yet recorded, seed by seed, and yield each at its end.
 
-    Parameters
-    ----------
-    checkpoints
-        Folder for the checkpoint of every run; runs that were stopped go on from there.
-    minutes
-        No run is begun after so long.
-
-    Raises
-    ------
-    ValueError
-        Before any work, if a name is that of no condition, or a run is missing in a recording that
-        was opened to be read; else as :func:`train`.
+    Runs that were stopped go on from the folder ``checkpoints``; none is begun after so many
+    ``minutes``. Raises ``ValueError`` before any work if a name is that of no condition, or a run
+    is missing in a recording that was opened to be read; else as :func:`train`.
     """
+
+    def in_any_process(flag: bool) -> bool:  # only the first one has the recording
+        return bool((workers or Alone()).mean(torch.tensor(float(flag), device=device)) > 0)
+
     chosen = {Condition.named(name, plan.digits): seeds for name, seeds in plan.seeds.items()}
     started = time.monotonic()
     for seed in sorted({seed for seeds in chosen.values() for seed in seeds}):
         for condition in [each for each, seeds in chosen.items() if seed in seeds]:
             last: Labels = {"condition": condition.name, "seed": seed, "step": plan.training.steps}
-            if _any(workers, bool(recording.select(**last)), device):
+            if in_any_process(bool(recording.select(**last))):
                 continue
-            if _any(workers, time.monotonic() - started > 60 * minutes, device):
+            if in_any_process(time.monotonic() - started > 60 * minutes):
                 return
             if recording.read_only:  # before the hours of a run, not after them
                 raise ValueError(
                     f"recording: {recording.path} was opened to be read, and the run "
                     f"{condition.name!r} with seed {seed} is missing in it"
                 )
-            training = train(
-                plan,
-                condition,
-                seed,
-                recording,
-                checkpoint_path=checkpoints / f"{condition.file_name}-{seed}.safetensors",
-                device=device,
-                workers=workers,
-                compile_network=compile_network,
-            )
-            yield Finished(condition, seed, training)
+            path = checkpoints / f"{condition.file_name}-{seed}.safetensors"
+            yield Finished(condition, seed, train(
+                plan, condition, seed, recording, checkpoint_path=path, device=device,
+                workers=workers, compile_network=compile_network,
+            ))  # fmt: skip
 
 
 def compare_draws(
-    trained: Trained,
-    guide: Trained,
-    evaluation: Evaluation,
-    recording: Recording,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-) -> None:
+    trained: Trained, guide: Trained, evaluation: Evaluation, recording: Recording, *,
+    seed: int = 0, device: torch.device | str = "cpu",
+) -> None:  # fmt: skip
     """Record what :func:`measure_digits` says of each way to draw, all from the same noise."""
     condition = Condition(tuple(trained.digits), rare=None)
     real = prepare(condition, trained.model.settings.patch, seed).real
@@ -182,12 +138,8 @@ def compare_draws(
 def record_of(plan: Plan, path: Path | None, device: torch.device | str = "cpu") -> Recording:
     """Open the record of a plan: to read where it is complete, else to add to it.
 
-    A complete record may be that of an earlier network.
-
-    Raises
-    ------
-    ValueError
-        If something is missing and the file has other settings, or points of another network.
+    A complete record may be that of an earlier network. Raises ``ValueError`` if something is
+    missing and the file has other settings, or points of another network.
     """
     new = Recording(None, plan.settings())
     if path is not None and path.exists():
@@ -224,10 +176,3 @@ def complete(
 def file_of(study: str) -> str:
     """Name of the file of a study."""
     return f"10_mnist_{study}.json"
-
-
-def _any(workers: Workers | None, flag: bool, device: torch.device | str) -> bool:
-    """Whether the flag is set in any of the processes; only the first one has the recording."""
-    if workers is None:
-        return flag
-    return bool(workers.mean(torch.tensor(float(flag), device=device)) > 0)

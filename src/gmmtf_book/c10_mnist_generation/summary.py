@@ -45,25 +45,21 @@ def _draws(record: Recording, weight: float) -> Numbers:
         "guided": weights.loc[nearest],
         "plain": weights.loc[1.0],
     }
-    found = {f"{way}-{k}": float(v) for way, each in ways.items() for k, v in each.items()}
+    found = {f"{way}-{k}": v for way, each in ways.items() for k, v in each.items()}
     samplers = tables.by_sampler(record)
-    for key, sampler in (("dpm", "dpm-solver++"), ("ddim", "ddim")):
-        fid = samplers.loc[sampler]["fid"]
-        found[f"{key}-best"] = float(fid.min())
-        found[f"{key}-enough"] = int(fid.index[fid <= 1.1 * fid.min()][0])
     solver = samplers.loc["dpm-solver++"]
+    for key, fid in (("dpm", solver["fid"]), ("ddim", samplers.loc["ddim"]["fid"])):
+        found |= {f"{key}-best": fid.min(), f"{key}-enough": fid.index[fid <= 1.1 * fid.min()][0]}
+    few, most = solver.iloc[0], solver.iloc[-1]
     return found | {
-        "weight": float(nearest),
-        "long-steps": int(long["step"].iloc[0]),
+        "weight": nearest,
+        "long-steps": long["step"].iloc[0],
         "long-n": record.settings["evaluation"]["n_generated"],
-        "floor-common": float(floor.loc[floor["digit"] != RARE, "fid"].mean()),
-        "ancestral": float(samplers.loc["ancestral"]["fid"].iloc[0]),
-        "few": int(solver.index[0]),
-        "few-fid": float(solver["fid"].iloc[0]),
-        "few-seen": 100 * float(solver["recognised"].iloc[0]),
-        "many": int(solver.index[-1]),
-        "best-seen": 100 * float(solver["recognised"].iloc[-1]),
-    }
+        "floor-common": floor.loc[floor["digit"] != RARE, "fid"].mean(),
+        "ancestral": samplers.loc["ancestral"]["fid"].iloc[0],
+        "few": few.name, "few-fid": few["fid"], "few-seen": 100 * few["recognised"],
+        "many": most.name, "best-seen": 100 * most["recognised"],
+    }  # fmt: skip
 
 
 def _causes(rarity: Recording, controls: Recording) -> Numbers:
@@ -72,7 +68,8 @@ def _causes(rarity: Recording, controls: Recording) -> Numbers:
     ``lag`` and ``delay``, see `tables.Comparison`, are the least over the seeds, and over all
     levels. ``share``: what part of the distance of "2" from the others is rarity, in logarithms.
     """
-    pairs = {digit: compare(controls, digit) for digit in tables.rare_digits(controls)}
+    recorded = tables.conditions(controls)
+    pairs = {k: compare(controls, k) for k in range(10) if Condition(rare=k) in recorded}
     found: Numbers = {
         f"{name}-{digit}": str(interval)
         for digit in pairs
@@ -85,18 +82,14 @@ def _causes(rarity: Recording, controls: Recording) -> Numbers:
     fractions = tables.against_fraction(controls)
     ends = [tables.geometric_mean(fid).mean for fid in fractions.values()]
     law = fit_power_law(list(fractions), ends)
+    for name, pair in (("control", pairs[RARE]), ("rarity", long)):
+        found |= {f"{name}-seeds": len(pair.rare), f"{name}-steps": pair.steps[-1]}
     return found | {
-        "lag-least": min(float(pair.lags.min()) for pair in pairs.values()),
-        "long-lag": float(long.lags.min()),
-        "long-delay": float(long.delays.min()),
+        "lag-least": min(pair.lags.min() for pair in pairs.values()),
+        "long-lag": long.lags.min(), "long-delay": long.delays.min(),
         "share": 100 * rare / (rare + hard),
-        "control-seeds": len(pairs[RARE].rare),
-        "control-steps": int(pairs[RARE].steps[-1]),
-        "rarity-seeds": len(long.rare),
-        "rarity-steps": int(long.steps[-1]),
-        "fraction-law": str(law),
-        "fraction-exponent": law.exponent,
-    }
+        "fraction-law": str(law), "fraction-exponent": law.exponent,
+    }  # fmt: skip
 
 
 def _without_classes(controls: Recording) -> Numbers:
@@ -108,11 +101,9 @@ def _without_classes(controls: Recording) -> Numbers:
         "free-drawn": drawn[RARE], "free-trained": real[RARE], "free-other": other.sum(),
         "free-each": other.mean(), "free-most": other.max(),
     }  # fmt: skip
-    percent: Numbers = {name: 100 * float(share) for name, share in found.items()}
-    return percent | {
-        "free-ratio": float(drawn[RARE] / real[RARE]),
-        "free-steps": controls.settings["training"]["steps"],
-    }
+    ratio, steps = drawn[RARE] / real[RARE], controls.settings["training"]["steps"]
+    percent: Numbers = {name: 100 * share for name, share in found.items()}
+    return percent | {"free-ratio": ratio, "free-steps": steps}
 
 
 def data(found: Data, condition: Condition) -> Numbers:
@@ -120,14 +111,10 @@ def data(found: Data, condition: Condition) -> Numbers:
     images, n_tokens, dim = found.tokens.shape
     rare = int((found.classes == condition.digits.index(condition.rare or 0)).sum())
     return {
-        "rare": condition.rare,
-        "images": images,
-        "rare-images": rare,
-        "rare-percent": 100 * rare / images,
+        "rare": condition.rare, "images": images, "tokens": n_tokens, "dim": dim,
+        "rare-images": rare, "rare-percent": 100 * rare / images,
         "background": 100 * float((found.tokens == -1).all(-1).double().mean()),
-        "tokens": n_tokens,
-        "dim": dim,
-    }
+    }  # fmt: skip
 
 
 def live(record: Recording, rare: int, start: float) -> Numbers:
@@ -140,37 +127,31 @@ def live(record: Recording, rare: int, start: float) -> Numbers:
     floor = by_digit(record, kind="floor").set_index("digit")
     seen = tables.at_end(rows).set_index("digit")["recognised"]
     levels = {"first": fid.iloc[0], "last": fid.iloc[-1], "floor": floor["fid"]}
-    found: Numbers = {f"fid-rare-{k}": float(v[rare]) for k, v in levels.items()}
-    found |= {f"fid-common-{k}": float(v.drop(rare).mean()) for k, v in levels.items()}
+    found: Numbers = {f"fid-rare-{k}": v[rare] for k, v in levels.items()}
+    found |= {f"fid-common-{k}": v.drop(rare).mean() for k, v in levels.items()}
     common, left = (found[f"fid-{k}-last"] / found[f"fid-{k}-first"] for k in ("common", "rare"))
     for name, point in (("first", points[0]), ("last", points[-1])):
         found |= {f"step-{name}": point.labels["step"], f"loss-{name}": point.value["loss"]}
+    share = seen.drop(rare).mean()
     return found | {
         "loss-ratio": found["loss-last"] / start,
-        "recognised-common": 100 * float(seen.drop(rare).mean()),
-        "recognised-common-share": float(seen.drop(rare).mean()),
-        "recognised-rare": 100 * float(seen[rare]),
+        "recognised-common": 100 * share, "recognised-common-share": share,
+        "recognised-rare": 100 * seen[rare], "recognised-real": floor["recognised"].mean(),
         "n": record.settings["evaluation"]["n_generated"],
         "floor-rare": found["fid-rare-floor"] / found["fid-common-floor"],
-        "recognised-real": float(floor["recognised"].mean()),
-        "left-common": 100 * common,
-        "left-common-share": common,
-        "left-rare": 100 * left,
+        "left-common": 100 * common, "left-common-share": common, "left-rare": 100 * left,
         "slowness": left / common,
-        "lag": float((fid[rare] / fid.drop(columns=rare).mean(axis=1)).mean()),
-    }
+        "lag": (fid[rare] / fid.drop(columns=rare).mean(axis=1)).mean(),
+    }  # fmt: skip
 
 
 def network(model: DiT, start: float, formula: float, accuracy: float) -> Numbers:
     """Return what is known of the network before training, and of the classifier."""
     return {
         "parameters": sum(weight.numel() for weight in model.parameters()),
-        "start": start,
-        "start-formula": formula,
-        "start-ratio": start / formula,
-        "accuracy": 100 * accuracy,
-        "accuracy-share": accuracy,
-    }
+        "start": start, "start-formula": formula, "start-ratio": start / formula,
+        "accuracy": 100 * accuracy, "accuracy-share": accuracy,
+    }  # fmt: skip
 
 
 def again(record: Recording, live: Recording, model: DiT, classifier: DigitClassifier) -> Numbers:

@@ -24,10 +24,7 @@ BALANCED = Condition(rare=None)
 def by_digit(record: Recording, **labels: Any) -> pd.DataFrame:
     """Return quality digit by digit: a row for each point and digit, with the point's labels.
 
-    Raises
-    ------
-    ValueError
-        If there are no such points.
+    Raises ``ValueError`` if there are no such points.
     """
     rows = [
         {**point.labels, "digit": int(digit), **{e: point.value[e][digit] for e in ENTRIES}}
@@ -47,10 +44,7 @@ def at_end(rows: pd.DataFrame) -> pd.DataFrame:
 def fid_curves(record: Recording, condition: Condition) -> pd.DataFrame:
     """Return FID by step, with a column for each digit and seed.
 
-    Raises
-    ------
-    ValueError
-        If there are no such points, or the seeds were recorded at different steps.
+    Raises ``ValueError`` if there are no such points, or the seeds have different steps.
     """
     rows = by_digit(record, kind="trained", condition=condition.name)
     found = rows.pivot(index="step", columns=["digit", "seed"], values="fid")
@@ -104,10 +98,7 @@ class Comparison:
 def compare(record: Recording, digit: int) -> Comparison:
     """Pair the recorded runs in which a digit is rare with those in which none is.
 
-    Raises
-    ------
-    ValueError
-        As :func:`fid_curves`, or if the two conditions have other steps or seeds.
+    Raises ``ValueError`` as :func:`fid_curves`, or if the two have other steps or seeds.
     """
     condition = Condition(rare=digit)
     rare, common = (fid_curves(record, each)[[digit]] for each in (condition, BALANCED))
@@ -136,29 +127,21 @@ def geometric_mean(ratios: Array) -> Interval:
     return Interval(*(float(np.exp(logs.mean() + x)) for x in (0, -margin, margin)))
 
 
-def hardness(record: Recording, digit: int) -> Array:
-    """Last FID of a digit over the others' geometric mean when none is rare ``[seeds]``."""
-    ends = fid_curves(record, BALANCED).iloc[-1].unstack("seed")
-    ratio: Array = ends.loc[digit].to_numpy() / stats.gmean(ends.drop(digit))
-    return ratio
-
-
 def spread(record: Recording, digit: int) -> dict[str, Interval]:
-    """Return rarity and hardness of a digit with their intervals over the seeds."""
-    found = {"rarity": compare(record, digit).rarity, "hardness": hardness(record, digit)}
-    return {name: geometric_mean(ratios) for name, ratios in found.items()}
+    """Return rarity and hardness of a digit with their intervals over the seeds.
+
+    Hardness is its last FID over the others' geometric mean when none is rare.
+    """
+    ends = fid_curves(record, BALANCED).iloc[-1].unstack("seed")
+    hardness = ends.loc[digit].to_numpy() / stats.gmean(ends.drop(digit))
+    rarity = geometric_mean(compare(record, digit).rarity)
+    return {"rarity": rarity, "hardness": geometric_mean(hardness)}
 
 
 def conditions(record: Recording) -> list[Condition]:
     """Return the conditions that were recorded."""
     names = {str(point.labels["condition"]) for point in record.select(kind="trained")}
     return [Condition.named(name) for name in sorted(names)]
-
-
-def rare_digits(record: Recording) -> list[int]:
-    """Return the digits of which a tenth was left in some recorded run with classes."""
-    recorded = conditions(record)
-    return [digit for digit in range(10) if Condition(rare=digit) in recorded]
 
 
 def against_fraction(record: Recording, digit: int = RARE) -> dict[float, Array]:
@@ -193,18 +176,14 @@ def by_sampler(record: Recording) -> pd.DataFrame:
 def quality(rows: pd.DataFrame, floor: pd.DataFrame) -> dict[str, float]:
     """Return how good digits are: recognised shares, FIDs over those of real images, coverage.
 
-    Parameters
-    ----------
-    rows, floor
-        Tables of :func:`by_digit`, of generated and of real images; means over their seeds.
+    From tables of :func:`by_digit`, of generated and of real images; means over their seeds.
     """
     digits = rows.groupby("digit")[list(ENTRIES)].mean()
     ratio = digits["fid"] / floor.groupby("digit")["fid"].mean()
     seen, common = digits["recognised"], ratio.drop(RARE)
     found = {"common": seen.drop(RARE).mean(), "least": seen.drop(RARE).min(), "rare": seen[RARE]}
-    found = {f"{name}-share": share for name, share in found.items()} | {
-        name: 100 * share for name, share in found.items()
-    }
+    found |= {f"{name}-share": share for name, share in found.items()}
+    found |= {name: 100 * found[name] for name in ("common", "least", "rare")}
     found |= {"ratio": common.mean(), "ratio-most": common.max(), "ratio-rare": ratio[RARE]}
     found |= {name: digits[name].mean() for name in ("precision", "recall")}
     return {name: float(value) for name, value in found.items()}
