@@ -52,13 +52,12 @@ class Series:
 
 def caption(chapter: str, figure: str) -> str:
     """The caption of a chapter's figure, by the figure's name."""
-    path = Path(__file__).parents[2] / "book" / f"{chapter}.ipynb"
-    drawn = [
-        cell.metadata.get("mystnb", {}).get("figure", {})
-        for cell in nbformat.read(path, as_version=4).cells
-    ]
-    (found,) = [each["caption"] for each in drawn if each.get("name") == figure]
-    return str(found)
+    return str(_cell(chapter, figure).metadata["mystnb"]["figure"]["caption"])
+
+
+def source(chapter: str, figure: str) -> str:
+    """The code that draws a chapter's figure, by the figure's name, without line breaks."""
+    return " ".join(str(_cell(chapter, figure).source).split())
 
 
 def sides(chapter: str, figure: str) -> tuple[str, str]:
@@ -253,6 +252,16 @@ def notes(ax: Axes) -> dict[str, tuple[float, float]]:
 def levels(ax: Axes) -> list[tuple[str, float]]:
     """Horizontal ("h") and vertical ("v") lines through the whole panel, with their places."""
     return [level for each in ax.lines if (level := _level(ax, each))]
+
+
+def _cell(chapter: str, figure: str) -> nbformat.NotebookNode:
+    path = Path(__file__).parents[2] / "book" / f"{chapter}.ipynb"
+    (found,) = [
+        cell
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.metadata.get("mystnb", {}).get("figure", {}).get("name") == figure
+    ]
+    return found
 
 
 def _errorbars(ax: Axes) -> Iterator[ErrorbarContainer]:

@@ -31,6 +31,7 @@ from rooms.drawn import (
     scales,
     scatters,
     sides,
+    source,
     tick_labels,
     titles,
 )
@@ -82,6 +83,7 @@ def test_token_pattern_maps() -> None:
     assert bar.get_ylabel() == r"$\langle\hat\mu_u, x_0^n\rangle$"
     said = caption("01_multi_token_gmm", "fig-law-map")
     assert said.index("all patterns active (top)") < said.index("active patterns (bottom)")
+    assert "for law in (mixture, sparse):" in source("01_multi_token_gmm", "fig-law-map")
 
 
 def test_distinct_patterns() -> None:

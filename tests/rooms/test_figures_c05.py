@@ -31,6 +31,7 @@ from rooms.drawn import (
     scales,
     scatters,
     sides,
+    source,
     tick_labels,
     titles,
 )
@@ -111,8 +112,10 @@ def test_excess_panels(panel_pair: tuple[figures.Panel, figures.Panel]) -> None:
 
 
 def test_captions_name_the_sides() -> None:
-    said = caption(CHAPTER, "fig-tok-k")
+    said, code = caption(CHAPTER, "fig-tok-k"), source(CHAPTER, "fig-tok-k")
     assert said.index("left for a fixed number of patterns") < said.index("right for $K = M$")
+    assert code.index('"K": f"$K$') < code.index('"K = M": "$K = M$"')
+    assert "excess_panels(whole, rare)" in source(CHAPTER, "fig-tok-pi")
     left, right = sides(CHAPTER, "fig-tok-pi")
     assert "of all tokens" in left
     assert "of the tokens of the rarest pattern alone" in right
@@ -179,6 +182,7 @@ SWEPT = {
 )
 def test_law_panels(figure_name: str, pair: tuple[str, str], said: str) -> None:
     assert said in caption(CHAPTER, figure_name)
+    assert f'law_panels(paper, "{pair[0]}", "{pair[1]}")' in source(CHAPTER, figure_name)
     found = {
         pair[0]: ([2.0, 0.5], [30.0, 10.0], [35.0, 12.0]),
         pair[1]: ([3.0, 7.0], [4.0, 6.0], [5.0, 8.0]),
@@ -261,6 +265,10 @@ def test_phase_diagrams() -> None:
     said = caption(CHAPTER, "fig-tok-phase")
     assert "of all tokens (left) and of the rarest pattern's tokens (right)" in said
     assert "Dashed, right" in said
+    code = source(CHAPTER, "fig-tok-phase")
+    assert "{whole: diagrams.all, rare: diagrams.rare}" in code
+    assert "edges={rare: diagrams.edge}" in code
+    assert 'marks={whole: diagrams.marks("all"), rare: diagrams.marks("rare")}' in code
 
 
 def test_phase_diagrams_with_many_cells_have_few_ticks() -> None:

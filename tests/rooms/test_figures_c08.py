@@ -21,6 +21,7 @@ from rooms.drawn import (
     named,
     panels,
     scales,
+    source,
     tick_labels,
     titles,
 )
@@ -122,7 +123,9 @@ def test_reductions() -> None:
     assert list(legend(figure)) == ["predicted", "trained"]
     assert figure.get_supxlabel() == "excess risk / that of the plain head"
     said = caption("08_better_heads", "fig-heads-reductions")
-    assert "Bars: predicted without a token. Points: trained" in said
+    assert "Bars: predicted without a token. Points: trained; right with" in said
+    code = source("08_better_heads", "fig-heads-reductions")
+    assert code.index("live.reductions()") < code.index("paper.reductions()")
 
 
 def test_by_noise_level() -> None:
