@@ -20,13 +20,15 @@ COLOURS = {
     "bayes": _OKABE_ITO[0],
     "trained": _OKABE_ITO[3],
     "oracle": _OKABE_ITO[2],
+    "linear": _OKABE_ITO[1],
     "theory": "#222222",
     "start": _OKABE_ITO[7],
     "same": _OKABE_ITO[0],
     "different": _OKABE_ITO[1],
 }
-"""Colour-blind-safe colours: the Bayes estimator, the trained head, the oracle, a prediction of the
-theory, the head at W = 0, and products of the same and of different patterns."""
+"""Colour-blind-safe colours: the Bayes estimator, the trained head, the oracle, the best linear
+denoiser, a prediction of the theory, the head at W = 0, and products of the same and of different
+patterns."""
 
 PATTERN_COLOURS = tuple(_OKABE_ITO)
 """Colours of patterns, in their order."""

@@ -49,7 +49,7 @@ def test_losses_on_draws_agree_with_the_risks():
     losses = run.losses(MIXTURE, SCHEDULE, [50, 90], 400, generator())
     numbers = summary.risks(MIXTURE, SCHEDULE, risks, losses)
     assert numbers["risk-deviation"] < 4.5
-    assert numbers["risk-count"] == 4
+    assert numbers["risk-count"] == 6
     assert (risks.gap > 0).all()
     assert numbers["peak-gap"] == risks.gap.max()
 

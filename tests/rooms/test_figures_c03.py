@@ -37,6 +37,7 @@ def test_risks_over_times() -> None:
         {
             "oracle": [0.3, 0.2, 0.1],
             "bayes": [0.35, 0.29, 0.18],
+            "linear": [0.37, 0.33, 0.25],
             "fraction": [0.0, 0.4, 0.9],
             "gap": [0.05, 0.09, 0.08],
         },
@@ -46,20 +47,23 @@ def test_risks_over_times() -> None:
         {
             "oracle": [Estimate(0.11, 0.01), Estimate(0.31, 0.02)],
             "bayes": [Estimate(0.19, 0.03), Estimate(0.36, 0.04)],
+            "linear": [Estimate(0.26, 0.015), Estimate(0.38, 0.025)],
         },
         index=[9, 0],
     )
     figure = figures.risks_over_times(risks, losses)
     left, right = panels(figure)
     about_left, about_right = sides("03_mmse_denoiser", "fig-mmse-risks")
-    assert "risks of the oracle and of the Bayes estimator" in about_left
-    assert "their difference" in about_right
-    bayes, oracle = COLOURS["bayes"], COLOURS["oracle"]
+    assert "risks of the oracle, the Bayes estimator and the best linear denoiser" in about_left
+    assert "Bayes minus oracle" in about_right
+    bayes, oracle, linear = COLOURS["bayes"], COLOURS["oracle"], COLOURS["linear"]
     assert lines(left) == [
+        Series([0, 0.4, 0.9], [0.37, 0.33, 0.25], Look(linear, "--"), "linear filter"),
         Series([0, 0.4, 0.9], [0.35, 0.29, 0.18], Look(bayes, "-"), "Bayes estimator"),
         Series([0, 0.4, 0.9], [0.3, 0.2, 0.1], Look(oracle, "-"), "oracle"),
     ]
     assert error_bars(left) == [
+        Series([0.9, 0], [0.26, 0.38], Look(linear, "", "o"), y_half=pytest.approx([0.03, 0.05])),
         Series([0.9, 0], [0.19, 0.36], Look(bayes, "", "o"), y_half=pytest.approx([0.06, 0.08])),
         Series([0.9, 0], [0.11, 0.31], Look(oracle, "", "o"), y_half=pytest.approx([0.02, 0.04])),
     ]
@@ -69,7 +73,7 @@ def test_risks_over_times() -> None:
     assert titles(figure) == ["", "gap"]
     assert (scales(left), scales(right)) == (("linear", "log"), ("linear", "linear"))
     assert right.get_ylim()[0] == 0
-    assert list(legend(figure)) == ["Bayes estimator", "oracle"]
+    assert list(legend(figure)) == ["linear filter", "Bayes estimator", "oracle"]
     assert legend(figure) == named(left)
 
 

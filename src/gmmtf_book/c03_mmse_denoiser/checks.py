@@ -8,6 +8,8 @@ BOUNDS = [
     Bound("risk-deviation", "measured losses: worst deviation / s.e.", at_most=4.5, shown=False),
     Bound("oracle", "oracle risk, schedule mean", 0, 1),
     Bound("gap", "Bayes minus oracle risk, schedule mean", 0, 0.1),
+    Bound("linear-price", "linear filter: price of the labels over Bayes' price", at_least=2),
+    Bound("linear-share", "linear filter: that price over its bound", 0.25, 1),
     Bound("collapse", "label probability: distance from A(margin)", at_most=0.02),
     Bound("height-ratio", "worst gap: ratio at fourfold radius", 0.8, 1.25),
     Bound("recovered", "active set: share recovered", at_least=0.5, shown=False),

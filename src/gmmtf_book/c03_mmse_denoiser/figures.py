@@ -15,16 +15,18 @@ from gmmtf_book.c03_mmse_denoiser.reverse import Path
 
 
 def risks_over_times(risks: pd.DataFrame, losses: pd.DataFrame) -> Figure:
-    """Draw the risks of the oracle and of the Bayes estimator (left), and their gap (right)."""
+    """Draw the risks of oracle, Bayes and linear filter (left), and Bayes minus oracle (right)."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0))
     at = risks.fraction[losses.index]
-    for key, label in {"bayes": "Bayes estimator", "oracle": "oracle"}.items():
-        left.semilogy(risks.fraction, risks[key], color=COLOURS[key], label=label)
+    kinds = {"linear": ("linear filter", "--"), "bayes": ("Bayes estimator", "-"),
+             "oracle": ("oracle", "-")}  # fmt: skip
+    for key, (label, style) in kinds.items():
+        left.semilogy(risks.fraction, risks[key], style, color=COLOURS[key], label=label)
         error_bars(left, at, losses[key], fmt="o", ms=5, color=COLOURS[key])
     right.plot(risks.fraction, risks.gap, color=COLOURS["theory"])
     left.set(xlabel="$t/T$", ylabel="risk per coordinate")
     right.set(xlabel="$t/T$", title="gap", ylim=(0, None))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 

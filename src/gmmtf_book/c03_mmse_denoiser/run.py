@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from gmmtf.denoisers.linear import LinearDenoiser
 from gmmtf.denoisers.optimal import BayesDenoiser, OracleDenoiser
 from gmmtf.estimate import Estimate
 from gmmtf.laws.level import noise_level
@@ -18,6 +19,7 @@ from gmmtf.laws.margin import label_margin
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.noisy import draw_noisy
 from gmmtf.laws.posterior import posterior
+from gmmtf.risks.linear import linear_risk
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.schedule import NoiseSchedule
 
@@ -25,10 +27,13 @@ from gmmtf.schedule import NoiseSchedule
 def risks(
     mixture: MultiTokenGMM, schedule: NoiseSchedule, times: Sequence[int], n_points: int
 ) -> pd.DataFrame:
-    """Risks of oracle and Bayes, and their gap: a row for each time."""
+    """Risks of oracle, Bayes and the linear filter, and the gap of the first two, for each time."""
     oracle = [oracle_risk(mixture, schedule, t=t) for t in times]
     bayes = [float(bayes_risk(mixture, schedule, t=t, n_points=n_points)) for t in times]
-    found = pd.DataFrame({"oracle": oracle, "bayes": bayes}, index=pd.Index(times, name="t"))
+    linear = [linear_risk(mixture, schedule, t=t) for t in times]
+    found = pd.DataFrame(
+        {"oracle": oracle, "bayes": bayes, "linear": linear}, index=pd.Index(times, name="t")
+    )
     found["fraction"] = found.index / schedule.n_steps
     found["gap"] = found.bayes - found.oracle
     return found
@@ -41,7 +46,7 @@ def losses(
     n_samples: int,
     generator: torch.Generator,
 ) -> pd.DataFrame:
-    """Losses of oracle and Bayes measured on draws: a row for each time."""
+    """Losses of oracle, Bayes and the linear filter measured on draws: a row for each time."""
     rows = {}
     for time in times:
         t = torch.full((n_samples,), time, device=generator.device)
@@ -49,6 +54,7 @@ def losses(
         guesses = {
             "oracle": OracleDenoiser(mixture, schedule)(x_t, t, labels),
             "bayes": BayesDenoiser(mixture, schedule)(x_t, t),
+            "linear": LinearDenoiser(mixture, schedule)(x_t, t),
         }
         rows[time] = {
             name: Estimate.from_samples((guess - noise).square().mean((1, 2)).cpu())

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from gmmtf.estimate import Estimate
+from gmmtf.laws.level import noise_level
 from gmmtf.laws.margin import snr_at_margin
 from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.risks.linear import linear_risk
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.schedule import NoiseSchedule
 from gmmtf_book.c03_mmse_denoiser.reverse import Path, generated_variance, nearest
@@ -25,17 +27,25 @@ def risks(
     """The risks over the schedule, at the peak of their gap, and the worst of the losses."""
     deviations = [
         loss.errors_from(risk)
-        for name in ("oracle", "bayes")
+        for name in ("oracle", "bayes", "linear")
         for loss, risk in zip(losses[name], risks[name][losses.index], strict=True)
     ]
     peak, early = risks.iloc[int(risks.gap.argmax())], risks.iloc[len(risks) // 10]
     oracle, bayes = oracle_risk(mixture, schedule), float(bayes_risk(mixture, schedule))
+    linear = linear_risk(mixture, schedule)
+    level = noise_level(mixture, schedule, schedule.times())
+    bound = float((level.gain**2 * level.variance).mean()) * (mixture.n_patterns - 1) / mixture.dim
     return {
         "risk-deviation": max(deviations),
         "risk-count": len(deviations),
         "oracle": oracle,
         "bayes": bayes,
         "gap": bayes - oracle,
+        "linear": linear,
+        "linear-excess": linear - bayes,
+        "linear-price": (linear - oracle) / (bayes - oracle),
+        "linear-share": (linear - oracle) / bound,
+        "tokens": mixture.n_patterns * mixture.dim / (mixture.n_patterns - 1),
         "peak": float(peak.fraction),
         "peak-gap": float(peak.gap),
         "peak-oracle": float(peak.oracle),
