@@ -26,12 +26,8 @@ _FLOOR = {
 def floor_curves(exact: pd.DataFrame, simulated: pd.DataFrame) -> Figure:
     """Draw the excess risk against the number of tokens, with and without tilt correction.
 
-    Parameters
-    ----------
-    exact
-        Exact excess risks, a row a number of tokens and a column a curve.
-    simulated
-        Columns ``curve``, ``N`` and ``simulated``.
+    ``exact``: a row a number of tokens and a column a curve; ``simulated``: columns ``curve``,
+    ``N`` and ``simulated``.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4.6))
     for name, (label, colour, line) in _FLOOR.items():

@@ -35,10 +35,7 @@ _DENOISERS = {
 def token_rows(rows: Mapping[str, Tensor]) -> Figure:
     """Rows of images, the title of each row above it.
 
-    Parameters
-    ----------
-    rows
-        Images ``[n, 28, 28]`` with pixels in [-1, 1], as many in each row; others are clipped.
+    Images ``[n, 28, 28]`` have pixels in [-1, 1], others are clipped; as many in each row.
     """
     n_shown = len(next(iter(rows.values())))
     height = len(rows) * (WIDTH / n_shown + 0.32)
@@ -56,10 +53,7 @@ def token_rows(rows: Mapping[str, Tensor]) -> Figure:
 def class_attention(maps: Mapping[str, Tensor], digits: Sequence[int]) -> Figure:
     """Attention between digits, as a multiple of uniform attention (F1, for real tokens).
 
-    Parameters
-    ----------
-    maps
-        Title and matrix ``[M, M]`` of each panel, queries in rows; one colour scale for all.
+    ``maps``: title and matrix ``[M, M]`` of each panel, queries in rows; one colour scale for all.
     """
     top = max(float(matrix.max()) for matrix in maps.values())
     figure, axes = plt.subplots(1, len(maps), figsize=(WIDTH, 3.5), squeeze=False)
@@ -79,14 +73,9 @@ def training_gains(
 ) -> Figure:
     """Gain during training: the theory's line, and markers for runs on two laws.
 
-    Parameters
-    ----------
-    predicted
-        ``steps`` and ``gain`` of the theory.
-    simulated
-        Curves of the laws ``theory`` and ``real``.
-    limit
-        Gain of the best head for infinitely many normal tokens with the real covariance.
+    ``predicted``: ``steps`` and ``gain`` of the theory; ``simulated``: curves of the laws
+    ``theory`` and ``real``; ``limit``: gain of the best head for infinitely many normal tokens with
+    the real covariance.
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.85, 3.8))
     axis.plot(
@@ -107,13 +96,7 @@ def training_gains(
 
 
 def gain_ladder(runs: Mapping[str, Mapping[str, Estimate]]) -> Figure:
-    """Gain of training on each law as a multiple of the theory's prediction.
-
-    Parameters
-    ----------
-    runs
-        For each run (its label) and law the multiple.
-    """
+    """Gain of training on each law as a multiple of the theory's prediction, by run and law."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.85, 3.3))
     for k, (label, found) in enumerate(runs.items()):
         shift = 0.12 * (k - (len(runs) - 1) / 2)
@@ -137,10 +120,7 @@ def level_curves(
 ) -> Figure:
     """Loss of each denoiser against the noise level, one panel a split.
 
-    Parameters
-    ----------
-    panels
-        For each title the losses of the denoisers at the times; zeros are left out.
+    ``panels``: for each title the losses of the denoisers at the times; zeros are left out.
     """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.9), sharey=True, squeeze=False)
     for axis, (title, losses) in zip(axes[0], panels.items(), strict=True):
@@ -161,13 +141,9 @@ def rare_digit(
 ) -> Figure:
     """Share of the gain during training, and the steps to half of it (after F2C and F4).
 
-    Parameters
-    ----------
-    steps, curves
-        Shares of ``rare``, ``common`` and ``others`` at the steps, see
-        :func:`gmmtf_book.c09_digits_as_tokens.quoted.rare_shares`.
-    half_times
-        For each group on the horizontal axis the same three lists of steps, one entry a seed.
+    ``curves``: shares of ``rare``, ``common`` and ``others`` at the steps, see
+    :meth:`gmmtf_book.c09_digits_as_tokens.summary.Study.shares`. ``half_times``: for each group on
+    the horizontal axis the same three lists of steps, one entry a seed.
     """
     kinds = {
         "rare": ("the digit, rare", COLOURS["trained"], "s"),
@@ -191,12 +167,8 @@ def rare_digit(
 def spectra(variances: Mapping[str, Tensor], sigma: float) -> Figure:
     """Variance of tokens along the principal axes, for real and for generated ones.
 
-    Parameters
-    ----------
-    variances
-        ``real``, ``fitted`` and ``finished``: variances ``[d]``.
-    sigma
-        The standard deviation that the head assumes.
+    ``variances``: ``[d]``, of ``real``, ``fitted`` and ``finished``; ``sigma``: the standard
+    deviation that the head assumes.
     """
     kinds = {
         "real": ("real tokens", COLOURS["theory"], "-"),

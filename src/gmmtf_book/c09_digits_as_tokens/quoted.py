@@ -16,7 +16,7 @@ from gmmtf.risks.formulas import start_risk
 from gmmtf.risks.linear import linear_risk
 from gmmtf_book.c09_digits_as_tokens.moments import linear_head
 from gmmtf_book.c09_digits_as_tokens.plan import SCHEDULE, Plan
-from gmmtf_book.c09_digits_as_tokens.setting import LADDER, Setting, initial_growth, span_share
+from gmmtf_book.c09_digits_as_tokens.setting import Setting, initial_growth, span_share
 from gmmtf_book.c09_digits_as_tokens.summary import Study
 from gmmtf_book.c09_digits_as_tokens.tokens import DigitData
 
@@ -37,12 +37,11 @@ def gallery(setting: Setting) -> dict[str, Tensor]:
     chosen = [int((data.train_labels == u).nonzero()[0, 0]) for u in range(10)]
     images, labels = mnist.load("train")
     originals = [images[(labels == u).nonzero()[0, 0]] for u in data.digits]
+    project = data.projection
     return {
         "images": mnist.to_unit_range(torch.stack(originals)),
-        f"their tokens, d = {data.projection.dim}": data.projection.images(
-            data.train_tokens[chosen]
-        ),
-        r"class means $\mu_u$": data.projection.images(setting.moments.means),
+        f"their tokens, d = {project.dim}": project.images(data.train_tokens[chosen]),
+        r"class means $\mu_u$": project.images(setting.moments.means),
     }
 
 
@@ -51,23 +50,17 @@ def tokens(setting: Setting) -> Numbers:
     moments, centred = setting.moments, setting.moments.centred_means
     norms = centred.norm(dim=1)
     cosines = (centred @ centred.T / norms / norms[:, None])[~torch.eye(10, dtype=torch.bool)]
-    variances = torch.linalg.eigvalsh(moments.covariance)
+    ranges = {
+        "norm": norms, "cos": cosines, "within": moments.within,
+        "var": torch.linalg.eigvalsh(moments.covariance),
+    }  # fmt: skip
     return {
-        "kept": 100 * setting.data.projection.kept,
-        "dim": setting.data.projection.dim,
-        "n": setting.n_tokens,
-        "sigma": moments.sigma,
-        "radius": moments.radius,
+        "kept": 100 * setting.data.projection.kept, "dim": setting.data.projection.dim,
+        "n": setting.n_tokens, "sigma": moments.sigma, "radius": moments.radius,
         "ratio": moments.radius / moments.sigma,
-        "norm-min": float(norms.min()),
-        "norm-max": float(norms.max()),
-        "cos-min": float(cosines.min()),
-        "cos-max": float(cosines.max()),
-        "within-min": float(moments.within.min()),
-        "within-max": float(moments.within.max()),
-        "var-max": float(variances[-1]),
-        "var-min": float(variances[0]),
-    }
+        **{f"{name}-min": float(values.min()) for name, values in ranges.items()},
+        **{f"{name}-max": float(values.max()) for name, values in ranges.items()},
+    }  # fmt: skip
 
 
 def start_of_any_tokens(setting: Setting) -> float:
@@ -78,11 +71,6 @@ def start_of_any_tokens(setting: Setting) -> float:
     per_coordinate = float(moments.covariance.trace()) / len(moments.covariance)
     spread = (level.gain * level.signal) ** 2 * per_coordinate
     return float(((1 - q) ** 2 + (1 - (1 - q) ** 2) / n + spread * (1 - 1 / n)).mean())
-
-
-def start_of_the_mixture(setting: Setting) -> float:
-    """Loss at W = 0 of the matched mixture, in closed form."""
-    return oracle_risk(setting.mixture, SCHEDULE) + start_risk(setting.mixture, SCHEDULE)
 
 
 def linear_limit(setting: Setting) -> float:
@@ -96,10 +84,8 @@ def first_step(live: Study, setting: Setting) -> Numbers:
     direction = live.record.value(kind="direction")
     return {
         "start-formula": start_of_any_tokens(setting),
-        "cos-general": direction["general"],
-        "size-general": direction["general_size"],
-        "cos-patterns": direction["patterns"],
-        "size-patterns": direction["patterns_size"],
+        **{f"cos-{name}": direction[name] for name in ("general", "patterns")},
+        **{f"size-{name}": direction[f"{name}_size"] for name in ("general", "patterns")},
     }
 
 
@@ -112,30 +98,22 @@ def training(live: Study, paper: Study, setting: Setting) -> Numbers:
     """Gains of training on the laws of the ladder."""
     here, there, scale = live.gain_multiples(), paper.gain_multiples(), live.predicted_gain()
     recorded, mine = paper.numbers(), live.numbers()
-    found: Numbers = {
-        "start-real": start_measured(live),
-        "end-real": start_measured(live, -1),
-        "gain-predicted": scale,
-        "gain-theory": scale * here["theory"].value,
-        "gain-real": scale * here["real"].value,
-        "linear": linear_limit(setting),
+    eventual, covariances = "gain of real / eventually predicted", "gain of covariances / real"
+    return {
+        "start-real": start_measured(live), "end-real": start_measured(live, -1),
+        "gain-predicted": scale, "gain-theory": scale * here["theory"].value,
+        "gain-real": scale * here["real"].value, "linear": linear_limit(setting),
         "eventual": live.predicted_gain(10),
-        "real-eventual": mine["gain of real / eventually predicted"],
-        "paper-real-eventual": recorded["gain of real / eventually predicted"],
+        "real-eventual": mine[eventual], "paper-real-eventual": recorded[eventual],
         "wiener": linear_risk(setting.law("train"), SCHEDULE),
         "bayes-matched": bayes_risk(setting.mixture, SCHEDULE).value,
-        "cov-real": 100 * mine["gain of covariances / real"],
-        "paper-cov-real": 100 * recorded["gain of covariances / real"],
-        "paper-dim": paper.plan.dim,
-        "paper-n_tokens": paper.plan.n_tokens,
+        "cov-real": 100 * mine[covariances], "paper-cov-real": 100 * recorded[covariances],
+        "paper-dim": paper.plan.dim, "paper-n_tokens": paper.plan.n_tokens,
         "paper-kept": 100 * paper.record.value(kind="constants")["kept"],
-        "paper-seeds": paper.plan.n_seeds,
-        "paper-per-digit": paper.plan.per_digit,
-    }
-    for name in LADDER:
-        found[f"multiple-{name}"] = here[name].value
-        found[f"paper-{name}"] = there[name].value
-    return found
+        "paper-seeds": paper.plan.n_seeds, "paper-per-digit": paper.plan.per_digit,
+        **{f"multiple-{name}": multiple.value for name, multiple in here.items()},
+        **{f"paper-{name}": multiple.value for name, multiple in there.items()},
+    }  # fmt: skip
 
 
 def attention(
@@ -149,30 +127,26 @@ def attention(
     symmetric = (head.weight + head.weight.T).detach().cpu()
     return {
         "attention-time": time,
-        "own-min": float(diagonal.min()),
-        "own-max": float(diagonal.max()),
-        "own-min-digit": digits[int(diagonal.argmin())],
-        "own-max-digit": digits[int(diagonal.argmax())],
-        "pair": f"{digits[query]} to {digits[key]}",
-        "pair-value": float(others.max()),
+        "own-min": float(diagonal.min()), "own-min-digit": digits[int(diagonal.argmin())],
+        "own-max": float(diagonal.max()), "own-max-digit": digits[int(diagonal.argmax())],
+        "pair": f"{digits[query]} to {digits[key]}", "pair-value": float(others.max()),
         "span-w": 100 * span_share(head.weight, setting.moments),
         "span-random": 100 * (9 / dim) ** 2,
         "negative": int((torch.linalg.eigvalsh(symmetric) < 0).sum()),
-    }
+    }  # fmt: skip
 
 
 def mean_table(live: Study, paper: Study, seed: int) -> pd.DataFrame:
     """Losses averaged over the schedule, and how far above the fitted mixture."""
     point = live.record.value(kind="mean", seed=seed)
-    rows = {
-        label: {
-            "loss": f"{point[name]['loss'].value:.4f}",
-            "above the fitted mixture": f"{point[name]['above'].value:.4f} ± "
-            f"{point[name]['above'].standard_error:.4f}",
+    rows = {}
+    for name, label in NAMES.items():
+        loss, above = point[name]["loss"], point[name]["above"]
+        rows[label] = {
+            "loss": f"{loss.value:.4f}",
+            "above the fitted mixture": f"{above.value:.4f} ± {above.standard_error:.4f}",
             "recorded run: above": f"{paper.above(name):.4f}",
         }
-        for name, label in NAMES.items()
-    }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -197,26 +171,19 @@ def levels(live: Study, paper: Study, seed: int) -> Numbers:
     above = {n: v["above"].value for n, v in live.record.value(kind="mean", seed=seed).items()}
     rows = list(zip(times, losses["empirical"], losses["head"], losses["start"], strict=True))
     middle = min(range(len(times)), key=lambda k: abs(times[k] - 400))
-    gap = losses["head"][middle] - losses["empirical"][middle]
-    found: Numbers = {
+    gained = above["start"] - above["head"]
+    return {
         "worse": ", ".join(str(t) for t, _, head, start in rows if head > start) or "none",
-        "above-start": above["start"],
-        "above-head": above["head"],
-        "above-isotropic": above["isotropic"],
-        "above-closed": 100 * (1 - above["head"] / above["start"]),
-        "class-closed": 100
-        * (above["start"] - above["head"])
-        / (above["start"] - above["isotropic"]),
+        **{f"above-{name}": above[name] for name in ("start", "head", "isotropic")},
+        "above-closed": 100 * gained / above["start"],
+        "class-closed": 100 * gained / (above["start"] - above["isotropic"]),
         "memorised": f"{memorised(live):,.0f}",
         "crossing": min(t for t, ideal, head, _ in rows if ideal < head),
-        "level-low": times[0],
-        "middle": times[middle],
-        "middle-empirical": losses["empirical"][middle],
-        "middle-fitted": losses["fitted"][middle],
-        "middle-head": losses["head"][middle],
-        "middle-above": gap,
-    }
-    return found | {f"paper-above-{name}": paper.above(name) for name in NAMES if name != "fitted"}
+        "level-low": times[0], "middle": times[middle],
+        **{f"middle-{name}": losses[name][middle] for name in ("empirical", "fitted", "head")},
+        "middle-above": losses["head"][middle] - losses["empirical"][middle],
+        **{f"paper-above-{name}": paper.above(name) for name in NAMES if name != "fitted"},
+    }  # fmt: skip
 
 
 def rare_shares(live: Study, seed: int) -> dict[str, list[float]]:
@@ -231,20 +198,16 @@ def rare(live: Study, paper: Study, setting: Setting) -> Numbers:
     times = live.rare_times(shown)
     growth = initial_growth(setting, shown, plan.rare_probability)
     return {
-        "rare-probability": plan.rare_probability,
-        "rare": shown,
-        "rare-half": times["rare"][0],
-        "rare-common-half": times["common"][0],
-        "rare-others-half": times["others"][0],
-        "rare-share": 100 * times["share"][0],
+        "rare-probability": plan.rare_probability, "rare": shown,
+        "rare-half": times["rare"][0], "rare-common-half": times["common"][0],
+        "rare-others-half": times["others"][0], "rare-share": 100 * times["share"][0],
         "paper-delay": recorded["least delay of a rare digit"],
         "paper-delay-others": recorded["least delay behind the other digits"],
         "paper-share-min": 100 * recorded["least final share of a rare digit"],
         "paper-share-max": 100 * recorded["largest final share of a rare digit"],
         "rare-ratio": 0.1 / plan.rare_probability,
-        "growth-real": growth["real"],
-        "growth-theory": growth["theory"],
-    }
+        "growth-real": growth["real"], "growth-theory": growth["theory"],
+    }  # fmt: skip
 
 
 def spectra(rows: Mapping[str, Tensor], data: DigitData) -> dict[str, Tensor]:
@@ -269,14 +232,11 @@ def generated(rows: Mapping[str, Tensor], data: DigitData, calls: int, handover:
     nearest = torch.cdist(rows["empirical"], data.train_tokens).amin(1)
     centre = rows["head"].mean(0)
     found: Numbers = {
-        "ddim": calls,
-        "handover": handover,
-        "walk": float(centre.square().mean()),
+        "ddim": calls, "handover": handover, "walk": float(centre.square().mean()),
         "within-head": float((rows["head"] - centre).square().mean()),
         "copy": f"{float(nearest.square().mean()) / dim:.0e}",
-    }
-    for name in ("real", "fitted", "both"):
-        found[f"sure-{name}"] = recognised_surely(rows[name])
+        **{f"sure-{name}": recognised_surely(rows[name]) for name in ("real", "fitted", "both")},
+    }  # fmt: skip
     for name, values in spectra(rows, data).items():
         found[f"tail-{name}"] = float(values[dim // 2 :].mean())
         found[f"top-{name}"] = float(values[:5].mean())
@@ -285,13 +245,12 @@ def generated(rows: Mapping[str, Tensor], data: DigitData, calls: int, handover:
 
 def live_numbers(live: Study, setting: Setting, own: float, plan: Plan) -> dict[str, float]:
     """Return the numbers of this run that are checked; ``own``: least gain of attention."""
-    found = live.numbers()
-    start = start_of_any_tokens(setting)
-    point = live.record.value(kind="mean", seed=plan.seed)
-    times = live.rare_times(plan.rare_digits[0])
-    moments = setting.moments
-    return {f"live {name}": value for name, value in found.items()} | {
-        "live start": start_of_the_mixture(setting) / start,
+    start, rare = start_of_any_tokens(setting), plan.rare_digits[0]
+    point, times = live.record.value(kind="mean", seed=plan.seed), live.rare_times(rare)
+    mixture = oracle_risk(setting.mixture, SCHEDULE) + start_risk(setting.mixture, SCHEDULE)
+    return {
+        **{f"live {name}": value for name, value in live.numbers().items()},
+        "live start": mixture / start,
         "live start measured": start_measured(live) / start,
         "live own attention": own,
         "live closed": point["head"]["above"].value / point["start"]["above"].value,
@@ -299,8 +258,8 @@ def live_numbers(live: Study, setting: Setting, own: float, plan: Plan) -> dict[
         "live memorised": memorised(live),
         "live delay": times["rare"][0] / times["common"][0],
         "live kept": setting.data.projection.kept,
-        "live ratio": moments.radius / moments.sigma,
+        "live ratio": setting.moments.radius / setting.moments.sigma,
         "live wiener": linear_risk(setting.law("train"), SCHEDULE) / linear_limit(setting),
         "live eventual": live.predicted_gain(10) / live.predicted_gain(),
-        "live growth": initial_growth(setting, plan.rare_digits[0], plan.rare_probability)["real"],
+        "live growth": initial_growth(setting, rare, plan.rare_probability)["real"],
     }
