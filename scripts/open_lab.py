@@ -88,7 +88,8 @@ def macros_cell() -> NotebookNode:
     macros = config["sphinx"]["config"]["mathjax3_config"]["tex"]["macros"]
     texts = {f"\\{name}": v if isinstance(v, str) else v[0] for name, v in macros.items()}
     front = yaml.safe_dump({"math": texts}, sort_keys=False)
-    return new_markdown_cell(f"---\n{front}---\n", id=MACROS)
+    cell: NotebookNode = new_markdown_cell(f"---\n{front}---\n", id=MACROS)
+    return cell
 
 
 def without_macros(notebook: NotebookNode) -> NotebookNode:
