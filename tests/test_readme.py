@@ -44,17 +44,16 @@ def records(lines: list[str]) -> list[tuple[int, float]]:
 
 def test_excess_risk_decreases(printed):
     steps, risks = zip(*records(printed[:-1]), strict=True)
-    assert steps[0] == 0
-    assert steps[-1] == 300
-    assert list(steps) == sorted(set(steps))
+    assert list(steps) == [0, 50, 100, 150, 200]
     assert risks[-1] < 0.15 * risks[0]
     assert risks[-1] == pytest.approx(min(risks), rel=0.1)
     assert risks[len(risks) // 2] < 0.5 * risks[0]
 
 
-def test_bayes_risk_exceeds_the_oracle_risk(printed):
+def test_attention_leaves_less_than_half_of_what_a_linear_filter_leaves(printed):
     match = re.fullmatch(rf"{NUMBER} ± {NUMBER} {NUMBER}", printed[-1])
     assert match, printed[-1]
-    bayes, error, oracle = (float(match[i]) for i in (1, 2, 3))
-    assert oracle < bayes < 1
+    bayes, error, linear = (float(match[i]) for i in (1, 2, 3))
+    assert 0 < bayes < bayes + linear < 1
     assert 0 < error < 0.01 * bayes
+    assert records(printed[:-1])[-1][1] < linear / 2

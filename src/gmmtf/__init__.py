@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 from gmmtf.denoisers.attention import AttentionDenoiser
 from gmmtf.denoisers.empirical import EmpiricalDenoiser
+from gmmtf.denoisers.linear import LinearDenoiser
 from gmmtf.denoisers.optimal import BayesDenoiser, OracleDenoiser, optimal_denoiser, score
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.descent import descend
@@ -22,6 +23,7 @@ from gmmtf.laws.pool import TokenLaw
 from gmmtf.laws.posterior import posterior
 from gmmtf.risks.evaluate import Evaluation, ddpm_loss, evaluate
 from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.linear import linear_risk
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.risk import risk
 from gmmtf.scaling.steps import steps_to_risk
@@ -37,6 +39,7 @@ __all__ = [
     "Evaluation",
     "FullMixture",
     "Law",
+    "LinearDenoiser",
     "MultiTokenGMM",
     "NoiseSchedule",
     "OracleDenoiser",
@@ -50,6 +53,7 @@ __all__ = [
     "descend",
     "draw_noisy",
     "evaluate",
+    "linear_risk",
     "natural_step_size",
     "optimal_denoiser",
     "oracle_risk",
