@@ -121,7 +121,9 @@ def test_uniform_attention_is_one_everywhere():
 
 
 def test_a_run_without_a_finite_loss_stops_with_a_message():
-    endless = TokenLaw(torch.full((1, 8), 1e30), torch.zeros(1, dtype=torch.long), [1.0], 4)
+    endless = TokenLaw(
+        torch.full((1, 8), 1e300, dtype=torch.float64), torch.zeros(1, dtype=torch.long), [1.0], 4
+    )
     noisy = token_runs.draw_noisy(small().law("test"), SCHEDULE, 2, 0)
     with pytest.raises(FloatingPointError, match=r"at step 0; .* A smaller step size"):
         token_runs.training_curve(
