@@ -1,8 +1,9 @@
 """Sphinx extension: re-execute the chapters when the library, the data or the pins change.
 
 jupyter-cache keys an executed notebook on its code cells alone. This extension gives each state of
-the inputs its own cache folder, ``_build/.jupyter_cache/<fingerprint>``. The folder is part of the
-Sphinx configuration, so another fingerprint also makes Sphinx read every page again.
+the inputs its own cache folder, ``_build/.jupyter_cache/<fingerprint>``, of the build folder. The
+folder is part of the Sphinx configuration, so another fingerprint also makes Sphinx read every page
+again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util import logging
 
-from kernel_environment import prepare
+from kernel_environment import build_folder, prepare, writable
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,9 @@ def fingerprint(root: Path) -> str:
 def choose_cache(app: Sphinx, config: Config) -> None:
     """Point MyST-NB at the cache folder of the present fingerprint and drop the oldest folders."""
     root = Path(app.srcdir)
-    caches = root / "_build" / ".jupyter_cache"
+    caches = build_folder(root) / ".jupyter_cache"
+    if not writable(caches):  # a checkout that can only be read, and --path-output elsewhere
+        caches = Path(app.outdir).parent / ".jupyter_cache"
     cache = caches / fingerprint(root)
     if not cache.exists():
         logger.info("library, data or pins are new to the cache: every chapter will be executed")
