@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,40 +10,18 @@ import pytest
 import torch
 
 from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
-from gmmtf.curve import Curve
 from gmmtf.denoisers.reduced import ReducedWeight
-from gmmtf.record import Recording
 from gmmtf.risks import formulas
 from gmmtf.risks.first_step import exact_descent_direction, natural_step_size
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf_book import RESULTS
 from gmmtf_book.c04_training import BOUNDS, full_weight, landscape, runs, summary
-from gmmtf_book.c04_training.plan import PLANS, Plan, spread_steps
+from gmmtf_book.c04_training.plan import Plan, spread_steps
 from gmmtf_book.c04_training.summary import Study
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=3, dim=12, n_tokens=24, radius=6.0, sigma=0.3)
 CPU = torch.device("cpu")
-
-
-def made_curve(excess: list[float], error: float = 0.1) -> Curve:
-    count = len(excess)
-    return Curve(
-        steps=list(range(count)),
-        excess=[Estimate(value, error) for value in excess],
-        score=[Estimate(2 * value * value, error) for value in excess],
-        products=torch.tensor([[[value, 0.0], [0.0, value]] for value in excess]),
-        complement=torch.zeros(count),
-    )
-
-
-def made_study(plan: Plan = PLANS["smoke"], **curves: Curve | list[Curve]) -> Study:
-    """A study with descents of the equal law, by kind; several for several seeds."""
-    record = Recording(None, plan.settings())
-    for kind, each in curves.items():
-        for seed, curve in enumerate(each if isinstance(each, list) else [each]):
-            record.add(curve.as_json(), 0.0, kind=kind, law="equal", seed=seed)
-    return Study(record, plan)
 
 
 def test_steps_are_spread_from_the_first_to_the_last():
@@ -106,79 +83,6 @@ def test_a_walk_outside_the_family_is_told_from_a_drift():
     drift, unaware = full_weight.outside_family([k * direction for k in range(101)], SMALL)
     assert drift[-1] == pytest.approx(10 * unaware[-1])
     assert full_weight.outside_family([inside], SMALL)[0][0] == pytest.approx(0, abs=1e-12)
-
-
-def test_numbers_of_a_descent_are_those_of_the_mean_over_seeds():
-    seeds = [made_curve([4.0, 1.0]), made_curve([2.0, 0.5])]
-    study = made_study(simulated=seeds, predicted=made_curve([3.0, 0.6]))
-    mean = study.curve("simulated")
-    assert [each.value for each in mean.excess] == [3.0, 0.75]
-    assert mean.excess[0].standard_error == pytest.approx(0.1 / 2**0.5)
-    assert study.descent_numbers() == {
-        "kept": 0.25,
-        "kept_score": pytest.approx((1 + 0.25) / (16 + 4)),
-        "deviation": pytest.approx(0.25),
-        "deviation_one_seed": pytest.approx(2 / 3),
-    }
-
-
-def test_the_deviation_is_the_largest_of_all_steps():
-    found, expected = made_curve([4.0, 0.7, 1.1]), made_curve([4.0, 1.0, 1.0])
-    assert summary.deviation(found, expected) == pytest.approx(0.3)
-
-
-@pytest.mark.parametrize("curves", [[], [made_curve([1.0]), made_curve([1.0, 2.0])]])
-def test_runs_that_cannot_be_averaged_are_refused(curves):
-    with pytest.raises(ValueError, match="curves: expected"):
-        made_study(simulated=curves, predicted=made_curve([1.0])).descent_numbers()
-
-
-def test_numbers_of_products_tell_the_queries_and_the_keys_apart():
-    """A product's row is the query; the two laws have no point in common."""
-    plan = replace(PLANS["smoke"], rare_weights=(0.6, 0.1, 0.3))
-    record = Recording(None, plan.settings())
-    products = torch.tensor(
-        [[[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], [[2, 4, 1], [9, 7, 3], [5, 6, 8]]]
-    )
-    made = Curve([0, 1], [Estimate(1.0)] * 2, [Estimate(1.0)] * 2, products, torch.zeros(2))
-    other = Curve(made.steps, made.excess, made.score, products * 0, made.complement)
-    missed = products.clone()
-    missed[1, 1, 0] += 0.5
-    missed[1, 0, 2] -= 0.25
-    missed[1, 2, 2] += 3  # of a query that is not shown
-    predicted = Curve(made.steps, made.excess, made.score, missed, made.complement)
-    for law, kind, curve in (
-        ("unequal", "simulated", made),
-        ("unequal", "predicted", predicted),
-        ("equal", "simulated", other),
-        ("equal", "predicted", other),
-    ):
-        record.add(curve.as_json(), 0.0, kind=kind, law=law)
-    assert Study(record, plan).product_numbers() == {
-        "products_deviation": 0.5,
-        "rarest_same_end": 7.0,
-        "rarest_different_end": 9.0,
-        "rarest_different_highest": 9.0,
-        "commonest_same_end": 2.0,
-        "commonest_different_end": 4.0,
-        "commonest_different_highest": 4.0,
-    }
-
-
-def test_the_ratio_of_growth_rates_is_pooled_over_seeds():
-    plan = replace(PLANS["smoke"], rare_weights=(0.2, 0.8))
-    record = Recording(None, plan.settings())
-    off = Estimate(99.0, 99.0)
-    for seed, (slow, fast) in enumerate([(1.0, 11.0), (3.0, 13.0)]):
-        rates = [[Estimate(slow, 0.3), off], [off, Estimate(fast, 0.4)]]
-        record.add(rates, 0.0, kind="rates", seed=seed)
-    record.add([[2.0, 99.0], [99.0, 10.0]], 0.0, kind="predicted rates")
-    ratio, expected = Study(record, plan).growth_ratio()
-    assert expected == 5
-    assert ratio.value == pytest.approx(6)
-    # Relative errors of the means over two seeds, added in quadrature.
-    relative = ((0.3 / 2**0.5 / 2) ** 2 + (0.4 / 2**0.5 / 12) ** 2) ** 0.5
-    assert ratio.standard_error == pytest.approx(6 * relative)
 
 
 def test_measured_growth_rates_are_those_of_the_closed_form():

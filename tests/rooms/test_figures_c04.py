@@ -14,10 +14,10 @@ from matplotlib.contour import ContourSet
 from gmmtf import Estimate
 from gmmtf.curve import Curve
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, use_style
-from gmmtf.record import Recording
-from gmmtf_book.c04_training import PLANS, Run, Study, figures, landscape_figures, quoted
+from gmmtf_book.c04_training import figures, landscape_figures
 from gmmtf_book.c04_training.figures import Panel
 from rooms import drawn
+from rooms.curves import made
 from rooms.drawn import Look, Series
 
 STEPS = [0, 1, 10, 100]
@@ -28,19 +28,6 @@ BLACK = COLOURS["theory"]
 @pytest.fixture(autouse=True)
 def style():
     use_style()
-
-
-def made(seed: int, steps: list[int] = STEPS, size: int = 3) -> Curve:
-    """A curve in which no two numbers are equal."""
-    numbers = torch.rand(6 + size * size, len(steps), generator=torch.Generator().manual_seed(seed))
-    excess, excess_error, score, score_error, complement, _ = (row.tolist() for row in numbers[:6])
-    return Curve(
-        steps,
-        [Estimate(v, e / 9) for v, e in zip(excess, excess_error, strict=True)],
-        [Estimate(v, e / 9) for v, e in zip(score, score_error, strict=True)],
-        numbers[6:].T.reshape(len(steps), size, size),
-        torch.tensor(complement),
-    )
 
 
 def values(estimates: list[Estimate]) -> list[float]:
@@ -314,60 +301,3 @@ def test_descents_end_in_the_marker_of_their_check():
     assert drawn.axis_labels(ax) == ("step", "excess risk")
     assert drawn.tick_labels(ax.xaxis) == TICKS
     assert ax.get_xlim() == (-0.15, 130)
-
-
-@pytest.fixture(scope="module")
-def run() -> Run:
-    """A run whose points are made up; they do not fit the law."""
-    run = Run(PLANS["smoke"], None, torch.device("cpu"))
-    fill(run.study.record, seed=10)
-    outside = {"outside": [0.0, 1.0, 2.0, 3.0], "walk": [0.0, 4.0, 5.0, 6.0]}
-    full = made(0, size=4).as_json() | outside
-    run.study.record.add(full, 0.0, kind="full", law="equal")
-    return run
-
-
-def fill(record: Recording, seed: int) -> None:
-    """Add made-up descents of both laws."""
-    for k, (kind, law) in enumerate((k, w) for k in ("predicted", "simulated")
-                                    for w in ("equal", "unequal")):  # fmt: skip
-        for n in range(2 if kind == "simulated" else 1):
-            labels = {"kind": kind, "law": law, "seed": n}
-            record.add(made(seed + 2 * k + n, size=4).as_json(), 0.0, **labels)
-
-
-def test_the_left_panel_is_of_this_run_and_the_right_one_recorded(run):
-    stored = Recording(None, {})
-    fill(stored, seed=20)
-    paper = Study(stored, PLANS["smoke"])
-    (left, here), (right, there) = quoted.panels(run, paper).items()
-    said = drawn.sides("04_training", "fig-train-risks")
-    assert "here" in said[0]
-    assert "here" in left
-    assert "recorded" in said[1]
-    assert "recorded" in right
-    assert left.endswith("$d$ = 16, $N$ = 48")
-    for panel, study, kind in ((here, run.study, "full"), (there, paper, "simulated")):
-        assert panel.simulated.excess == study.curve(kind).excess
-        assert panel.predicted.excess == study.curve("predicted").excess
-        assert panel.bayes == pytest.approx(run.bayes)
-        assert panel.oracle == pytest.approx(run.oracle)
-        assert panel.oracle < panel.bayes
-    above, below = quoted.product_rows(run, paper).items()
-    assert "Above: here" in drawn.caption("04_training", "fig-train-products")
-    for (title, (simulated, predicted)), study in ((above, run.study), (below, paper)):
-        assert ("recorded" in title) == (study is paper)
-        assert title.endswith("$N$ = 64")
-        for curve, kind in ((simulated, "simulated"), (predicted, "predicted")):
-            assert torch.equal(curve.products, study.curve(kind, "unequal").products)
-
-
-def test_norms_of_the_weight_are_of_the_full_training(run):
-    full = run.study.curve("full")
-    norms = quoted.norms(run)
-    block = torch.stack([torch.linalg.matrix_norm(each) for each in full.products[1:]])
-    torch.testing.assert_close(norms["pattern block"], block)
-    # The complement has d - M = 12 dimensions, and γ on each.
-    torch.testing.assert_close(norms["complement"], 12**0.5 * full.complement[1:].abs())
-    assert norms["outside the family"].tolist() == [64, 128, 192]
-    assert norms["noise of the batches"].tolist() == [256, 320, 384]
