@@ -161,25 +161,19 @@ def floor_numbers(simulated: pd.DataFrame) -> Numbers:
     study, spread = Study.recorded(), log_variance()
     floor: Any = study.floor()
     best = study.record.frame(kind="floor", curve="best corrected").set_index("N")["strength"]
+    few, million, last = floor.loc[100], floor.loc[10**6], floor.loc[LAST]
     return {
         "abar": float(SCHEDULE.alpha_bar(torch.tensor(tilt.TIME))),
-        "logvar": spread,
-        "typical": f"{math.exp(spread / 2):.0e}",
+        "logvar": spread, "typical": f"{math.exp(spread / 2):.0e}",
         "safe": f"{math.exp(spread):.0e}",
-        "million": floor.loc[10**6, "limit"].value,
-        "last": floor.loc[LAST, "limit"].value,
-        "plain": floor.loc[LAST, "plain"].value,
-        "corrected": floor.loc[LAST, "corrected"].value,
-        "best-plain": floor.loc[LAST, "best plain"].value,
-        "best": str(floor.loc[LAST, "best corrected"]),
-        "best-million": str(floor.loc[10**6, "best corrected"]),
-        "small-plain": floor.loc[100, "best plain"].value,
-        "small-corrected": floor.loc[100, "best corrected"].value,
-        "strength-million": best[10**6],
-        "strength-last": best[LAST],
-        "bayes": tilt.bayes_strength(),
-        "deviation": floor_deviation(simulated),
-    }
+        "million": million["limit"].value, "best-million": str(million["best corrected"]),
+        "last": last["limit"].value, "best": str(last["best corrected"]),
+        "plain": last["plain"].value, "corrected": last["corrected"].value,
+        "best-plain": last["best plain"].value,
+        "small-plain": few["best plain"].value, "small-corrected": few["best corrected"].value,
+        "strength-million": best[10**6], "strength-last": best[LAST],
+        "bayes": tilt.bayes_strength(), "deviation": floor_deviation(simulated),
+    }  # fmt: skip
 
 
 _GLUED = {
@@ -195,46 +189,37 @@ def part_numbers(live: Study, paper: Study) -> Numbers:
     return {
         **{key: reductions[name].measured.value for name, key in _GLUED.items()},
         "live-worst": 100 * live.worst()[0],
-        "paper-worst": 100 * worst,
-        "paper-worst-excess": 100 * worst_excess,
-        "law": plan.n_patterns / plan.dim,
+        "paper-worst": 100 * worst, "paper-worst-excess": 100 * worst_excess,
+        "law": plan.n_patterns / plan.dim, "d": plan.dim, "n": plan.n_tokens,
         "skip-s": paper.best("skip")["skip_span"],
-        "value-span": value["value_span"],
-        "value-complement": abs(value["value_complement"]),
+        "value-span": value["value_span"], "value-complement": abs(value["value_complement"]),
         "value-same": value["same"] - value["different"],
         "plain-same": plain["same"] - plain["different"],
-        "d": plan.dim,
-        "n": plan.n_tokens,
-    }
+    }  # fmt: skip
 
 
 def level_numbers(paper: Study) -> Numbers:
     """What the prose quotes of the comparison by noise level."""
     levels: Any = paper.levels()
-    plain, value = levels["retuned", "plain"], levels["retuned", "value"]
-    by_time = value / levels["predicted", "value"]
-    costs = levels["predicted", "tilt"] - levels["predicted", "plain"]
-    tilts = levels["predicted", "tilt"] / levels["predicted", "plain"]
-    first, worst = levels.index.min(), costs.idxmax()
+    one, own = levels["predicted"], levels["retuned"]
+    by_time, tilts = own["value"] / one["value"], one["tilt"] / one["plain"]
+    first, worst = levels.index.min(), (one["tilt"] - one["plain"]).idxmax()
     best, plan = paper.best("plain"), paper.plan
     beta = (best["same"] - best["different"]) / plan.radius**2
     hump = noise_level(plan.mixture, SCHEDULE, torch.tensor(worst))
     spread = float(hump.signal**2) * plan.radius**2 / plan.n_patterns
+    total = spread + float(hump.variance)
     return {
         **{f"retuned-{name}": ratio for name, ratio in paper.retuned().items()},
-        "retuned-both": value.sum() / levels["predicted", "plain"].sum(),
+        "retuned-both": own["value"].sum() / one["plain"].sum(),
         "retuned-low": by_time[first],
-        "retuned-best": by_time.min(),
-        "retuned-best-t": by_time.idxmin(),
-        "retuned-share": (value / plain)[150],
-        "tilt-worst": 100 * (tilts[worst] - 1),
-        "tilt-worst-t": worst,
-        "tilt-low": 100 * (1 - tilts[first]),
-        "tilt-low-t": first,
-        "slope-bayes": spread / (spread + float(hump.variance)),
-        "slope-plain": beta * (spread + float(hump.variance)),
+        "retuned-best": by_time.min(), "retuned-best-t": by_time.idxmin(),
+        "retuned-share": (own["value"] / own["plain"])[150],
+        "tilt-worst": 100 * (tilts[worst] - 1), "tilt-worst-t": worst,
+        "tilt-low": 100 * (1 - tilts[first]), "tilt-low-t": first,
+        "slope-bayes": spread / total, "slope-plain": beta * total,
         "slope-corrected": beta * spread,
-    }
+    }  # fmt: skip
 
 
 def depth_table(paper: Study) -> pd.DataFrame:
@@ -256,15 +241,14 @@ def depth_numbers(paper: Study, table: Any) -> Numbers:
         "two-shares": f"at the end βr² is {sharp:.0f} with share {share:.2f}, "
         f"and {broad:.0f} with share {other:.2f}",
         "two-gain": 100 * (1 - found["two heads"] / found["value"]),
-        "deep-excess": table.loc["depth 2", "trained"],
-        "clean": table.loc["depth 2", "clean context"],
-        "clean-ratio": ratio["depth 2"],
-        "clean-value-ratio": ratio["depth 2, value"],
-        "layer-1": paper.products("depth 2", "first."),
-        "layer-2": paper.products("depth 2", "second."),
         "deep-gain": 100 * (1 - found["depth 2"]),
         "deepvalue-gain": 100 * (1 - found["depth 2, value"] / found["value"]),
-    }
+        "deep-excess": table.loc["depth 2", "trained"],
+        "clean": table.loc["depth 2", "clean context"],
+        "clean-ratio": ratio["depth 2"], "clean-value-ratio": ratio["depth 2, value"],
+        "layer-1": paper.products("depth 2", "first."),
+        "layer-2": paper.products("depth 2", "second."),
+    }  # fmt: skip
 
 
 def reduction_table(live: Study, paper: Study) -> pd.DataFrame:

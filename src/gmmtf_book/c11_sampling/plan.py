@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from gmmtf import MultiTokenGMM, NoiseSchedule
+from gmmtf import NoiseSchedule
+from gmmtf_book.study import LawPlan
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
 HEADS = ("zero", "plain", "corrected")
 """The head at W = 0, the trained head, and the trained head with the tilt correction."""
 
-LAW = ("dim", "n_tokens", "n_patterns", "radius", "sigma", "weights")
-
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(LawPlan):
     """Sizes and settings.
 
     ``training_steps``, ``n_points``: of the descent that gives the weight; ``risk_times``,
@@ -28,11 +26,8 @@ class Plan:
     divergence; ``n_active``: active patterns in the section on active sets.
     """
 
-    dim: int = 64
-    n_tokens: int = 128
     n_patterns: int = 4
     radius: float = 12.0
-    sigma: float = 0.3
     weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
     training_steps: int = 600
     n_points: int = 512
@@ -50,31 +45,21 @@ class Plan:
     n_paths: int = 600
     n_active: int = 2
 
+    unrecorded = frozenset({
+        "risk_times", "seeds", "handovers", "sweep_calls", "sweep_dims", "sweep_batch",
+        "path_steps", "n_paths", "n_active",
+    })  # fmt: skip
+
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():  # JSON and parameter cells have lists
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+        super().__post_init__()
         if self.n_calls == SCHEDULE.n_steps:
             raise ValueError(f"n_calls: expected less than T = {SCHEDULE.n_steps}")
-
-    def settings(self) -> dict[str, Any]:
-        """Return what all points of a record depend on."""
-        return {name: value for name, value in asdict(self).items() if name in _RECORDED}
-
-    @property
-    def mixture(self) -> MultiTokenGMM:
-        """The data law."""
-        return MultiTokenGMM(**{name: getattr(self, name) for name in LAW})
 
     @property
     def early(self) -> list[int]:
         """Handovers at which attention is still selective."""
         return [t for t in self.handovers if t <= 300]
 
-
-_RECORDED = {
-    *LAW, "training_steps", "n_points", "n_risk_samples", "n_calls", "batch", "ancestral_batch",
-}  # fmt: skip
 
 PLANS = {
     "live": Plan(),

@@ -10,13 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gmmtf import (
-    Estimate,
-    MultiTokenGMM,
-    NoiseSchedule,
-    bayes_risk,
-    oracle_risk,
-)
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, bayes_risk, oracle_risk
 from gmmtf.denoisers import Denoiser
 from gmmtf.laws.level import noise_level
 from gmmtf.randomness import standard_normal
@@ -38,13 +32,9 @@ def step_weights(schedule: NoiseSchedule) -> Tensor:
 
 @torch.no_grad()
 def path_divergence(
-    denoise: Denoiser,
-    mixture: MultiTokenGMM,
-    schedule: NoiseSchedule,
-    *,
-    n_samples: int,
+    denoise: Denoiser, mixture: MultiTokenGMM, schedule: NoiseSchedule, *, n_samples: int,
     generator: torch.Generator | None = None,
-) -> Estimate:
+) -> Estimate:  # fmt: skip
     """Divergence of the true path X_0, ..., X_{T-1} from ancestral sampling's, nats per data point.
 
     Monte Carlo of the logarithm of the density ratio on drawn paths, without any formula for

@@ -42,14 +42,9 @@ def trained(mixture: MultiTokenGMM, steps: int, n_points: int, seed: int) -> dic
 
     The weight as JSON values, with its excess risk at the ``start`` and the ``end``.
     """
-    records = list(
-        descend(mixture, SCHEDULE, steps, n_points=n_points, record_every=steps, seed=seed)
-    )
-    return {
-        **records[-1].weight.as_json(),
-        "start": records[0].excess.value,
-        "end": records[-1].excess.value,
-    }
+    path = descend(mixture, SCHEDULE, steps, n_points=n_points, record_every=steps, seed=seed)
+    start, end = list(path)
+    return {**end.weight.as_json(), "start": start.excess.value, "end": end.excess.value}
 
 
 def head(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,17 +13,15 @@ from torch import Tensor
 
 from gmmtf import Estimate, ReducedWeight, fidelity, risk
 from gmmtf.laws.level import noise_level
-from gmmtf.record import Recording
 from gmmtf.risks.head import HeadScalars
-from gmmtf_book import RESULTS
 from gmmtf_book.c11_sampling import price, runs
 from gmmtf_book.c11_sampling.laws import cloud_path, finishing, sampler_times
 from gmmtf_book.c11_sampling.plan import HEADS, PLANS, SCHEDULE, Plan
+from gmmtf_book.study import Study as StudyOf
 
 Numbers = dict[str, float]
 
-PERCENT = {"kept", "risk_error", "offset_error", "spread_error", "centre_error"}
-"""Numbers that the prose quotes in per cent."""
+PERCENT = {"kept", "risk_error", "offset_error", "spread_error", "centre_error"}  # as quoted
 
 _ROWS = {
     "real": "real data", "bayes": "Bayes", "zero": "W = 0", "plain": "trained head",
@@ -32,17 +29,10 @@ _ROWS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Study:
-    """A record, and the plan that its points follow."""
+class Study(StudyOf[Plan]):
+    """The points of chapter 11."""
 
-    record: Recording
-    plan: Plan
-
-    @classmethod
-    def recorded(cls) -> Study:
-        """Return the recorded run at paper scale."""
-        return cls(Recording(RESULTS / "11_sampling.json"), PLANS["paper"])
+    chapter, paper = "11_sampling", PLANS["paper"]
 
     @cached_property
     def weights(self) -> dict[str, ReducedWeight]:
@@ -52,8 +42,7 @@ class Study:
     def _over_seeds(self, kind: str, by: str) -> Any:
         """Distances as estimates, a row a head and ``by``; ``sliced`` also over its ``floor``."""
         frame = self.record.frame(kind=kind).drop(columns=["kind", "seed"])
-        pooled: Any = frame.groupby([by, "head"], sort=False).agg(_pooled)
-        return pooled
+        return frame.groupby([by, "head"], sort=False).agg(_pooled)
 
     @cached_property
     def samples(self) -> Any:
@@ -66,10 +55,9 @@ class Study:
     def finished(self) -> Any:
         """Distances where a head takes over, with what is predicted; a row a time and a head."""
         found = self._over_seeds("finish", "t")
-        floor = self.floor["sliced"].value
         laws = [finishing(**self._reverse(who), handover=t) for t, who in found.index]
         return found.assign(
-            ratio=found["sliced"] / floor, law=[p.offset for p in laws],
+            ratio=found["sliced"] / self.floor["sliced"].value, law=[p.offset for p in laws],
             scatter_law=[p.scatter for p in laws],
         )  # fmt: skip
 
@@ -147,8 +135,8 @@ class Study:
             **{f"price_{who}": value for who, value in total.items()},
             "owed": total["plain"] / total["labels"],
             "label_ratio": total["labels"] / price.entropy(self.plan.mixture),
-            "start": (labels < labels.iloc[-1] / 20).sum() / SCHEDULE.n_steps,
-            "half": (labels < labels.iloc[-1] / 2).sum() / SCHEDULE.n_steps,
+            "start": (labels < labels.iloc[-1] / 20).mean(),
+            "half": (labels < labels.iloc[-1] / 2).mean(),
             "entropy": price.entropy(self.plan.mixture),
             "cloud": price.cloud_divergence(self.plan.mixture),
             "kept": trained["end"] / trained["start"],
@@ -179,10 +167,9 @@ def recorded() -> Numbers:
     found = study.numbers() | {
         "ancestral": study.samples.loc[(SCHEDULE.n_steps, "plain"), "ratio"],
         "sliced-300": plain.loc[300, "ratio"],
-        "offset-300": plain.loc[300, "offset"],
         "range": plain.loc[300, "offset"] / plain.loc[50, "offset"],
-        "frequency-300": plain.loc[300, "frequency"],
-        "frequency-500": plain.loc[500, "frequency"],
+        "offset-300": plain.loc[300, "offset"],
+        **{f"frequency-{t}": plain.loc[t, "frequency"] for t in (300, 500)},
     }
     return {f"paper-{name}": float(value) for name, value in found.items()}
 
