@@ -6,15 +6,19 @@ import math
 import subprocess
 import sys
 from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
 import run_chapter
+from gmmtf_book import notebook
 from gmmtf_book.parameters import check, check_injected, complaints, literals
 from refresh_outputs import NOTEBOOK_METADATA
 from run_chapter import check_parameters, copy_name, failed_copy, load_preset
@@ -140,6 +144,28 @@ def test_papermill_alone_from_another_folder_stops_at_a_wrong_parameter(tmp_path
     assert "unknown parameter 'sead'; did you mean 'seed'?" in done.stderr
     ran = [c for c in nbformat.read(tmp_path / "out.ipynb", 4).cells if c.get("execution_count")]
     assert len(ran) <= 3  # its own parameters, those injected, and the cell that refuses them
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "copy"])
+def test_a_chapter_is_in_the_books_folder_or_in_a_copy_of_it(tmp_path, monkeypatch, place):
+    folder = tmp_path / place
+    folder.mkdir()
+    (folder / "params").mkdir()  # not only the book has such a folder
+    if place == "copy":
+        (folder / "params" / CHAPTERS[0]).mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(notebook, "use_style", lambda: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    notebook.begin(0, "cpu")
+    assert Path.cwd() == folder  # a test, or another program
+    shell = SimpleNamespace(user_ns={"In": ["", "seed = 0\ndevice = 'cpu'", INJECTED]})
+    monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
+    shell.user_ns["seed"] = 3
+    notebook.begin(3, "cpu")
+    assert Path.cwd() == (folder if place == "copy" else BOOK)
+    shell.user_ns["seed"] = 1.5
+    with pytest.raises(ValueError, match=r"parameter 'seed': got 1\.5"):
+        notebook.begin(1.5, "cpu")
 
 
 @pytest.fixture
