@@ -5,22 +5,3 @@ from gmmtf_book.c05_tokens_and_patterns.checks import BOUNDS, bounds_of, live
 from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, SCHEDULE, Case, Plan
 from gmmtf_book.c05_tokens_and_patterns.runs import run
 from gmmtf_book.c05_tokens_and_patterns.summary import Study, family_table, recorded, sweep_table
-
-__all__ = [
-    "BOUNDS",
-    "PLANS",
-    "SCHEDULE",
-    "Case",
-    "Plan",
-    "Study",
-    "bounds_of",
-    "family_table",
-    "figures",
-    "live",
-    "phases",
-    "quoted",
-    "recorded",
-    "run",
-    "sweep_table",
-    "sweeps",
-]

@@ -4,17 +4,3 @@ from gmmtf_book.c07_effective_tokens import clouds, figures, limits, parts, runs
 from gmmtf_book.c07_effective_tokens.checks import BOUNDS
 from gmmtf_book.c07_effective_tokens.plan import PLANS, SCHEDULE, on_patterns
 from gmmtf_book.c07_effective_tokens.runs import Study
-
-__all__ = [
-    "BOUNDS",
-    "PLANS",
-    "SCHEDULE",
-    "Study",
-    "clouds",
-    "figures",
-    "limits",
-    "on_patterns",
-    "parts",
-    "runs",
-    "summary",
-]

@@ -6,18 +6,3 @@ from gmmtf_book.c08_better_heads.checks import BOUNDS
 from gmmtf_book.c08_better_heads.heads import run
 from gmmtf_book.c08_better_heads.plan import PLANS, SCHEDULE, Plan
 from gmmtf_book.c08_better_heads.summary import Study
-
-__all__ = [
-    "BOUNDS",
-    "KINDS",
-    "PLANS",
-    "SCHEDULE",
-    "Plan",
-    "Study",
-    "best_head",
-    "exercises",
-    "figures",
-    "run",
-    "summary",
-    "tilt",
-]

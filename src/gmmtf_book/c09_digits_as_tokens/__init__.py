@@ -7,20 +7,3 @@ from gmmtf_book.c09_digits_as_tokens.runs import run
 from gmmtf_book.c09_digits_as_tokens.setting import LADDER
 from gmmtf_book.c09_digits_as_tokens.summary import Study, recorded
 from gmmtf_book.c09_digits_as_tokens.token_runs import attention_by_class, compare, draw_noisy
-
-__all__ = [
-    "BOUNDS",
-    "LADDER",
-    "PLANS",
-    "SCHEDULE",
-    "Plan",
-    "Study",
-    "attention_by_class",
-    "bounds_of",
-    "compare",
-    "draw_noisy",
-    "figures",
-    "quoted",
-    "recorded",
-    "run",
-]

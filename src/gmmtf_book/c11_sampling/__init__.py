@@ -5,18 +5,3 @@ from gmmtf_book.c11_sampling.checks import BOUNDS
 from gmmtf_book.c11_sampling.plan import PLANS, SCHEDULE, Plan
 from gmmtf_book.c11_sampling.runs import generate, run
 from gmmtf_book.c11_sampling.summary import Study
-
-__all__ = [
-    "BOUNDS",
-    "PLANS",
-    "SCHEDULE",
-    "Plan",
-    "Study",
-    "figures",
-    "generate",
-    "laws",
-    "price",
-    "run",
-    "runs",
-    "summary",
-]
