@@ -18,14 +18,14 @@ from gmmtf.laws.level import noise_level
 from gmmtf.randomness import standard_normal
 from gmmtf.risks import formulas
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
-from gmmtf_book.c06_mean_denoising.closed_forms import (
+from gmmtf_book.c06_mean_denoising.predictions import (
     blind_excess,
+    error_given_count,
     foreign_mismatch,
+    predict_map,
     same_pattern_distance,
     uniform_crossing,
 )
-from gmmtf_book.c06_mean_denoising.counts import error_given_count
-from gmmtf_book.c06_mean_denoising.maps import predict_map
 
 SCHEDULE = NoiseSchedule.linear(1000)
 LAW = MultiTokenGMM(n_patterns=4, dim=12, n_tokens=16, radius=4.0, sigma=0.3)

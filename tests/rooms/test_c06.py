@@ -19,12 +19,12 @@ from gmmtf.risks import formulas
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf_book import RESULTS
 from gmmtf_book.c06_mean_denoising import BOUNDS, PLANS, Study, draws, recorded, summary, tables
-from gmmtf_book.c06_mean_denoising.closed_forms import (
+from gmmtf_book.c06_mean_denoising.plan import Plan
+from gmmtf_book.c06_mean_denoising.predictions import (
     blind_excess,
     foreign_mismatch,
     same_pattern_distance,
 )
-from gmmtf_book.c06_mean_denoising.plan import Plan
 
 SCHEDULE = NoiseSchedule.linear(1000)
 PLAN = Plan(

@@ -11,7 +11,7 @@ from torch import Tensor
 from gmmtf import AttentionDenoiser, BayesDenoiser, Estimate, MultiTokenGMM, OracleDenoiser
 from gmmtf.denoisers.replaced import GivenAttention, same_pattern_attention, uniform_attention
 from gmmtf.randomness import standard_normal
-from gmmtf_book.c06_mean_denoising.closed_forms import require_all_active
+from gmmtf_book.c06_mean_denoising.predictions import require_all_active
 
 MAPS = ("trained", "uniform", "same", "other", "twin")
 """The attention of the trained head, 1/N, uniform on the query's pattern, the map of another data

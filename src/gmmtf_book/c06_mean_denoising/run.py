@@ -26,15 +26,9 @@ from gmmtf.laws.level import noise_level
 from gmmtf.record import Recording
 from gmmtf.risks import formulas
 from gmmtf_book import RESULTS
-from gmmtf_book.c06_mean_denoising import draws
-from gmmtf_book.c06_mean_denoising.closed_forms import (
-    blind_excess,
-    foreign_mismatch,
-    same_pattern_distance,
-)
-from gmmtf_book.c06_mean_denoising.counts import error_given_count
-from gmmtf_book.c06_mean_denoising.maps import predict_map
+from gmmtf_book.c06_mean_denoising import draws, predictions
 from gmmtf_book.c06_mean_denoising.plan import PLANS, SCHEDULE, Plan
+from gmmtf_book.c06_mean_denoising.predictions import blind_excess
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +113,10 @@ class Study:
         excess = risk(weight, *law, t=t, method="integral", n_points=n, seed=seed).excess_risk
         many = replace(self.mixture, n_tokens=10**12)
         limit = risk(weight, many, SCHEDULE, t=t, seed=seed).excess_risk.value
-        numbers = predict_map(weight, *law, t, n_points=n, seed=seed)
+        numbers = predictions.predict_map(weight, *law, t, n_points=n, seed=seed)
         gap = bayes_risk(*law, t=t) - oracle_risk(*law, t=t)
         rho, own = numbers["concentration"].value, numbers["own"].value
-        foreign = foreign_mismatch(rho, own, self.mixture)
+        foreign = predictions.foreign_mismatch(rho, own, self.mixture)
         oracle = {
             "trained": excess + gap,
             "uniform": Estimate(formulas.start_risk(*law, t=t)),
@@ -133,7 +127,7 @@ class Study:
         to_bayes = {name: oracle[name] - gap.value for name in ("trained", "uniform", "other")}
         return {
             "oracle": oracle,
-            "bayes": {**to_bayes, "same": same_pattern_distance(*law, t)},
+            "bayes": {**to_bayes, "same": predictions.same_pattern_distance(*law, t)},
             "map": numbers,
             "parts": {"gap": gap.value, "limit": limit, "tokens": excess.value - limit},
         }
@@ -167,8 +161,8 @@ class Study:
         """The errors of the trained map in :meth:`simulate_counts`."""
         variance = float(noise_level(self.mixture, SCHEDULE, torch.tensor(t)).variance)
         law, n, counts = (self.mixture, SCHEDULE, t), self.plan.n_points, list(self.plan.counts)
-        errors = [error_given_count(weight, *law, count, n_points=n) for count in counts]
-        return {"count": counts, "trained": [error / variance for error in errors]}
+        predict = partial(predictions.error_given_count, weight, *law, n_points=n)
+        return {"count": counts, "trained": [predict(count=each) / variance for each in counts]}
 
     @property
     def _batches(self) -> range:

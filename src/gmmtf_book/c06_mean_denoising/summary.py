@@ -14,8 +14,8 @@ from gmmtf.risks import formulas
 from gmmtf.risks.head import PLAIN, HeadScalars
 from gmmtf.scaling import best_weight, fit_power_law
 from gmmtf_book.c06_mean_denoising import run, tables
-from gmmtf_book.c06_mean_denoising.closed_forms import uniform_crossing
 from gmmtf_book.c06_mean_denoising.plan import SCHEDULE
+from gmmtf_book.c06_mean_denoising.predictions import uniform_crossing
 from gmmtf_book.c06_mean_denoising.tables import crossing
 
 SHARES = (
