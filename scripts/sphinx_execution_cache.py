@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 INPUTS = ("src", "data", "constraints.txt")
 # Read by the build itself (sphinx_claims), never by a chapter.
 NOT_INPUTS = ("data/results/claims.json",)
-TEMPORARY = (".lock", ".partial")  # beside a record that is being written
+# Made by Python and setuptools, and beside a record that is being written.
+DERIVED = ("__pycache__", ".egg-info", ".lock", ".partial")
 CACHES_KEPT = 3
 
 
@@ -37,9 +38,7 @@ def input_files(root: Path) -> Iterator[Path]:
         files = sorted(top.rglob("*")) if top.is_dir() else [top]
         for path in files:
             relative = path.relative_to(root)
-            derived = path.suffix in TEMPORARY or any(
-                p == "__pycache__" or p.endswith(".egg-info") for p in relative.parts
-            )
+            derived = any(part.endswith(DERIVED) for part in relative.parts)
             if path.is_file() and not derived and relative.as_posix() not in NOT_INPUTS:
                 yield path
 

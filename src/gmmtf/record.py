@@ -226,11 +226,12 @@ class Recording:
         if self.path is None:
             yield
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"):
+        path = self.path.resolve()  # all links to a file share its lock
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
             self._take_over()
             yield
-            with replacing(self.path) as partial:
+            with replacing(path, left_after=0) as partial:  # the lock keeps all others out
                 partial.write_text(self.text(), encoding="utf-8")
 
     def _take_over(self) -> None:

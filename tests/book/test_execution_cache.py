@@ -84,7 +84,7 @@ def test_a_changed_library_reaches_the_page(small):
         ("src/small.egg-info/PKG-INFO", False),
         ("data/results/claims.json", False),
         ("data/results/04_training.json.lock", False),
-        ("data/results/04_training.json.12.partial", False),
+        ("data/results/04_training.json.12345678.partial/04_training.json", False),
         ("README.md", False),
     ],
 )
