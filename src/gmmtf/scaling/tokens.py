@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.risks.head import PLAIN, HeadScalars
@@ -24,6 +26,7 @@ MAX_TOKENS = 2**60
 _MEANINGLESS = 1e3  # stands for the logarithm of a risk that is not a number
 
 
+@checked
 def best_weight(
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
@@ -61,36 +64,16 @@ def best_weight(
     radius = mixture.require_equal_orthogonal("the invariant family")
     queries = draw_queries(mixture, schedule, t=t, n_points=n_points, seed=seed)
     if start is None:
-        identity = torch.eye(mixture.n_patterns, dtype=torch.float64, device="cpu")
-        start = ReducedWeight(
-            8 / radius**2 * identity, torch.zeros((), dtype=torch.float64, device="cpu")
-        )
+        start = ReducedWeight.on_patterns(mixture, 8)
     # In units of 1/r² the products of tokens, and so the variables, are of order one.
     pattern = (start.pattern * radius**2).clone().requires_grad_()
     complement = (start.complement * radius**2).clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [pattern, complement],
-        max_iter=200,
-        tolerance_change=1e-12,
-        line_search_fn="strong_wolfe",
-    )
 
     def value() -> Tensor:
         weight = ReducedWeight(pattern / radius**2, complement / radius**2)
         return (queries.factor * squared_error(weight, queries, head)).mean()
 
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = value()
-        if not 0 < float(loss.detach()) < math.inf:
-            # The search stepped to where the expansion is meaningless: make it turn back.
-            pattern.grad, complement.grad = torch.zeros_like(pattern), torch.zeros_like(complement)
-            return _MEANINGLESS
-        # The logarithm makes the tolerances relative: excess risks span many decades.
-        torch.autograd.backward(torch.log(loss))
-        return float(torch.log(loss.detach()))
-
-    optimizer.step(closure)
+    minimise_log([pattern, complement], value, max_iter=200, tolerance_change=1e-12)
     best = ReducedWeight(pattern.detach() / radius**2, complement.detach() / radius**2)
     found = float(value().detach())
     with warnings.catch_warnings():
@@ -104,6 +87,37 @@ def best_weight(
     return best, found
 
 
+def minimise_log(variables: Sequence[Tensor], value: Callable[[], Tensor], **options: Any) -> None:
+    """Minimise the logarithm of a number over variables, in place, by L-BFGS.
+
+    The logarithm makes the tolerances relative: excess risks span many decades. Where the number is
+    not positive and finite the search is made to turn back.
+
+    Parameters
+    ----------
+    variables
+        Leaf tensors that need gradients.
+    value
+        Computes the number from them.
+    options
+        Of ``torch.optim.LBFGS``.
+    """
+    optimizer = torch.optim.LBFGS(variables, line_search_fn="strong_wolfe", **options)
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = value()
+        if not 0 < float(loss.detach()) < math.inf:
+            for variable in variables:
+                variable.grad = torch.zeros_like(variable)
+            return _MEANINGLESS
+        torch.autograd.backward(torch.log(loss))
+        return float(torch.log(loss.detach()))
+
+    optimizer.step(closure)
+
+
+@checked
 def tokens_needed(
     target: float,
     mixture: MultiTokenGMM,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.queries import Queries, draw_queries
 from gmmtf.risks.risk import squared_error
+from gmmtf.scaling.tokens import minimise_log
 
 
 @dataclass(frozen=True)
@@ -98,23 +98,13 @@ class _Numbers:
 
     def minimise(self, queries: Queries, method: str, max_iter: int) -> None:
         """Descend on the logarithm of the risk, in place."""
-        optimizer = torch.optim.LBFGS(
-            [self.values], max_iter=max_iter, max_eval=2 * max_iter, tolerance_change=1e-7,
-            line_search_fn="strong_wolfe",
-        )  # fmt: skip
 
-        def closure() -> float:
-            optimizer.zero_grad()
+        def value() -> Tensor:
             error = squared_error(self.weight(), queries, self.scalars(), method)
-            value = (queries.factor * error).mean()
-            if not 0 < float(value.detach()) < math.inf:
-                # The search stepped to where the expansion is meaningless: make it turn back.
-                self.values.grad = torch.zeros_like(self.values)
-                return 1e3
-            torch.autograd.backward(torch.log(value))
-            return float(torch.log(value.detach()))
+            return (queries.factor * error).mean()
 
-        optimizer.step(closure)
+        limits = {"max_iter": max_iter, "max_eval": 2 * max_iter, "tolerance_change": 1e-7}
+        minimise_log([self.values], value, **limits)
 
 
 def best_head(
