@@ -10,7 +10,8 @@ import torch
 from gmmtf import Estimate
 from gmmtf.curve import Curve
 from gmmtf.record import Recording
-from gmmtf_book.c04_training import PLANS, Plan, Study, summary
+from gmmtf_book.c04_training import PLANS, Study, summary
+from gmmtf_book.c04_training.plan import Plan
 
 
 def made_curve(excess: list[float], error: float = 0.1) -> Curve:

@@ -2,7 +2,7 @@
 
 from gmmtf_book.c04_training import figures, landscape_figures, quoted, summary
 from gmmtf_book.c04_training.checks import BOUNDS
-from gmmtf_book.c04_training.plan import PLANS, SCHEDULE, Plan
+from gmmtf_book.c04_training.plan import PLANS, SCHEDULE
 from gmmtf_book.c04_training.runs import Run
 from gmmtf_book.c04_training.summary import Study
 
@@ -10,7 +10,6 @@ __all__ = [
     "BOUNDS",
     "PLANS",
     "SCHEDULE",
-    "Plan",
     "Run",
     "Study",
     "figures",

@@ -142,9 +142,7 @@ def product_curves(
     ``probabilities``: π of the patterns; ``queries``: the patterns to show, one column each.
     """
     size = (WIDTH, 0.6 + 2.6 * len(rows))
-    figure, axes = plt.subplots(
-        len(rows), len(queries), figsize=size, sharey="row", squeeze=False
-    )  # fmt: skip
+    figure, axes = plt.subplots(len(rows), len(queries), figsize=size, sharey="row", squeeze=False)
     for line, (title, (simulated, predicted)) in zip(axes, rows.items(), strict=True):
         for axis, u in zip(line, queries, strict=True):
             _product_panel(axis, simulated, predicted, u)

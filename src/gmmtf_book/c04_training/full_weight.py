@@ -26,12 +26,7 @@ def growth_rates(
 ) -> list[list[Estimate]]:
     """Measure μ_uᵀ(-∇L)μ_v at W = 0, ``[M][M]``: the rates at which products start to grow (F4).
 
-    By automatic differentiation, averaged over batches; per unit of step size.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two batches.
+    By automatic differentiation, averaged over two batches or more; per unit of step size.
     """
     count("n_batches", n_batches, 2)
     head = AttentionDenoiser(mixture, SCHEDULE, dtype=dtype).to(device)

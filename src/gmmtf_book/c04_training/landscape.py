@@ -57,10 +57,7 @@ def starting_points(mixture: MultiTokenGMM, seed: int) -> dict[str, ReducedWeigh
 def excess_risk(
     mixture: MultiTokenGMM, same: float, different: float = 0, **options: Any
 ) -> Estimate:
-    """Excess risk of :func:`symmetric_weight`; ``options`` as of :func:`gmmtf.risk`.
-
-    With ``different`` = 0 it is that of W = βP with βr² = ``same``.
-    """
+    """Excess risk of a symmetric weight, by default W = βP; ``options`` of :func:`gmmtf.risk`."""
     weight = symmetric_weight(mixture, same, different)
     return risk(weight, mixture, SCHEDULE, **options).excess_risk
 
@@ -70,14 +67,10 @@ def curvature(
 ) -> dict[str, Any]:
     """Gradient and Hessian of the objective on the family, per unit of product.
 
-    The Hessian is the difference quotient of the gradients of the exact integral. A negative
-    eigenvalue on the family is one of the full objective too, or bounds one from above.
-
-    Returns
-    -------
-    dict
-        ``gradient``: norm of the gradient; ``smallest``, ``largest``: extreme eigenvalues of the
-        Hessian; ``direction``: r²G of the unit eigenvector of the smallest one, ``[M][M]``.
+    ``gradient``: its norm; ``smallest``, ``largest``: extreme eigenvalues of the Hessian, which is
+    the difference quotient of the gradients of the exact integral; ``direction``: r²G of the unit
+    eigenvector of the smallest one, ``[M][M]``. A negative eigenvalue on the family is one of the
+    full objective too, or bounds one from above.
     """
     unit = mixture.require_equal_orthogonal("curvature") ** 2
     size = mixture.n_patterns

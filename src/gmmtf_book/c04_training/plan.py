@@ -85,10 +85,7 @@ class Plan(LawPlan):
         return spread_steps(self.steps, 20)
 
     def batches(self, size: int) -> Callable[[int], int]:
-        """Data points of each step of a simulation: ``size``, but for the first steps.
-
-        In the first steps the excess risk falls by an order of magnitude and its noise is largest.
-        """
+        """Data points of each step of a simulation: ``size``, but for the noisy first steps."""
         return lambda step: self.first_batch_size if step < self.first_steps else size
 
 

@@ -44,8 +44,7 @@ def first_step(run: Run) -> Numbers:
 
 def panels(run: Run, paper: Study) -> dict[str, Panel]:
     """Curves and risks of this run and of the recorded one, by title."""
-    here, there = run.plan, paper.plan
-    law = there.mixture
+    here, there, law = run.plan, paper.plan, paper.plan.mixture
     return {
         f"here: $d$ = {here.dim}, $N$ = {here.n_tokens}": Panel(
             run.study.curve("full"), run.study.curve("predicted"), run.bayes, run.oracle
@@ -110,8 +109,7 @@ def weight(run: Run, paper: Study) -> Numbers:
         "diagonal-predicted": float(predicted.products[-1][own].mean()),
         "off-diagonal": float(products[~own].mean()),
         "row-sum": float(products.sum(1).abs().max()),
-        "gamma": float(full.complement[-1]),
-        "gamma-predicted": float(predicted.complement[-1]),
+        "gamma": float(full.complement[-1]), "gamma-predicted": float(predicted.complement[-1]),
         "gamma-peak": float(predicted.complement.max()),
         "gamma-first": run.plan.radius**2 * float(first),
         "gamma-best": paper.record.value(kind="best")["complement"],
@@ -252,12 +250,10 @@ def live(run: Run, bends: dict[int, float], t: int) -> dict[str, float]:
     full, (ratio, expected) = run.study.curve("full"), run.study.growth_ratio()
     return {
         "live_start": run.start.loss.errors_from(start_formula(run)),
-        "live_first_step": measured.errors_from(exact),
+        "live_first_step": measured.errors_from(exact), "live_rates": ratio.errors_from(expected),
         "live_kept": kept(full.excess), "live_kept_score": kept(full.score),
-        "live_end": end_ratio(run.study),
-        "live_outside": run.study.outside_over_walk(),
+        "live_end": end_ratio(run.study), "live_outside": run.study.outside_over_walk(),
         "live_attention": run.own_mass(run.head, t) / run.own_mass(run.untrained(), t),
-        "live_rates": ratio.errors_from(expected),
         "live_commonest": run.study.product_numbers()["commonest_same_end"],
         "live_bend_4": bends[4], "live_bend_2": bends[2],
     }  # fmt: skip

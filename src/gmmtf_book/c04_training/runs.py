@@ -144,7 +144,7 @@ class Run:
             self.point(simulate, kind="simulated", law=name, seed=k)
 
     def _trained(self) -> dict[str, Any]:
-        """The curve of the training, and norms of what is outside the family, see there."""
+        """The curve of the training, with norms outside the family and of their random walk."""
         at = self.plan.at
         reduced = [ReducedWeight.from_full(self.weights[k], self.law)[0] for k in at]
         path = Curve.from_weights([self.records[k] for k in at], reduced, self.law)

@@ -24,10 +24,7 @@ class Study(study.Study[Plan]):
     paper = PLANS["paper"]
 
     def curves(self, kind: str, law: str = "equal") -> list[Curve]:
-        """Return descents from W = 0, one a seed.
-
-        ``kind`` is ``"predicted"``, ``"simulated"``, or ``"full"`` for the training of the full W.
-        """
+        """Return descents from W = 0, one a seed; ``kind``: predicted, simulated, or full (W)."""
         points = self.record.select(kind=kind, law=law)
         return [Curve.from_json(point.value) for point in points]
 
