@@ -19,6 +19,12 @@ PY    := $(VENV)/bin/python
 READY := $(VENV)/.ready
 TORCH := $(shell grep '^torch==' constraints.txt)
 
+ifeq ($(shell test -w src && echo yes),yes)
+INSTALL = $(PY) -m pip install --quiet -c constraints.txt -e '.[images,book,test,distributed,dev]'
+else
+INSTALL = $(PY) scripts/read_only_environment.py
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help env book test lab paper bench outputs records claims lint mutants clean
 
@@ -32,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed, this is {v[0]}.{v[1]}; set PYTHON=")'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet $(TORCH_ARGS) -c constraints.txt $(TORCH)
-	$(PY) -m pip install --quiet -c constraints.txt -e '.[images,book,test,distributed,dev]'
+	$(INSTALL)
 	touch $(READY)
 
 book: $(READY)  ## execute what changed and build the HTML book

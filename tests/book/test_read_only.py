@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import kernel_environment
 import open_lab
+import read_only_environment
 import refresh_outputs
 import run_chapter
 import sphinx_execution_cache
@@ -160,6 +161,21 @@ def test_the_cache_lies_with_the_pages_where_the_checkout_cannot_be_written(tmp_
         config = SimpleNamespace()
         sphinx_execution_cache.choose_cache(app, config)
         assert Path(config.nb_execution_cache_path).parent == place / "_build" / ".jupyter_cache"
+
+
+def test_an_environment_for_a_checkout_to_read(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(read_only_environment.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(subprocess, "call", lambda words: called.append(words) or 3)
+    assert read_only_environment.main() == 3
+    assert [path.read_text() for path in tmp_path.glob("*.pth")] == [f"{ROOT / 'src'}\n"]
+    (words,) = called
+    assert words[:4] == [sys.executable, "-m", "pip", "install"]
+    assert words[words.index("-c") + 1] == str(ROOT / "constraints.txt")
+    found = read_only_environment.requirements()
+    assert words[-len(found) :] == found
+    assert {"torch>=2.6", "jupyter-book<2", "pytest>=8", "accelerate>=1.2"} <= set(found)
+    assert not [line for line in found if line.startswith("gmmtf")]
 
 
 @pytest.mark.parametrize(
