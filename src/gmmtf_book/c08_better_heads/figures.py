@@ -64,13 +64,9 @@ def _reductions(axis: Axes, found: Mapping[str, Reduction]) -> None:
     axis.plot(bars, rows, "|", color=COLOURS["theory"], ms=22, mew=2, label="predicted")
     measured = [r.measured for r in found.values()]
     axis.errorbar(
-        [e.value for e in measured],
-        list(places),
-        xerr=[2 * e.standard_error for e in measured],
-        fmt="o",
-        color=COLOURS["trained"],
-        label="trained",
-    )
+        [e.value for e in measured], list(places), xerr=[2 * e.standard_error for e in measured],
+        fmt="o", color=COLOURS["trained"], label="trained",
+    )  # fmt: skip
     axis.axvline(1, color="0.7", lw=1, zorder=0)
     axis.set_xscale("log")
     axis.set(xlim=(0.13, 1.5), ylim=(len(found) - 0.5, -0.5))

@@ -101,13 +101,9 @@ def gain_ladder(runs: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     for k, (label, found) in enumerate(runs.items()):
         shift = 0.12 * (k - (len(runs) - 1) / 2)
         error_bars(
-            axis,
-            [shift + place for place in range(len(NAMES))],
-            [found[name] for name in NAMES],
-            fmt="os"[k % 2],
-            color=(COLOURS["trained"], COLOURS["bayes"])[k % 2],
-            label=label,
-        )
+            axis, [shift + place for place in range(len(NAMES))], [found[name] for name in NAMES],
+            fmt="os"[k % 2], color=(COLOURS["trained"], COLOURS["bayes"])[k % 2], label=label,
+        )  # fmt: skip
     axis.axhline(1, color=COLOURS["theory"], label="theory")
     axis.set_xticks(range(len(NAMES)), list(NAMES.values()))
     axis.set(ylabel="gain / predicted gain", ylim=(0, None))
