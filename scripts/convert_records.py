@@ -84,13 +84,13 @@ def main() -> int:
     parser.add_argument("file", nargs="+", type=Path)
     failed = 0
     for path in parser.parse_args().file:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if set(document) != OLD_FORM:
-            print(f"{path}: not of the old form, left as it is")
-            continue
         try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(document, dict) or set(document) != OLD_FORM:
+                print(f"{path}: not of the old form, left as it is")
+                continue
             record = converted(with_new_settings(document, path), rules_for(path))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             print(f"{path}: {error}", file=sys.stderr)
             failed = 1
             continue

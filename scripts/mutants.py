@@ -32,6 +32,8 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from option_types import integer
+
 ROOT = Path(__file__).resolve().parents[1]
 LISTS = ROOT / "scripts" / "mutants"
 TABLE = ROOT / "data" / "mutants.csv"
@@ -209,16 +211,18 @@ def main() -> int:
     """Run the faults of the lists; 1 if one that is not explained survives."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--file", default="", help="only faults of files whose path has this in it")
-    parser.add_argument("--jobs", type=int, default=1, help="faults at a time")
+    parser.add_argument("--jobs", type=integer(1), default=1, help="faults at a time")
     parser.add_argument("--record", action="store_true", help="keep the counts for the book")
     options = parser.parse_args()
     # pytest's plugins are of no use here and take a second to load.
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     faults = [f for f in read_faults() if options.file in f.file]
+    if not faults:
+        parser.error(f"--file: expected part of a path in the lists, got {options.file!r}")
     unfit = [f for f in faults if not f.fits]
     seeded = [f for f in faults if f.fits and not f.equivalent]
     clean = [Fault(f.file, f.tests) for f in {f.tests: f for f in seeded}.values()]
-    found = run(clean + seeded, max(1, options.jobs))
+    found = run(clean + seeded, options.jobs)
     if options.record:
         record(tabulate(faults, found))
     broken = [f for f in clean if found[f] != "survived"]

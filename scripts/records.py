@@ -81,8 +81,11 @@ def _is_list(path: Path) -> bool:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", nargs="?", type=Path, default=RESULTS)
-    rows = table(parser.parse_args().folder)
+    parser.add_argument("folder", nargs="?", type=Path, default=RESULTS, help="of the records")
+    folder = parser.parse_args().folder
+    if not folder.is_dir():
+        parser.error(f"folder: expected a folder of records, got {folder}")
+    rows = table(folder)
     records = rows[rows.note.isna()].drop(columns="note")
     if len(records):
         print(records.to_string())
