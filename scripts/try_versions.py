@@ -62,13 +62,13 @@ def pins(versions: str, torch: str | None) -> list[str]:
     return [chosen, *(line for line in lines if not line.startswith("torch=="))]
 
 
-def make(folder: Path, python: str, versions: str, torch: str | None, extra: str) -> Path:
+def make(folder: Path, python: str, versions: str, torch: str | None, extra: str) -> str:
     """Make the environment, or bring it up to date, and return its interpreter."""
     subprocess.run([python, "-m", "venv", folder], check=True)
-    interpreter = folder / "bin" / "python"
+    interpreter = str(folder / "bin" / "python")
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(pins(versions, torch)) + "\n", encoding="utf-8")
-    install = [interpreter, "-m", "pip", "install", "--quiet", "-c", constraints]
+    install = [interpreter, "-m", "pip", "install", "--quiet", "-c", str(constraints)]
     # PyTorch alone first, as `make env` does: its index may be another.
     subprocess.run([*install, *extra.split(), "torch"], check=True)
     wanted = [f"{r.name}{r.specifier}" for r in requirements()]

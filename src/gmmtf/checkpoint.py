@@ -50,7 +50,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        with safe_open(path, framework="pt") as file:
+        # Earlier releases of safetensors load to the default device.
+        with torch.device("cpu"), safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:

@@ -385,7 +385,8 @@ def test_a_killed_process_leaves_a_readable_file(path):
 def test_what_recording_leaves_beside_the_file_is_ignored_by_git(path):
     Recording(path, {}).point(lambda: 1, seed=0)
     beside = {name for name in os.listdir(path.parent) if name != path.name}
-    names = [f"data/results/{name}" for name in beside | {"a.json.12.partial/a.json", "a.json.lock"}]
+    beside |= {"a.json.12345678.partial/a.json", "a.json.lock"}
+    names = [f"data/results/{name}" for name in beside]
     found = subprocess.run(
         ["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True, check=False
     )
