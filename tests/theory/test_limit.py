@@ -73,6 +73,14 @@ def test_the_excess_is_the_sum_over_sets_and_rows(kind):
         assert (3 * share).tolist() == pytest.approx(law.inclusion, rel=1e-9)
 
 
+def test_one_active_pattern_leaves_nothing():
+    law = replace(EVEN, n_active=1)
+    weight = weight_of((2.0 * np.eye(4)).tolist(), law)
+    assert risk(weight, law, SHORT, method="limit").excess_risk.value == 0
+    slope = gradient(weight, law, SHORT, method="limit")
+    assert not slope.pattern.any()
+
+
 @pytest.mark.parametrize("n_active", [None, 2, 3])
 def test_alike_patterns_follow_the_scalar_formula(n_active):
     """L(S) = ρK/(K-1) E[c²ᾱw²] with w = (K-1)/(K-1+e^{ᾱS})."""
@@ -158,3 +166,44 @@ def test_what_the_limit_does_not_know_is_refused():
         limit_excess(ReducedWeight.zero(many), many, SCHEDULE)
     one_time, _ = limit_excess(ReducedWeight.zero(many), many, SCHEDULE, t=300)
     assert one_time.shape == (1, 20)
+
+
+def test_the_default_schedule_spreads_its_noise_levels_as_the_theorem_asks():
+    """P(x ≤ ᾱ ≤ 2x) ≥ p/√log(1/x) with p = 0.1 for all x from ᾱ_{T-1} to 1/4."""
+    for x in np.geomspace(ALPHA_BAR[-1], 0.25, 4001):
+        share = ((x <= ALPHA_BAR) & (2 * x >= ALPHA_BAR)).mean()
+        assert share * np.sqrt(np.log(1 / x)) > 0.1
+
+
+@pytest.mark.parametrize(("k", "sigma"), [(2, 0.3), (4, 0.3), (2, 1.0)])
+def test_the_steps_to_an_excess_are_within_the_bound_of_the_theorem(k, sigma):
+    size, relative = 4, 20.0
+    law = MultiTokenGMM(n_patterns=size, dim=64, n_tokens=9, radius=8.0, sigma=sigma, n_active=k)
+    records = list(
+        descend(
+            law, SCHEDULE, 40, method="limit", record_every=1, lr=relative * natural_step_size(law)
+        )
+    )
+    excess = np.array([r.excess.value for r in records])
+    assert (np.diff(excess) < 0).all()  # whatever the step size
+    products = np.array([float(64 * (w := r.weight.pattern)[0, 0] - 64 * w[0, 1]) for r in records])
+    scale = k * (k - 1) / np.e * (1 + 1 / (4 * sigma**2))
+    assert (excess[1:] <= scale / products[1:]).all()
+    first = int((products >= 4).argmax())
+    w_0 = (k - 1) / (k - 1 + np.e**2)
+    for target in excess[first + 1 :: 8]:
+        d = scale / target
+        steps = (size - 1) * (k - 1) / (relative * k * size * w_0**2 * 0.1) * d**3
+        bound = first + 1 + steps * np.sqrt(np.log(d))
+        assert int((excess <= target).argmax()) <= bound
+
+
+def test_the_excess_falls_like_the_cube_root_of_the_steps():
+    """Up to logarithms: between 100 and 1600 steps the local exponent is near -1/3."""
+    law = MultiTokenGMM(n_patterns=8, dim=64, n_tokens=9, radius=8.0, sigma=0.3)
+    lr = 0.5 * natural_step_size(law)
+    at = [100, 400, 1600]
+    found = [r.excess.value for r in descend(law, SCHEDULE, 1600, method="limit", lr=lr,
+                                             record_at=at)]  # fmt: skip
+    slopes = np.diff(np.log(found)) / np.log(4)
+    assert ((slopes > -0.42) & (slopes < -0.3)).all()

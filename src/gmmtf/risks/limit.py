@@ -55,12 +55,11 @@ def limit_excess(
     scale = (level.gain * radius) ** 2 * alpha_bar / law.dim
     products = radius**2 * weight.pattern
     if law.inclusion is None and law.weights is None and _are_alike(products):
-        # All patterns and all sets are alike: one set stands for the others.
+        # All patterns are alike: a row has 1 - w on the diagonal and w/(K - 1) elsewhere.
         diagonal, off = _means(products)
-        eye = torch.eye(k, dtype=torch.float64, device="cpu")
-        even = torch.full((1, k), 1 / k, dtype=torch.float64, device="cpu")
-        square = _square((off + (diagonal - off) * eye)[None], even, alpha_bar)
-        excess = square.mean((1, 2))[:, None].expand(-1, size)
+        others = torch.tensor(k - 1, dtype=torch.float64, device="cpu")
+        w = torch.sigmoid(others.log() - alpha_bar * (diagonal - off))
+        excess = (w.square() * k / others.clamp(min=1))[:, None].expand(-1, size)
         return scale[:, None] * excess, torch.full_like(law.probabilities, 1 / size)
     sets = active_sets(law)
     if len(sets) * k**2 * len(alpha_bar) > _MAX_ELEMENTS:
