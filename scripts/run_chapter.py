@@ -28,7 +28,7 @@ import nbformat
 import papermill
 import yaml
 
-from gmmtf_book import CHAPTERS, parameters, room
+from gmmtf_book import parameters, room
 from kernel_environment import BOOK, build_folder, check_folder, prepare
 
 NO_PRESET = "custom"
@@ -109,12 +109,19 @@ def check_parameters(notebook: Path, given: Mapping[str, Any]) -> None:
     sources = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
     defaults = parameters.literals("\n".join(sources))
     parameters.check(defaults, given, notebook.stem)
-    if "size" in given and notebook.stem in CHAPTERS:
-        plans = list(room(notebook.stem).PLANS)
-        if given["size"] not in plans:
-            raise ValueError(
-                f"{notebook.stem}: parameter 'size': got {given['size']!r}, expected one of {plans}"
-            )
+
+
+def check_size(chapter: str, size: str) -> None:
+    """Refuse a size for which the chapter has no plan; this loads the chapter's room.
+
+    Raises
+    ------
+    ValueError
+        With the sizes that there are.
+    """
+    sizes = list(room(chapter).PLANS)
+    if size not in sizes:
+        raise ValueError(f"{chapter}: parameter 'size': got {size!r}, expected one of {sizes}")
 
 
 def copy_name(chapter: str, preset: str | None, overrides: Mapping[str, Any]) -> str:
@@ -229,6 +236,8 @@ def planned(arguments: argparse.Namespace) -> list[tuple[Path, Path, dict[str, A
         notebook = BOOK / f"{name}.ipynb"
         given = (load_preset(name, preset) if preset is not None else {}) | overrides
         check_parameters(notebook, given)
+        if "size" in overrides:
+            check_size(name, overrides["size"])
         found.append((notebook, arguments.output / copy_name(name, preset, overrides), given))
     return found
 

@@ -21,7 +21,7 @@ import run_chapter
 from gmmtf_book import notebook
 from gmmtf_book.parameters import check, check_injected, complaints, literals
 from refresh_outputs import NOTEBOOK_METADATA
-from run_chapter import check_parameters, copy_name, failed_copy, load_preset
+from run_chapter import check_parameters, check_size, copy_name, failed_copy, load_preset
 
 from .chapters import BOOK, CHAPTERS, ROOT, cells_tagged, prepare, read
 
@@ -289,6 +289,23 @@ def test_a_preset_with_another_name_is_refused(name, tmp_path, monkeypatch):
     monkeypatch.setattr(run_chapter, "preset_path", lambda _, n: folder / f"{n}.yml")
     with pytest.raises(ValueError, match=r"preset: .*has no|expected a name of letters"):
         load_preset(CHAPTERS[0], name)
+
+
+@pytest.mark.parametrize("path", sorted((BOOK / "params").rglob("*.yml")), ids=lambda p: p.stem)
+def test_presets_have_sizes_that_there_are(path):
+    chapter = path.parent.name
+    values = load_preset(chapter, path.stem)
+    if "size" in values:
+        check_size(chapter, values["size"])
+
+
+def test_a_size_without_a_plan_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_chapter, "run", lambda *_: pytest.fail("it ran"))
+    command = ["run_chapter.py", "04_training", "-p", "size", "smok", "--output", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    assert run_chapter.main() == 2
+    said = capsys.readouterr().err
+    assert "04_training: parameter 'size': got 'smok', expected one of ['live', 'smoke'" in said
 
 
 def test_an_output_that_is_a_file_is_refused_before_anything_runs(tmp_path, monkeypatch, capsys):
