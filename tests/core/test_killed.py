@@ -75,11 +75,12 @@ class Runs:
         assert {step for step, *_ in self.told()} <= set(saved)
 
     def check_record(self) -> None:
+        told = self.told()  # before the file, to which another process may be adding
         points = Recording(self.path).points if self.path.exists() else []
         found = {(p.labels["process"], p.labels["i"]): p.value for p in points}
         assert len(found) == len(points)
         recorded = set()
-        for what, *labels in self.told():
+        for what, *labels in told:
             if what == "recorded":
                 recorded.add(tuple(labels))
             else:
