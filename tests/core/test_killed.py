@@ -186,9 +186,11 @@ def test_killed_at_random_moments(context, tmp_path, job):
             time.sleep(draw.uniform(0, 0.7 * duration))
             number = draw.choice(sorted(alive))
             alive[number].kill()
-            if end(alive[number]) == 0:
+            code = end(alive[number])
+            if code == 0:
                 del alive[number]
                 continue
+            assert code == -signal.SIGKILL
             kills += 1
             runs.check_nothing_lost()
             alive[number] = runs.start(number=number)
