@@ -11,6 +11,7 @@ from gmmtf.record import Recording
 from gmmtf_book.study import LawPlan, Study
 
 RECORDED = (
+    "04_training",
     "05_tokens_and_patterns",
     "07_effective_tokens",
     "08_better_heads",
