@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import hashlib
 import os
 import re
 import sys
@@ -28,13 +27,11 @@ import nbformat
 import papermill
 import yaml
 
+from copy_names import NO_PRESET, copy_name, failed_copy
 from gmmtf_book import parameters, room
 from kernel_environment import BOOK, build_folder, check_folder, prepare
 
-NO_PRESET = "custom"
 PRESET = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
-LONGEST = 120
-"""Characters of the parameters in a copy's name; more are hashed."""
 
 
 def chapters() -> list[str]:
@@ -122,38 +119,6 @@ def check_size(chapter: str, size: str) -> None:
     sizes = list(room(chapter).PLANS)
     if size not in sizes:
         raise ValueError(f"{chapter}: parameter 'size': got {size!r}, expected one of {sizes}")
-
-
-def copy_name(chapter: str, preset: str | None, overrides: Mapping[str, Any]) -> str:
-    """Return the file name of an executed copy; other parameters have another name.
-
-    Values that have no plain form are hashed, and so are all together if they are many.
-    """
-    parts = [f"{name}-{_plain(overrides[name])}" for name in sorted(overrides)]
-    together = ".".join(parts)
-    if len(together) > LONGEST:
-        parts = [_hash(together)]
-    return ".".join([chapter, preset or NO_PRESET, *parts, "ipynb"])
-
-
-def failed_copy(output: Path) -> Path:
-    """Return where a chapter that failed is kept, in place of ``output``."""
-    return output.with_suffix(".failed.ipynb")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool | int | float):
-        return str(value).lower()
-    if isinstance(value, str) and re.fullmatch(r"[a-z0-9][a-z0-9_]*", value):
-        return value
-    is_list = isinstance(value, list | tuple) and len(value) > 0
-    if is_list and all(isinstance(each, int | float) for each in value):
-        return "_".join(map(_plain, value))
-    return f"_{_hash(repr(value))}"  # no plain text begins so; upper case is not everywhere its own
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run(notebook: Path, output: Path, given: Mapping[str, Any]) -> None:

@@ -18,10 +18,11 @@ from nbformat.v4 import new_code_cell, new_notebook
 from papermill.exceptions import PapermillExecutionError
 
 import run_chapter
+from copy_names import copy_name, failed_copy
 from gmmtf_book import notebook
 from gmmtf_book.parameters import check, check_injected, complaints, literals
 from refresh_outputs import NOTEBOOK_METADATA
-from run_chapter import check_parameters, check_size, copy_name, failed_copy, load_preset
+from run_chapter import check_parameters, check_size, load_preset
 
 from .chapters import BOOK, CHAPTERS, ROOT, cells_tagged, prepare, read
 
