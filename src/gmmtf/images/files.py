@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 from gmmtf.atomic import replacing
 
@@ -38,7 +40,8 @@ def data_root(root: str | Path | None = None) -> Path:
     """Return the folder that holds ``mnist/`` and ``checkpoints/``.
 
     The first of: ``root``; the environment variable GMMTF_DATA; ``data/`` of the checkout that this
-    package runs from; ``gmmtf/`` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache).
+    package runs from; ``gmmtf/`` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache, else,
+    with a warning, that of temporary files).
     """
     if root is not None:
         return Path(root).expanduser()
@@ -47,8 +50,23 @@ def data_root(root: str | Path | None = None) -> Path:
     checkout = Path(__file__).resolve().parents[3]
     if (checkout / "pyproject.toml").is_file() and (checkout / "data").is_dir():
         return checkout / "data"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "gmmtf"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    if cache.parts[0] == "~":  # there is no home folder
+        cache = Path(gettempdir())
+        warnings.warn(
+            f"without a home folder data are kept in {cache / 'gmmtf'}; set GMMTF_DATA to a folder",
+            stacklevel=2,
+        )
+    return cache / "gmmtf"
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether files can be written in a folder, which is made if it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def verify(content: bytes, known: KnownFile, where: str | Path) -> bytes:
@@ -103,7 +121,8 @@ def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
 def fetch(known: KnownFile, path: Path) -> bytes:
     """Download a .gz file from the first mirror that has it right, and store it at ``path``.
 
-    The mirrors compress differently, so it is the uncompressed content that is verified.
+    The mirrors compress differently, so it is the uncompressed content that is verified. Where
+    nothing can be stored, a warning says so.
 
     Returns
     -------
@@ -125,15 +144,23 @@ def fetch(known: KnownFile, path: Path) -> bytes:
             f"{missing}. Downloading it needs pooch: pip install 'gmmtf[images]'"
         ) from error
     reports = []
-    for mirror in MIRRORS:
-        url = f"{mirror}{known.name}.gz"
-        try:
-            with replacing(path) as partial:
-                pooch.HTTPDownloader()(url, str(partial), None)
-                content = decompress(partial.read_bytes(), known, url)
-        except (OSError, DataError) as error:  # requests' errors are OSErrors
-            reports.append(f"{url}: {error}")
-        else:
+    with TemporaryDirectory() as spare:
+        kept = _can_be_written(path.parent)
+        for mirror in MIRRORS:
+            url = f"{mirror}{known.name}.gz"
+            try:
+                with replacing(path if kept else Path(spare, path.name)) as partial:
+                    pooch.HTTPDownloader()(url, str(partial), None)
+                    content = decompress(partial.read_bytes(), known, url)
+            except (OSError, DataError) as error:  # requests' errors are OSErrors
+                reports.append(f"{url}: {error}")
+                continue
+            if not kept:
+                warnings.warn(
+                    f"{path.parent} cannot be written, so {path.name} will be fetched every time; "
+                    "set GMMTF_DATA to a folder for data",
+                    stacklevel=2,
+                )
             return content
     raise DataError(
         f"{missing}. It could not be fetched: put the file there, or set GMMTF_DATA to a folder "
