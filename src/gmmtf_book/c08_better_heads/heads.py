@@ -26,7 +26,13 @@ from gmmtf_book.c08_better_heads import tilt
 from gmmtf_book.c08_better_heads.best_head import KINDS, Kind, best_head
 from gmmtf_book.c08_better_heads.plan import SCHEDULE, Plan
 
-DEEPER = ("two heads", "depth 2", "depth 2, value")  # of two heads, which are measured only
+_PLAIN, _VALUE = Kind(), Kind(value=True)
+DEEPER = {
+    "two heads": (_VALUE, _VALUE), "depth 2": (_PLAIN, _PLAIN), "depth 2, value": (_VALUE, _PLAIN),
+}  # fmt: skip
+"""Denoisers of two heads, which are measured only, and the kinds of these heads."""
+
+_PARTS = {name: (kind,) for name, kind in KINDS.items()} | DEEPER
 RETUNED = ("plain", "value")  # heads that are also predicted with other numbers at every time
 
 _STARTS = {"two heads": (1.0, 0.2), "depth 2": (1.0,), "depth 2, value": (2.0,)}
@@ -48,23 +54,12 @@ def build(name: str, mixture: MultiTokenGMM) -> nn.Module:
     ValueError
         If there is no such kind.
     """
-
-    def head(kind: Kind) -> AttentionDenoiser:
-        return AttentionDenoiser(mixture, SCHEDULE, **vars(kind))
-
-    plain, value = Kind(), Kind(value=True)
-    denoiser: nn.Module
-    if name in KINDS:
-        denoiser = head(KINDS[name])
-    elif name == "two heads":
-        denoiser = ManyHeads([head(value), head(value)])
-    elif name == "depth 2":
-        denoiser = TwoLayers(head(plain), head(plain))
-    elif name == "depth 2, value":
-        denoiser = TwoLayers(head(value), head(plain))
-    else:
-        raise ValueError(f"name: expected one of {[*KINDS, *DEEPER]}, got {name!r}")
-    parts = _heads(denoiser)
+    if name not in _PARTS:
+        raise ValueError(f"name: expected one of {[*_PARTS]}, got {name!r}")
+    parts = [AttentionDenoiser(mixture, SCHEDULE, **vars(kind)) for kind in _PARTS[name]]
+    denoiser: nn.Module = parts[0]
+    if len(parts) == 2:
+        denoiser = ManyHeads(parts) if name == "two heads" else TwoLayers(*parts)
     radius = mixture.require_equal_orthogonal("the invariant family")
     span = mixture.means.T @ mixture.means / radius**2
     with torch.no_grad():
