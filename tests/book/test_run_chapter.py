@@ -113,6 +113,19 @@ def test_a_chapter_takes_its_own_parameters(chapter):
     assert len(complaints(own, dict.fromkeys(lists, 1))) == len(lists)
 
 
+def test_another_type_is_refused_by_a_real_chapter():
+    notebook = BOOK / "04_training.ipynb"
+    wrong = {
+        "seed": 1.5, "steps": 60.5, "dim": None, "n_tokens": [1], "radius": [8.0],
+        "rare_weights": 0.5, "table_times": {"a": 1}, "batch_size": 32.0,
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"^04_training: ") as refused:
+        check_parameters(notebook, wrong)
+    lines = str(refused.value).splitlines()[:-1]
+    assert [line.split("'")[1] for line in lines] == list(wrong)
+    check_parameters(notebook, {"seed": 3, "radius": 8, "rare_weights": [0.5, 0.5]})
+
+
 INJECTED = "# Parameters\nseed = 1.5\n"
 
 
