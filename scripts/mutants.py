@@ -43,6 +43,7 @@ TIMEOUT = 300.0
 PRELOADED = (
     *("torch", "torch._dynamo", "torchmetrics.image.fid", "safetensors", "filelock", "tqdm"),
     *("scipy.stats", "sklearn.mixture", "pandas", "hypothesis", "pytest"),
+    *("matplotlib.pyplot", "seaborn", "nbformat"),
 )
 
 
