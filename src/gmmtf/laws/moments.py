@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.laws.full import FullMixture
 from gmmtf.laws.law import Law
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -29,6 +30,7 @@ class TokenMoments(NamedTuple):
     rest: float
 
     @classmethod
+    @checked
     def of_covariance(cls, mean: Tensor, covariance: Tensor) -> TokenMoments:
         """Moments with a full covariance ``[d, d]``."""
         values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
@@ -91,10 +93,11 @@ def _of_components(weights: Tensor, means: Tensor, covariances: Tensor) -> Token
     return TokenMoments.of_covariance(mean, within + between)
 
 
+@checked
 def label_probabilities(law: MultiTokenGMM) -> Tensor:
     """Probability of each pattern for one token, float64 ``[M]``: π where K = M.
 
-    For K < M it is the mean over active sets of π restricted to the set.
+    For K < M it is the mean over active sets of π restricted to the set, π̃/K if π̃ is given.
 
     Raises
     ------

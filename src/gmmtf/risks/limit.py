@@ -1,8 +1,8 @@
-"""The risk of the head in the limit of many tokens and a high dimension (theory results 9, 11).
+"""The risk of the head with many tokens in a high dimension (theory results 9 to 11).
 
-First N → ∞, then d → ∞ with r² = ρd: a query knows its pattern, noise no longer moves scores, and
-only the query-key products S_uv = r² G_uv of the patterns are left. A token of pattern u attends to
-pattern v with A_uv ∝ π_v e^{ᾱ S_uv}, and what that costs is a sum over rows.
+First N → ∞, then d → ∞ with r²/d as it is: a query knows its pattern, noise no longer moves scores,
+and only the query-key products P_uv = r² G_uv of the patterns are left. A token of pattern u
+attends to pattern v with A_uv ∝ π_v e^{ᾱ P_uv}, and what that costs is a sum over rows.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def limit_excess(
 ) -> tuple[Tensor, Tensor]:
     """Excess risk of the tokens of each pattern in the limit, at each time.
 
-    Σ_S p(S) π_{u|S} c²ᾱρ [(1 - A_uu)² + Σ_{v≠u} A_uv²] with ρ = r²/d and A over the patterns of the
-    active set S. The complement of the patterns plays no part.
+    Σ_S p(S) π_{u|S} (c²ᾱr²/d) [(1 - A_uu)² + Σ_{v≠u} A_uv²] with A over the patterns of the active
+    set S. The complement of the patterns plays no part.
 
     Parameters
     ----------
