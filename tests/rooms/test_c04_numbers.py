@@ -65,7 +65,7 @@ def test_numbers_of_products_tell_the_queries_and_the_keys_apart():
     plan = replace(PLANS["smoke"], rare_weights=(0.6, 0.1, 0.3))
     record = Recording(None, plan.settings())
     products = torch.tensor(
-        [[[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], [[2, 4, 1], [9, 7, 3], [5, 6, 8]]]
+        [[[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], [[8, 4, 1], [9, 7, 3], [5, 6, 8]]]
     )
     made = Curve([0, 1], [Estimate(1.0)] * 2, [Estimate(1.0)] * 2, products, torch.zeros(2))
     other = Curve(made.steps, made.excess, made.score, products * 0, made.complement)
@@ -86,7 +86,7 @@ def test_numbers_of_products_tell_the_queries_and_the_keys_apart():
         "rarest_same_end": 7.0,
         "rarest_different_end": 9.0,
         "rarest_different_highest": 9.0,
-        "commonest_same_end": 2.0,
+        "commonest_same_end": 8.0,
         "commonest_different_end": 4.0,
         "commonest_different_highest": 4.0,
     }
