@@ -141,6 +141,13 @@ def test_types_of_options():
     assert integer(-2)("-2") == -2
     assert positive("1e-3") == 1e-3
     assert number(lambda x: x > 0, "more")("inf") == float("inf")
-    for read, text in ((integer(1), "0"), (positive, "inf"), (positive, "0"), (positive, "nan")):
+    careless = number(lambda x: not x < 0, "no negative number")
+    for read, text in (
+        (integer(1), "0"),
+        (careless, "nan"),
+        (positive, "inf"),
+        (positive, "0"),
+        (positive, "nan"),
+    ):
         with pytest.raises(ArgumentTypeError, match=rf"expected .*, got '{text}'"):
             read(text)
