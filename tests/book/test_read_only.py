@@ -273,6 +273,7 @@ def test_where_things_are_built(monkeypatch, tmp_path):
 
 def test_which_folders_can_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
+    (tmp_path / "file").chmod(0o755)  # as much may be done with it as with a folder
     assert writable(tmp_path / "new" / "newer")
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
     for wrong in (tmp_path / "file", tmp_path / "file" / "x" / "y"):
