@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from gmmtf import Estimate, ReducedWeight
+from gmmtf import Estimate, ReducedWeight, descend, linear_risk
 from gmmtf.record import Recording
 from gmmtf.risks.first_step import descent_direction, exact_descent_direction
 from gmmtf.risks.formulas import mean_denoising_excess, start_risk
@@ -91,6 +91,26 @@ def test_the_upper_products_are_of_this_run_and_the_lower_ones_recorded(run, pap
         assert title == ("recorded, $N$ = 64" if study is paper else "$N$ = 64")
         for curve, kind in ((simulated, "simulated"), (predicted, "predicted")):
             assert torch.equal(curve.products, study.curve(kind, "unequal").products)
+
+
+def test_the_limit_is_the_descent_of_the_plan_in_it():
+    found = quoted.limit(PLAN)
+    assert found.steps == PLAN.at
+    records = descend(PLAN.mixture, SCHEDULE, PLAN.steps, lr=PLAN.lr, method="limit",
+                      record_at=PLAN.at)  # fmt: skip
+    assert [e.value for e in found.excess] == [r.excess.value for r in records]
+
+
+def test_numbers_beside_the_runs(run, paper):
+    panels = quoted.panels(run, paper)
+    found = quoted.beside(panels)
+    for key, panel in zip(("here", "there"), panels.values(), strict=True):
+        end = panel.simulated.excess[-1].value
+        assert found[f"{key}-linear"] == pytest.approx(panel.linear - panel.bayes)
+        assert found[f"{key}-over-linear"] == pytest.approx(end / (panel.linear - panel.bayes))
+        assert found[f"{key}-limit"] == panel.limit.excess[-1].value
+        assert found[f"{key}-over-limit"] == pytest.approx(end / panel.limit.excess[-1].value)
+    assert len(found) == 8
 
 
 def test_norms_of_the_weight_are_of_the_full_training(run):
@@ -335,6 +355,8 @@ def test_live_numbers_have_the_names_of_their_bounds(run):
             "live_first_step": abs(measured.value - exact) / measured.standard_error,
             "live_kept": full.excess[-1].value / full.excess[0].value,
             "live_kept_score": full.score[-1].value / full.score[0].value,
+            "live_over_linear": full.excess[-1].value
+            / (linear_risk(PLAN.mixture, SCHEDULE) - run.bayes),
             "live_end": full.excess[-1].value / predicted.excess[-1].value,
             "live_outside": 0.3,
             "live_attention": attention["mass-after"] / attention["mass-before"],

@@ -46,8 +46,22 @@ def same_series(found: Series, x: Any, y: Any, look: Look, label: str = "") -> N
 
 def made_panels() -> dict[str, Panel]:
     return {
-        "here": Panel(made(0), made(1, [0, 2, 50, 100]), bayes=0.2, oracle=0.1),
-        "recorded": Panel(made(2, [0, 1, 20]), made(3, [0, 1, 5, 20]), bayes=0.4, oracle=0.3),
+        "here": Panel(
+            made(0),
+            made(1, [0, 2, 50, 100]),
+            made(4, [0, 3, 60, 100]),
+            bayes=0.2,
+            oracle=0.1,
+            linear=0.25,
+        ),
+        "recorded": Panel(
+            made(2, [0, 1, 20]),
+            made(3, [0, 1, 5, 20]),
+            made(5, [0, 4, 20]),
+            bayes=0.4,
+            oracle=0.3,
+            linear=0.47,
+        ),
     }
 
 
@@ -64,11 +78,12 @@ def test_losses_are_the_bayes_risk_plus_the_excess():
             risks = panel.bayes + np.array(values(curve.excess))
             same_series(found, curve.steps, risks, look, found.label)
         assert [predicted.label, simulated.label] == ["predicted", "simulated"]
-        assert drawn.levels(ax) == [("h", panel.bayes), ("h", panel.oracle)]
+        assert drawn.levels(ax) == [("h", panel.linear), ("h", panel.bayes), ("h", panel.oracle)]
         named = drawn.named(ax)
+        assert named["linear filter"] == Look(COLOURS["linear"], "-.")
         assert named["Bayes"] == Look(COLOURS["bayes"], "--")
         assert named["oracle"] == Look(COLOURS["oracle"], ":")
-        assert list(named) == ["predicted", "simulated", "Bayes", "oracle"]
+        assert list(named) == ["predicted", "simulated", "linear filter", "Bayes", "oracle"]
         assert drawn.legend(figure) == named
         assert drawn.scales(ax) == ("symlog", "linear")
         assert ax.get_ylim()[0] == 0
@@ -97,12 +112,16 @@ def test_excess_and_score_error_have_two_standard_errors_and_lines_of_their_own(
         same_series(excess, run.steps, values(run.excess), excess_look, "excess risk, simulated")
         assert score.y_half == two_errors(run.score)
         assert excess.y_half == two_errors(run.excess)
-        score_line, excess_line = drawn.lines(ax)
+        score_line, excess_line, limit = drawn.lines(ax)
+        same_series(limit, panel.limit.steps, values(panel.limit.excess), Look(BLACK, "--"),
+                    "in the limit")  # fmt: skip
+        assert drawn.levels(ax) == [("h", pytest.approx(panel.linear - panel.bayes))]
+        assert drawn.named(ax)["linear filter"] == Look(COLOURS["linear"], "-.")
         same_series(score_line, theory.steps, values(theory.score), Look(BLACK, "-"))
         same_series(excess_line, theory.steps, values(theory.excess), Look(BLACK, "-"), "predicted")
         assert drawn.scales(ax) == ("symlog", "log")
         assert drawn.legend(figure) == drawn.named(ax)
-        assert len(drawn.legend(figure)) == 3
+        assert len(drawn.legend(figure)) == 5
     left, right = drawn.panels(figure)
     assert drawn.axis_labels(left) == ("step", "per coordinate")
     assert drawn.axis_labels(right) == ("step", "")

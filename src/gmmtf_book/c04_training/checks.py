@@ -14,6 +14,8 @@ BOUNDS = [
           digits=2),
     Bound("live_kept", "excess risk, end / start", at_most=0.15, digits=2),
     Bound("live_kept_score", "score-matching error, end / start", at_most=0.15, digits=2),
+    Bound("live_over_linear", "excess at the end / excess of the linear filter", at_least=1,
+          digits=2),
     Bound("live_end", "end of the run, simulated / predicted", 0.9, 1.1, digits=2),
     Bound("live_outside", "outside the family / noise of the batches", 0.3, 1.3, shown=False),
     Bound("live_attention", "attention to the same pattern, after / before", at_least=2, digits=2),

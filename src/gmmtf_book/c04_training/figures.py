@@ -17,16 +17,18 @@ from gmmtf.figures import COLOURS, WIDTH, error_bars, ticks_at
 
 @dataclass(frozen=True)
 class Panel:
-    """A run, its prediction, and the risks of the Bayes estimator and of the oracle."""
+    """A run, its prediction, its limit of many tokens and dimensions, and risks to compare with."""
 
     simulated: Curve
     predicted: Curve
+    limit: Curve
     bayes: float
     oracle: float
+    linear: float
 
 
 def loss_curves(panels: Mapping[str, Panel]) -> Figure:
-    """Risk of the head against the step, by title, with the two risks that bound it (F2A).
+    """Risk of the head against the step, by title, beside those of three other denoisers (F2A).
 
     The risk is drawn as the Bayes risk plus the excess risk, which equals the test loss in
     expectation and has less noise.
@@ -40,6 +42,7 @@ def loss_curves(panels: Mapping[str, Panel]) -> Figure:
             risk = [panel.bayes + excess.value for excess in curve.excess]
             axis.plot(curve.steps, risk, line, color=COLOURS[colour], linewidth=1.2,
                       markersize=5, label=label)  # fmt: skip
+        axis.axhline(panel.linear, color=COLOURS["linear"], linestyle="-.", label="linear filter")
         axis.axhline(panel.bayes, color=COLOURS["bayes"], linestyle="--", label="Bayes")
         axis.axhline(panel.oracle, color=COLOURS["oracle"], linestyle=":", label="oracle")
         axis.set(title=title, ylim=(0, None))
@@ -50,7 +53,10 @@ def loss_curves(panels: Mapping[str, Panel]) -> Figure:
 
 
 def excess_curves(panels: Mapping[str, Panel]) -> Figure:
-    """Excess risk and score-matching error against the step, by title, on logarithmic axes (C5)."""
+    """Excess risk and score-matching error against the step, by title, on logarithmic axes (C5).
+
+    Beside them the excess in the limit, and that of the linear filter.
+    """
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.5), squeeze=False)
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
         found, expected = panel.simulated, panel.predicted
@@ -62,6 +68,10 @@ def excess_curves(panels: Mapping[str, Panel]) -> Figure:
                        color=COLOURS[colour], label=f"{name}, simulated")  # fmt: skip
             axis.plot(expected.steps, [risk.value for risk in theory], color=COLOURS["theory"],
                       linewidth=1.2, label=label)  # fmt: skip
+        axis.plot(panel.limit.steps, [risk.value for risk in panel.limit.excess], "--",
+                  color=COLOURS["theory"], linewidth=1.2, label="in the limit")  # fmt: skip
+        axis.axhline(panel.linear - panel.bayes, color=COLOURS["linear"], linestyle="-.",
+                     label="linear filter")  # fmt: skip
         axis.set(title=title, yscale="log")
         step_axis(axis, expected.steps[-1])
     axes[0, 0].set_ylabel("per coordinate")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import torch
 from torch import Tensor
 
-from gmmtf import bayes_risk, oracle_risk
+from gmmtf import bayes_risk, linear_risk, oracle_risk
 from gmmtf.curve import Curve
 from gmmtf.risks.first_step import descent_direction, exact_descent_direction
 from gmmtf.risks.formulas import mean_denoising_excess, start_risk
 from gmmtf_book.c04_training import summary
 from gmmtf_book.c04_training.figures import Panel
 from gmmtf_book.c04_training.landscape_figures import coordinates
-from gmmtf_book.c04_training.plan import SCHEDULE
-from gmmtf_book.c04_training.runs import Run
+from gmmtf_book.c04_training.plan import SCHEDULE, Plan
+from gmmtf_book.c04_training.runs import Run, curve
 from gmmtf_book.c04_training.summary import Study, kept
 
 Numbers = dict[str, object]
@@ -47,13 +49,31 @@ def panels(run: Run, paper: Study) -> dict[str, Panel]:
     here, there, law = run.plan, paper.plan, paper.plan.mixture
     return {
         f"here: $d$ = {here.dim}, $N$ = {here.n_tokens}": Panel(
-            run.study.curve("full"), run.study.curve("predicted"), run.bayes, run.oracle
+            run.study.curve("full"), run.study.curve("predicted"), limit(here),
+            run.bayes, run.oracle, linear_risk(run.law, SCHEDULE),
         ),
         f"recorded: $d$ = {there.dim}, $N$ = {there.n_tokens}": Panel(
-            paper.curve("simulated"), paper.curve("predicted"),
+            paper.curve("simulated"), paper.curve("predicted"), limit(there),
             float(bayes_risk(law, SCHEDULE)), oracle_risk(law, SCHEDULE),
+            linear_risk(law, SCHEDULE),
         ),
     }  # fmt: skip
+
+
+def limit(plan: Plan) -> Curve:
+    """Return the descent in the limit of many tokens and dimensions, with the plan's step size."""
+    return curve(plan.mixture, plan.at, lr=plan.lr, method="limit")
+
+
+def beside(panels: Mapping[str, Panel]) -> Numbers:
+    """Excess of the linear filter and in the limit, and the runs' ends over each."""
+    found: Numbers = {}
+    for key, panel in zip(("here", "there"), panels.values(), strict=True):
+        left = panel.linear - panel.bayes
+        end, flow = (one.excess[-1].value for one in (panel.simulated, panel.limit))
+        found |= {f"{key}-linear": left, f"{key}-over-linear": end / left,
+                  f"{key}-limit": flow, f"{key}-over-limit": end / flow}  # fmt: skip
+    return found
 
 
 def end_ratio(study: Study) -> float:
@@ -252,6 +272,7 @@ def live(run: Run, bends: dict[int, float], t: int) -> dict[str, float]:
         "live_start": run.start.loss.errors_from(start_formula(run)),
         "live_first_step": measured.errors_from(exact), "live_rates": ratio.errors_from(expected),
         "live_kept": kept(full.excess), "live_kept_score": kept(full.score),
+        "live_over_linear": full.excess[-1].value / (linear_risk(run.law, SCHEDULE) - run.bayes),
         "live_end": end_ratio(run.study), "live_outside": run.study.outside_over_walk(),
         "live_attention": run.own_mass(run.head, t) / run.own_mass(run.untrained(), t),
         "live_commonest": run.study.product_numbers()["commonest_same_end"],
