@@ -53,7 +53,13 @@ def load_claims(path: Path) -> list[dict[str, Any]]:
         If an entry has other keys than :data:`KEYS`, a status outside :data:`STATUSES`, an id that
         occurred before, or evidence that is not as said or not within its bounds.
     """
-    claims: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _checked(json.loads(path.read_text(encoding="utf-8")), path)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ValueError(f"{path.name}: an entry is of another kind ({error})") from error
+
+
+def _checked(claims: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
     seen: set[str] = set()
     for position, claim in enumerate(claims):
         where = f"{path.name}, entry {position} (id {claim.get('id')!r})"

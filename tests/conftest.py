@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Processes side by side, each with as many threads as there are cores, would slow each other
@@ -14,6 +15,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # tqdm reads its defaults from TQDM_* when it is imported: no test prints a progress bar.
 os.environ["TQDM_DISABLE"] = "1"
+
+# HYPOTHESIS_PROFILE=nightly tries ten thousand inputs a test, other ones each time.
+checks = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("default", max_examples=500, derandomize=True, **checks)
+settings.register_profile("nightly", max_examples=10_000, **checks)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # The build takes longest and cannot be split, so a process has to start on it at once; then the
 # chapters, the longest of them first.

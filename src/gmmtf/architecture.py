@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gmmtf.arguments import checked
 from gmmtf.laws.law import Law, digest, fingerprint
 from gmmtf.schedule import NoiseSchedule
 
 
+@checked
 def architecture(module: nn.Module) -> dict[str, Any]:
     """Describe a module and all of its parts: two that compute differently have two descriptions.
 

@@ -11,8 +11,18 @@ import inspect
 import math
 import operator
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import torch
@@ -25,18 +35,21 @@ _LARGEST = 2**63 - 1  # what PyTorch's integers hold
 _UNFIT = object()  # what does not fit its annotation
 
 
+class ArgumentError(TypeError, ValueError):
+    """An argument is of another kind than expected; the message names it."""
+
+
 def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Check the arguments of a function against its annotations, and make numbers plain.
 
     An ``int`` or ``float`` may be a scalar of any library and becomes Python's, a ``Tensor`` may be
-    an array of numpy. What else an argument must be, its range or its shape, the function checks.
+    an array of numpy. What else an argument must be, its range or its shape, the function checks;
+    ``Annotated`` marks an argument that it checks altogether.
 
     Raises
     ------
-    ValueError
-        When the function is called with another thing than a number where one is expected.
-    TypeError
-        When it is called with another kind of object than expected. Both name the argument.
+    ArgumentError
+        When the function is called with an argument of another kind.
     """
     signature = inspect.signature(function)
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -45,7 +58,7 @@ def checked(function: Callable[_P, _R]) -> Callable[_P, _R]:
     @functools.wraps(function)
     def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if not hints:  # at the first call, when all modules are there
-            found = get_type_hints(function)
+            found = get_type_hints(function, include_extras=True)
             hints.update({k: found.get(k, Any) for k in signature.parameters} | {"return": None})
         bound = signature.bind(*args, **kwargs)
         for name, value in bound.arguments.items():
@@ -61,10 +74,8 @@ def fitted(name: str, value: Any, hint: Any) -> Any:
     made = _fit(value, hint)
     if made is not _UNFIT:
         return made
-    kinds = _kinds(hint)
-    error = ValueError if {int, float} & set(kinds) else TypeError
-    wanted = " or ".join(_words(kind) for kind in kinds)
-    raise error(f"{name}: expected {wanted}, got {shown(value)}")
+    wanted = " or ".join(_words(kind) for kind in _kinds(hint))
+    raise ArgumentError(f"{name}: expected {wanted}, got {shown(value)}")
 
 
 def shown(value: Any) -> str:
@@ -74,8 +85,9 @@ def shown(value: Any) -> str:
         return text if len(text) <= 60 else f"{text[:60]}..."
     if isinstance(value, (Tensor, np.ndarray)):
         return f"{type(value).__name__} of {value.dtype}, shape {tuple(value.shape)}"
-    kind = value.__name__ if isinstance(value, type) else type(value).__name__
-    return f"a {kind}"
+    if isinstance(value, (list, tuple)) and len(repr(value)) <= 60:
+        return repr(value)
+    return _words(value if isinstance(value, type) else type(value))
 
 
 def integer(name: str, value: Any) -> int:
@@ -83,7 +95,7 @@ def integer(name: str, value: Any) -> int:
 
     Raises
     ------
-    ValueError
+    ArgumentError
         If ``value`` is something else.
     """
     return int(fitted(name, value, int))
@@ -137,36 +149,57 @@ def tensor(name: str, value: Any) -> Tensor:
 def plain_tensor(value: Any) -> Tensor:
     """Return a detached tensor of numbers in any form, on the CPU if it is not a tensor yet.
 
-    Lists of numbers with a fraction become float64, as in numpy: the default type would round them.
+    Numbers with a fraction, alone or in lists, become float64, as in numpy.
     """
     if isinstance(value, Tensor):
         return value.detach()
     tensor = torch.as_tensor(value, device="cpu")  # whatever the default device is
-    if isinstance(value, list | tuple) and tensor.is_floating_point():
+    if isinstance(value, float | list | tuple) and tensor.is_floating_point():
         return torch.as_tensor(value, dtype=torch.float64, device="cpu")
     return tensor
 
 
 def _fit(value: Any, hint: Any) -> Any:
     """The value in the form of the annotation, or ``_UNFIT``."""
-    if hint is Any or isinstance(hint, TypeVar):
+    if hint is Any or isinstance(hint, TypeVar) or get_origin(hint) is Annotated:
         return value
     if hint is None or hint is type(None):
         return value if value is None else _UNFIT
-    if get_origin(hint) in (types.UnionType, Union):
-        made = (_fit(value, kind) for kind in get_args(hint))
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind in (types.UnionType, Union):
+        if torch.device in inner:
+            return value if _is_device(value) or (value is None and type(None) in inner) else _UNFIT
+        made = (_fit(value, each) for each in inner)
         return next((each for each in made if each is not _UNFIT), _UNFIT)
-    if hint is int:
-        return _integer(value)
-    if hint is float:
-        return _number(value)
-    if hint is Tensor:
-        return _tensor(value)
-    if hint is bool:
-        return bool(value) if isinstance(value, (bool, np.bool_)) else _UNFIT
-    if get_origin(hint) is Literal:
-        return value if isinstance(value, str) and value in get_args(hint) else _UNFIT
-    return value if _is_kind(value, get_origin(hint) or hint) else _UNFIT
+    if kind in _PLAIN:
+        return _PLAIN[kind](value)
+    if kind is Literal:
+        return value if isinstance(value, str) and value in inner else _UNFIT
+    if kind is tuple and inner:
+        return _entries(value, inner)
+    if kind in (Sequence, Iterable) and not isinstance(value, Iterator):
+        known = isinstance(value, (Sequence, np.ndarray, Tensor))
+        if kind is Iterable and isinstance(value, Iterable) and not known:
+            value = list(value)  # a pandas Series, a set, the values of a dict
+        return _entries(value, (*inner, ...) if inner else (Any, ...))
+    if kind is Mapping and inner and isinstance(value, Mapping):
+        pairs = [_entries(pair, inner) for pair in value.items()]
+        return _UNFIT if any(pair is _UNFIT for pair in pairs) else dict(pairs)
+    return value if _is_kind(value, kind) else _UNFIT
+
+
+def _entries(value: Any, hints: tuple[Any, ...]) -> Any:
+    """The entries of a collection in the form of their annotations; ``(X, ...)`` for any number."""
+    if isinstance(value, (np.ndarray, Tensor)):
+        value = value.tolist()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        return _UNFIT
+    if hints[-1] is ...:
+        hints = hints[:1] * len(value)
+    made = [_fit(each, hint) for each, hint in zip(value, hints, strict=False)]
+    if len(value) != len(hints) or any(each is _UNFIT for each in made):
+        return _UNFIT
+    return tuple(made) if isinstance(value, tuple) else made
 
 
 def _integer(value: Any) -> Any:
@@ -197,12 +230,35 @@ def _tensor(value: Any) -> Any:
     return torch.as_tensor(value, device="cpu") if is_numeric else _UNFIT
 
 
+def _truth(value: Any) -> Any:
+    return bool(value) if isinstance(value, (bool, np.bool_)) else _UNFIT
+
+
+def _is_device(value: Any) -> bool:
+    if isinstance(value, torch.device):
+        return True
+    try:
+        return isinstance(value, str) and bool(torch.device(value).type)
+    except RuntimeError:
+        return False
+
+
+def _type(value: Any) -> Any:
+    return value if isinstance(value, torch.dtype) and value.is_floating_point else _UNFIT
+
+
+_PLAIN: dict[Any, Callable[[Any], Any]] = {
+    int: _integer,
+    float: _number,
+    Tensor: _tensor,
+    bool: _truth,
+    torch.dtype: _type,
+}
+
+
 def _is_kind(value: Any, kind: Any) -> bool:
     if kind is Callable or not isinstance(kind, type):
         return callable(value)
-    if kind in (Sequence, Iterable):
-        is_text = isinstance(value, (str, bytes))
-        return not is_text and isinstance(value, (kind, np.ndarray, Tensor))
     if getattr(kind, "_is_protocol", False) and not getattr(kind, "_is_runtime_protocol", False):
         return True  # nothing tells at run time
     return isinstance(value, kind)
@@ -211,24 +267,29 @@ def _is_kind(value: Any, kind: Any) -> bool:
 def _kinds(hint: Any) -> list[Any]:
     if get_origin(hint) in (types.UnionType, Union):
         return [kind for part in get_args(hint) for kind in _kinds(part)]
-    return [hint if get_origin(hint) is Literal else get_origin(hint) or hint]
+    return [hint]
 
 
-def _words(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(map(repr, get_args(kind)))
-    known = {
+def _words(hint: Any) -> str:
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind is Literal:
+        return " or ".join(map(repr, inner))
+    if kind in (Sequence, Iterable, tuple):
+        number = len(inner) if kind is tuple and ... not in inner else "several"
+        return f"{number} values, each {_words(inner[0]) if inner else 'anything'}"
+    if kind is Mapping and inner:
+        return f"a mapping from {_words(inner[0])} to {_words(inner[1])}"
+    known: dict[Any, str] = {
         int: "an integer",
         float: "a number",
         bool: "a truth value",
         str: "a text",
         type(None): "None",
+        torch.dtype: "a type of floating point numbers",
         Callable: "something callable",
-        Mapping: "a mapping",
-        Sequence: "several values",
-        Iterable: "several values",
+        Any: "anything",
     }
-    return known.get(kind) or f"a {kind.__name__}"
+    return known.get(kind) or f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
 
 
 def _is_truth(value: Any) -> bool:

@@ -11,10 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gmmtf.arguments import checked
+
 DAY = 86_400.0
 
 
 @contextmanager
+@checked
 def replacing(path: str | os.PathLike[str], *, left_after: float = DAY) -> Iterator[Path]:
     """Give a partial file to write to, and make it ``path`` at the end.
 

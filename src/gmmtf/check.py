@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+from gmmtf.arguments import ArgumentError, checked, count, shown
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,14 @@ class Bound:
     def __post_init__(self) -> None:
         if self.at_least is None and self.at_most is None:
             raise ValueError(f"{self.claim}: give at_least, at_most or both")
+        for name in ("at_least", "at_most"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _number(name, getattr(self, name)))
+        object.__setattr__(self, "digits", count("digits", self.digits, 1))
 
     def holds(self, value: float) -> bool:
         """Whether the value is a number within the range."""
+        value = _number("value", value)
         if math.isnan(value):
             return False
         low = -math.inf if self.at_least is None else self.at_least
@@ -61,10 +68,19 @@ class Bound:
 
     def written(self, value: float) -> str:
         """The value as the table shows it."""
-        return f"{value:.{self.digits}g}" if self.shown else "-"
+        return f"{_number('value', value):.{self.digits}g}" if self.shown else "-"
 
 
-def verify(bounds: Sequence[Bound], numbers: Mapping[str, float]) -> None:
+def _number(name: str, value: float) -> float:
+    """The value as Python's number; also one that is not a number, which no bound holds for."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ArgumentError(f"{name}: expected a number, got {shown(value)}") from error
+
+
+@checked
+def verify(bounds: Sequence[Bound], numbers: Mapping[str, Any]) -> None:
     """Print a table of the claims and raise if one fails.
 
     Parameters
@@ -84,7 +100,9 @@ def verify(bounds: Sequence[Bound], numbers: Mapping[str, float]) -> None:
     missing = [bound.number for bound in bounds if bound.number not in numbers]
     if missing:
         raise KeyError(f"numbers: expected {missing}, which the bounds name")
-    found = [(bound, float(numbers[bound.number])) for bound in bounds]
+    found = [
+        (bound, _number(f"numbers[{bound.number!r}]", numbers[bound.number])) for bound in bounds
+    ]
     rows = [("claim", "value", "required", "run", "")]
     for bound, value in found:
         verdict = "holds" if bound.holds(value) else "FAILS"

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gmmtf.arguments import plain_tensor
+from gmmtf.arguments import checked, plain_tensor
 from gmmtf.atomic import replacing
 from gmmtf.jsonvalues import encode
 
@@ -20,6 +20,7 @@ _STATE_KEY = "state"
 _NAMES_KEY = "names"
 
 
+@checked
 def save(path: str | os.PathLike[str], *, tensors: dict[str, Tensor], state: Any) -> None:
     """Write ``tensors`` and the JSON-serialisable ``state`` to ``path``.
 
@@ -34,6 +35,7 @@ def save(path: str | os.PathLike[str], *, tensors: dict[str, Tensor], state: Any
         save_file(on_cpu, partial, metadata=metadata)
 
 
+@checked
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
     """Read what :func:`save` wrote: the tensors (on the CPU) and the state.
 
@@ -67,6 +69,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
     return tensors, state
 
 
+@checked
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as tensors named ``optimizer.<parameter index>.<entry>``."""
     return {
@@ -77,6 +80,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
+@checked
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
     """Put the state packed by :func:`pack_optimizer` back; settings such as the rate stay."""
     entries: dict[int, dict[str, Tensor]] = {}
@@ -93,6 +97,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
         state.update({name: state[name].to(value.dtype) for name, value in stored.items()})
 
 
+@checked
 def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names begin with ``prefix``, named without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked, fitted, shown, tensor
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
 
 
+@runtime_checkable
 class Recorded(Protocol):
     """What a curve reads of a record, besides the weight."""
 
@@ -30,6 +32,7 @@ class Recorded(Protocol):
         """Score-matching error."""
 
 
+@runtime_checkable
 class RecordedWeight(Recorded, Protocol):
     """A record that holds its weight, such as :class:`gmmtf.descent.DescentRecord`."""
 
@@ -61,27 +64,37 @@ class Curve:
     complement: Tensor
 
     def __post_init__(self) -> None:
-        for name in ("steps", "excess", "score"):
-            object.__setattr__(self, name, list(getattr(self, name)))
+        kinds = {"steps": Sequence[int], "excess": Sequence[Estimate], "score": Sequence[Estimate]}
+        for name, kind in kinds.items():
+            object.__setattr__(self, name, list(fitted(name, getattr(self, name), kind)))
         for name in ("products", "complement"):
-            value = torch.as_tensor(getattr(self, name), dtype=torch.float64, device="cpu")
+            value = tensor(name, getattr(self, name)).to("cpu", torch.float64, copy=True)
+            if value.ndim != (3 if name == "products" else 1) or not bool(value.isfinite().all()):
+                raise ValueError(f"{name}: expected finite numbers, got {shown(value)}")
             object.__setattr__(self, name, value)
         for name, value in vars(self).items():
             if len(value) != len(self.steps):
                 raise ValueError(f"{name}: expected {len(self.steps)} entries, got {len(value)}")
 
     @classmethod
+    @checked
     def from_records(cls, records: Iterable[RecordedWeight], law: MultiTokenGMM) -> Curve:
         """Collect the records of a descent."""
         kept = list(records)
         return cls.from_weights(kept, [record.weight for record in kept], law)
 
     @classmethod
+    @checked
     def from_weights(
         cls, records: Iterable[Recorded], weights: Iterable[ReducedWeight], law: MultiTokenGMM
     ) -> Curve:
         """Collect records of any training, such as one with the full weight, and its weights."""
         kept, at = list(records), list(weights)
+        if not kept or len(kept) != len(at):
+            raise ValueError(
+                f"records: expected at least one, and a weight each, got {len(kept)} with "
+                f"{len(at)} weights"
+            )
         unit = law.require_equal_orthogonal("a curve of products") ** 2
         return cls(
             steps=[record.step for record in kept],
@@ -92,6 +105,7 @@ class Curve:
         )
 
     @classmethod
+    @checked
     def mean(cls, curves: Sequence[Curve]) -> Curve:
         """Mean of runs that differ in their seeds alone; standard errors from the runs' own.
 
@@ -114,6 +128,7 @@ class Curve:
             complement=torch.stack([curve.complement for curve in curves]).mean(0),
         )
 
+    @checked
     def weight(self, law: MultiTokenGMM, index: int = -1) -> ReducedWeight:
         """Return the weight at one of the steps, by its position in :attr:`steps`."""
         unit = law.require_equal_orthogonal("a weight of given products") ** 2
@@ -131,6 +146,7 @@ class Curve:
         }
 
     @classmethod
+    @checked
     def from_json(cls, stored: Mapping[str, Any]) -> Curve:
         """Read what :meth:`as_json` gave; other entries are ignored.
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -30,16 +32,19 @@ class Estimate:
     standard_error: float = 0.0
 
     @classmethod
+    @checked
     def from_samples(cls, samples: Tensor) -> Estimate:
         """Mean and standard error of independent samples, a vector of at least two."""
         if samples.ndim != 1 or samples.numel() < 2:
             raise ValueError(
                 f"samples: expected a vector of at least 2, got shape {tuple(samples.shape)}"
             )
+        samples = _floats(samples)
         error = float(samples.std()) / math.sqrt(samples.numel())
         return cls(float(samples.mean()), error)
 
     @classmethod
+    @checked
     def from_strata(cls, samples: Tensor) -> Estimate:
         """Mean and standard error of samples drawn one in each of many neighbouring strata.
 
@@ -48,11 +53,12 @@ class Estimate:
         the mean only.
         """
         whole = cls.from_samples(samples)
-        paired = samples[: samples.numel() // 2 * 2].reshape(-1, 2)
+        paired = _floats(samples)[: samples.numel() // 2 * 2].reshape(-1, 2)
         variance = float((paired[:, 0] - paired[:, 1]).square().mean()) / 2
         return cls(whole.value, math.sqrt(variance / samples.numel()))
 
     @classmethod
+    @checked
     def paired(cls, first: Tensor, second: Tensor, *, strata: bool = False) -> Estimate:
         """Mean difference ``first - second`` of two numbers found on the same data.
 
@@ -63,9 +69,10 @@ class Estimate:
                 f"second: expected the shape of first, {tuple(first.shape)}, "
                 f"got {tuple(second.shape)}"
             )
-        return (cls.from_strata if strata else cls.from_samples)(first - second)
+        return (cls.from_strata if strata else cls.from_samples)(_floats(first) - _floats(second))
 
     @classmethod
+    @checked
     def mean(cls, estimates: Iterable[Estimate]) -> Estimate:
         """Mean of independent estimates of one number, with the error that theirs imply."""
         each = _some(estimates)
@@ -73,6 +80,7 @@ class Estimate:
         return cls(sum(e.value for e in each) / len(each), error)
 
     @classmethod
+    @checked
     def pooled(cls, estimates: Iterable[Estimate]) -> Estimate:
         """Mean over seeds, with the larger of two errors: what theirs imply, or their scatter.
 
@@ -85,10 +93,12 @@ class Estimate:
         values = torch.tensor([e.value for e in each], dtype=torch.float64, device="cpu")
         return cls(mean.value, max(mean.standard_error, cls.from_samples(values).standard_error))
 
+    @checked
     def relative_to(self, expected: Estimate | float) -> float:
         """|value / expected - 1|."""
         return abs(self.value / float(expected) - 1)
 
+    @checked
     def errors_from(self, expected: Estimate | float) -> float:
         """|value - expected| in standard errors of the difference; ``inf`` if it has none."""
         difference = self - expected
@@ -135,6 +145,10 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.4g} ± {self.standard_error:.1g}"
+
+
+def _floats(values: Tensor) -> Tensor:
+    return values if values.is_floating_point() else values.double()
 
 
 def _estimate(number: Estimate | float) -> Estimate:

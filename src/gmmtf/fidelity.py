@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import checked, count
+from gmmtf.arguments import checked, count, shown
 from gmmtf.estimate import Estimate
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.moments import label_probabilities
 from gmmtf.randomness import standard_normal
+
+LARGEST = 1e15
+"""Numbers of a sample are below this, so that no square overflows in float32."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,14 @@ def measure(
         If a shape does not fit, or a number is not finite.
     """
     _check_tokens("x", x, mixture)
+    _check_tokens("reference", reference, mixture)
+    if len(reference) != len(x) or len(x) < 2:
+        raise ValueError(
+            f"reference: expected as many data points as x, at least 2, got {len(reference)} "
+            f"for {len(x)}"
+        )
     pi = label_probabilities(mixture)
     x = x.detach().to("cpu", torch.float64)
-    if not bool(torch.isfinite(x).all()):
-        raise ValueError("x: expected finite numbers")
     labels = nearest_patterns(x, mixture)
     hits = torch.nn.functional.one_hot(labels, mixture.n_patterns).double()
     distinct = hits.amax(1).sum(1)
@@ -153,7 +160,7 @@ def random_directions(
     dim: int, n_projections: int, generator: torch.Generator | None = None
 ) -> Tensor:
     """Uniform unit vectors, float64 ``[n_projections, dim]``; ``ValueError`` if none is asked."""
-    n_projections = count("n_projections", n_projections, 1)
+    n_projections, dim = count("n_projections", n_projections, 1), count("dim", dim, 1)
     drawn = standard_normal((n_projections, dim), generator, torch.float64)
     unit: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
     return unit
@@ -178,6 +185,10 @@ def sliced_wasserstein(x: Tensor, y: Tensor, directions: Tensor) -> float:
     ValueError
         If the numbers of tokens or the dimensions differ.
     """
+    for name, values in (("x", x), ("y", y), ("directions", directions)):
+        _check_numbers(name, values)
+        if values.ndim == 0 or values.numel() == 0:
+            raise ValueError(f"{name}: expected vectors, got shape {tuple(values.shape)}")
     flat_x, flat_y = x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])
     if flat_x.shape != flat_y.shape:
         raise ValueError(
@@ -199,3 +210,9 @@ def _check_tokens(name: str, x: Tensor, mixture: MultiTokenGMM) -> None:
             f"{name}: expected shape [batch, {mixture.n_tokens}, {mixture.dim}], "
             f"got {tuple(x.shape)}"
         )
+    _check_numbers(name, x)
+
+
+def _check_numbers(name: str, x: Tensor) -> None:
+    if not x.is_floating_point() or not bool((x.abs() < LARGEST).all()):
+        raise ValueError(f"{name}: expected finite floating point numbers, got {shown(x)}")

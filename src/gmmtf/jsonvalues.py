@@ -35,30 +35,43 @@ def encode(value: Any) -> Any:
         value = asdict(value)
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
-            raise TypeError(f"expected texts as keys, got {sorted(map(repr, value))}")
+            raise TypeError(f"value: expected texts as keys, got {sorted(map(repr, value))}")
         if set(value) == {_INFINITY}:
-            raise ValueError(f"expected a number in place of {value}, which stands for an infinity")
+            raise ValueError(
+                f"value: expected a number in place of {value}, which stands for an infinity"
+            )
         return {key: encode(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(entry) for entry in value]
     if isinstance(value, float):
         if math.isnan(value):
-            raise ValueError("expected numbers, got NaN")
+            raise ValueError("value: expected numbers, got NaN")
         return {_INFINITY: int(math.copysign(1, value))} if math.isinf(value) else value
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    raise TypeError(f"expected a number, text, list, object or Estimate, got {value!r}")
+    raise TypeError(f"value: expected a number, text, list, object or Estimate, got {value!r}")
 
 
 def decode(value: Any) -> Any:
-    """Turn what :func:`encode` gave back into estimates, infinities, lists and numbers."""
+    """Turn what :func:`encode` gave back into estimates, infinities, lists and numbers.
+
+    Raises
+    ------
+    ValueError
+        If an object that stands for an estimate or an infinity does not hold its numbers.
+    """
     if isinstance(value, list):
         return [decode(entry) for entry in value]
     if not isinstance(value, dict):
         return value
     if set(value) == _ESTIMATE:
-        return Estimate(decode(value["value"]), decode(value["standard_error"]))
+        numbers = decode(value["value"]), decode(value["standard_error"])
+        if not all(isinstance(x, (int, float)) for x in numbers):
+            raise ValueError(f"value: expected two numbers as an estimate, got {value}")
+        return Estimate(*numbers)
     if set(value) == {_INFINITY}:
+        if value[_INFINITY] not in (1, -1):
+            raise ValueError(f"value: expected the sign of an infinity, got {value}")
         return math.copysign(math.inf, value[_INFINITY])
     return {key: decode(entry) for key, entry in value.items()}
 

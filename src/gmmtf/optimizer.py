@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import positive
+from gmmtf.arguments import checked, positive
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.risks.first_step import natural_step_size
 
@@ -23,14 +23,21 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+LARGEST_LR = 3e38
+"""Step sizes are at most this, which float32 holds."""
+
+
+@checked
 def make_optimizer(
     optimizer: Optimizer, parameters: Iterable[Tensor], lr: float | None
 ) -> torch.optim.Optimizer:
     """Make the optimizer of some parameters; ``lr`` as :func:`resolve_lr` returned it."""
+    lr = resolve_lr(optimizer, lr) if lr is not None or isinstance(optimizer, str) else None
     make = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
     return make(parameters) if lr is None else make(parameters, lr=lr)
 
 
+@checked
 def resolve_lr(
     optimizer: Optimizer, lr: float | None, law: MultiTokenGMM | None = None
 ) -> float | None:
@@ -55,7 +62,9 @@ def resolve_lr(
     if lr is None and law is not None:
         square = float(law.gram.diagonal().mean())
         return _stable_step_size(law) if optimizer == "gd" else 0.1 / square
-    return positive("lr", lr)
+    if (step := positive("lr", lr)) > LARGEST_LR:
+        raise ValueError(f"lr: expected a number that float32 holds, got {step:g}")
+    return step
 
 
 def _stable_step_size(mixture: MultiTokenGMM) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 import gmmtf
+from gmmtf.arguments import checked
 
 UNKNOWN = "unknown"
 """Stands for what nobody noted when the number was computed."""
@@ -28,6 +29,7 @@ committed; ``code``: the module that computed the number, a colon, and its :func
 ``seconds``: how long the number took."""
 
 
+@checked
 def provenance(
     seconds: float, *, code: str | None = None, device: torch.device | str = "cpu"
 ) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def provenance(
 
 
 @cache
+@checked
 def code_digest(module: str) -> str:
     """Hash of the code of a module and of all modules of its project that it imports.
 
@@ -105,7 +108,7 @@ def _checkout() -> tuple[str, bool | str]:
 
 
 def _file(name: str) -> Path | None:
-    if name == "__main__":  # whatever program runs
+    if name in ("", "__main__"):  # the latter is whatever program runs
         return None
     try:
         spec = find_spec(name)

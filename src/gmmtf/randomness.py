@@ -8,20 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked, count
 
+
+@checked
 def generator_device(generator: torch.Generator | None) -> torch.device:
     """Device on which draws of ``generator`` live; the CPU for PyTorch's own generator."""
     return generator.device if generator is not None else torch.device("cpu")
 
 
+@checked
 def derived_seed(seed: int, stream: int) -> int:
     """Return a seed for another stream of randomness than that of ``seed`` itself.
 
     Adding a large number to a seed would not do: PyTorch's CPU generator keeps 32 bits of it.
     """
-    return int(np.random.SeedSequence([seed, stream]).generate_state(1)[0])
+    entropy = [count("seed", seed, 0), count("stream", stream, 0)]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
+@checked
 def standard_normal(
     shape: Sequence[int],
     generator: torch.Generator | None = None,
@@ -33,5 +39,6 @@ def standard_normal(
     processors with different vector units, its float64 draws do not.
     """
     device = generator_device(generator)
-    draw = torch.randn(tuple(shape), generator=generator, dtype=torch.float64, device=device)
+    sizes = [count("shape", size, 0) for size in shape]
+    draw = torch.randn(sizes, generator=generator, dtype=torch.float64, device=device)
     return draw.to(dtype)

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from filelock import FileLock
 
+from gmmtf.arguments import checked
 from gmmtf.atomic import replacing
 from gmmtf.estimate import Estimate
 from gmmtf.jsonvalues import decode, encode, write
@@ -39,6 +40,7 @@ class Point:
     value: Any
     provenance: dict[str, Any]
 
+    @checked
     def has(self, labels: Mapping[str, Label]) -> bool:
         """Whether the point has all these labels, and perhaps others.
 
@@ -46,6 +48,7 @@ class Point:
         """
         return _key(labels) <= _key(self.labels)
 
+    @checked
     def has_exactly(self, labels: Mapping[str, Label]) -> bool:
         """Whether the point has these labels and no others."""
         return _key(labels) == _key(self.labels)
@@ -78,6 +81,7 @@ class Recording:
         settings; the message names the settings that differ. If ``code`` is no module.
     """
 
+    @checked
     def __init__(
         self,
         path: str | os.PathLike[str] | None,
@@ -99,9 +103,13 @@ class Recording:
             self.settings, self.points = _read(self.path)
             return
         # Through text and back, so that tuples compare equal to the lists that a file holds.
-        self.settings = decode(json.loads(json.dumps(encode(dict(settings)))))
+        try:
+            self.settings = decode(json.loads(json.dumps(encode(dict(settings)))))
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"settings: {error}") from error
         self._take_over()
 
+    @checked
     def point(self, compute: Callable[[], Any], /, **labels: Label) -> Any:
         """Return the recorded value with exactly these labels, or compute and record it.
 
@@ -126,6 +134,7 @@ class Recording:
         value = compute()
         return self.add(value, time.perf_counter() - start, **labels)
 
+    @checked
     def add(self, value: Any, seconds: float, /, **labels: Label) -> Any:
         """Record a value that was computed in ``seconds``; errors as :meth:`point`.
 
@@ -134,6 +143,7 @@ class Recording:
         made = provenance(seconds, code=self.code, device=self.device)
         return self.take(Point(labels, value, made)).value
 
+    @checked
     def take(self, point: Point) -> Point:
         """Record a point with the provenance that it has; return the one that is recorded."""
         new = Point(_labels(point.labels), decode(encode(point.value)), dict(point.provenance))
@@ -144,6 +154,7 @@ class Recording:
                 self.points.append(new)
         return known or new
 
+    @checked
     def drop(self, **labels: Label) -> int:
         """Remove the points that have these labels, to record them anew; return how many.
 
@@ -162,11 +173,13 @@ class Recording:
             self.points = kept
         return dropped
 
+    @checked
     def select(self, **labels: Label) -> list[Point]:
         """Return the points that have these labels, in the order recorded."""
         wanted = _labels(labels)
         return [point for point in self.points if point.has(wanted)]
 
+    @checked
     def value(self, **labels: Label) -> Any:
         """Return the value of the one point that has these labels.
 
@@ -182,6 +195,7 @@ class Recording:
             )
         return found[0].value
 
+    @checked
     def frame(self, **labels: Label) -> pd.DataFrame:
         """Return the points that have these labels as a table, for ``groupby``.
 
@@ -270,13 +284,16 @@ def _read(path: Path) -> tuple[dict[str, Any], list[Point]]:
             Point(
                 _labels({name: decode(label) for name, label in p["labels"].items()}),
                 decode(p["value"]),
-                p["provenance"],
+                dict(p["provenance"]),
             )
             for p in document["points"]
         ]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected points with labels, value and provenance") from error
-    return decode(document["settings"]), points
+        settings = dict(decode(document["settings"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected settings, and points with labels, value and provenance ({error})"
+        ) from error
+    return settings, points
 
 
 def _labels(labels: Mapping[str, Any]) -> dict[str, Label]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import TqdmWarning, tqdm
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count, shown
 from gmmtf.denoisers import Denoiser
 from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
@@ -19,6 +19,7 @@ OnStep = Callable[[int, Tensor], None]
 """Called with the time t and the state x_t before each step, and with (-1, x_0) at the end."""
 
 
+@checked
 @torch.no_grad()
 def ancestral(
     denoise: Denoiser,
@@ -59,7 +60,9 @@ def ancestral(
     Raises
     ------
     ValueError
-        If ``clip`` is not positive.
+        If ``clip`` is not positive, or the denoiser returns another shape than it is given.
+    FloatingPointError
+        If the sample is not finite, since what the denoiser returns is not.
     """
     _check_clip(clip)
     alpha_bars = schedule.alpha_bars.tolist()
@@ -76,11 +79,10 @@ def ancestral(
         mean = before**0.5 * (1 - alpha) * x_0 + alpha**0.5 * (1 - before) * x
         variance = (1 - alpha) * (1 - before) / (1 - now)
         x = mean / (1 - now) + variance**0.5 * standard_normal(shape, generator, state)
-    if on_step is not None:
-        on_step(-1, x.to(dtype))
-    return x.to(dtype)
+    return _finished(x, dtype, on_step)
 
 
+@checked
 @torch.no_grad()
 def ddim(
     denoise: Denoiser,
@@ -104,6 +106,8 @@ def ddim(
     ValueError
         If ``n_calls`` is not an integer from 1 to T, ``eta`` is not in [0, 1], or ``clip`` is not
         positive.
+    FloatingPointError
+        As :func:`ancestral`.
     """
     _check_clip(clip)
     n_calls = count("n_calls", n_calls, 1)
@@ -131,11 +135,10 @@ def ddim(
         x = after**0.5 * x_0 + max(0.0, 1 - after - variance) ** 0.5 * noise
         if eta > 0:
             x = x + variance**0.5 * standard_normal(shape, generator, state)
-    if on_step is not None:
-        on_step(-1, x.to(dtype))
-    return x.to(dtype)
+    return _finished(x, dtype, on_step)
 
 
+@checked
 @torch.no_grad()
 def dpm_solver(
     denoise: Denoiser,
@@ -168,6 +171,8 @@ def dpm_solver(
     ValueError
         If ``n_calls`` is not an integer from 2 to T - 1, ``order`` is not 1, 2 or 3, or ``clip`` is
         not positive.
+    FloatingPointError
+        As :func:`ancestral`.
     ImportError
         If diffusers is not installed.
     """
@@ -208,6 +213,12 @@ def dpm_solver(
         noise, _ = _predict(denoise, schedule, x, t, clip, dtype)
         with torch.device(x.device):
             x = solver.step(noise, t, x).prev_sample.to(state)
+    return _finished(x, dtype, on_step)
+
+
+def _finished(x: Tensor, dtype: torch.dtype, on_step: OnStep | None) -> Tensor:
+    if not bool(torch.isfinite(x).all()):
+        raise FloatingPointError("denoise: expected noise that leads to finite samples")
     if on_step is not None:
         on_step(-1, x.to(dtype))
     return x.to(dtype)
@@ -233,9 +244,15 @@ def _predict(
 ) -> tuple[Tensor, Tensor]:
     """The estimates of the noise and of x_0 that belong to each other, x_0 clipped."""
     times = torch.full(x.shape[:1], t, device=x.device)
-    noise = denoise(x.to(dtype), times).to(x)
+    predicted = denoise(x.to(dtype), times)
+    if not isinstance(predicted, Tensor) or predicted.shape != x.shape:
+        raise ValueError(
+            f"denoise: expected a noise of shape {tuple(x.shape)}, got {shown(predicted)}"
+        )
+    noise = predicted.to(x)
     x_0 = schedule.noise_to_x0(x, times, noise)
     if clip is not None:
+        clip = min(clip, torch.finfo(x.dtype).max)
         x_0 = x_0.clamp(-clip, clip)
         noise = schedule.x0_to_noise(x, times, x_0)
     return noise, x_0

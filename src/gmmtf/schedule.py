@@ -10,15 +10,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count, plain_tensor
+from gmmtf.arguments import checked, count, tensor
 from gmmtf.randomness import generator_device
 
-Times = int | Sequence[int] | None
+Times = Annotated[int | Sequence[int] | None, "checked by NoiseSchedule.times"]
 """An integer time, several, or None for all times of a schedule."""
 
 
@@ -41,7 +42,7 @@ class NoiseSchedule:
     betas: Tensor
 
     def __post_init__(self) -> None:
-        betas = plain_tensor(self.betas).to("cpu", torch.float64, copy=True)
+        betas = tensor("betas", self.betas).to("cpu", torch.float64, copy=True)
         if betas.ndim != 1 or betas.numel() == 0:
             raise ValueError(f"betas: expected a non-empty vector, got shape {tuple(betas.shape)}")
         if not bool(((betas > 0) & (betas < 1)).all()):
@@ -59,6 +60,7 @@ class NoiseSchedule:
             )
 
     @classmethod
+    @checked
     def linear(
         cls, n_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
     ) -> NoiseSchedule:
@@ -67,6 +69,7 @@ class NoiseSchedule:
         return cls(torch.linspace(beta_start, beta_end, n_steps, dtype=torch.float64, device="cpu"))
 
     @classmethod
+    @checked
     def cosine(
         cls, n_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999
     ) -> NoiseSchedule:
@@ -107,6 +110,7 @@ class NoiseSchedule:
                 f"got values from {int(t.min())} to {int(t.max())}"
             )
 
+    @checked
     def times(self, t: Times = None) -> Tensor:
         """The times that ``t`` stands for, a vector: itself, several, or None for 0 to T-1.
 
@@ -117,12 +121,16 @@ class NoiseSchedule:
         """
         if t is None:
             return torch.arange(self.n_steps, device="cpu")
-        each = np.atleast_1d(np.asarray(t))
+        try:
+            each = np.atleast_1d(np.asarray(t))
+        except (ValueError, TypeError):  # rows of unequal length, or a type that numpy lacks
+            each = np.empty(0)
         integers = each.ndim == 1 and each.size > 0 and np.issubdtype(each.dtype, np.integer)
         if not (integers and each.min() >= 0 and each.max() < self.n_steps):
             raise ValueError(f"t: expected an integer from 0 to {self.n_steps - 1}, got {t!r}")
         return torch.from_numpy(each.astype(np.int64))
 
+    @checked
     def times_at(self, uniform: Tensor, t: Times = None) -> Tensor:
         """Times at the quantiles ``uniform`` in [0, 1) of :meth:`times`; of ``t`` if it is one.
 
@@ -131,9 +139,15 @@ class NoiseSchedule:
         ValueError
             As :meth:`times`.
         """
+        if not bool(((uniform >= 0) & (uniform <= 1)).all()):
+            raise ValueError("uniform: expected numbers from 0 to 1")
+        return self._times_at(uniform, t)
+
+    def _times_at(self, uniform: Tensor, t: Times) -> Tensor:
         times = self.times(t).to(uniform.device)
         return times[(uniform * len(times)).long().clamp(max=len(times) - 1)]
 
+    @checked
     def alpha_bar(self, t: Tensor) -> Tensor:
         """ᾱ at the times ``t`` (integers, any shape), in float64 on the device of ``t``.
 
@@ -145,29 +159,34 @@ class NoiseSchedule:
         self.check_times(t)
         return self.alpha_bars.to(t.device)[t.long()]
 
+    @checked
     def add_noise(self, x_0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """The noisy data ``x_t``. ``x_0`` and ``noise``: ``[batch, ...]``, ``t``: ``[batch]``."""
         _check_same_shape("noise", noise, "x_0", x_0)
         signal, sigma = self._signal_and_noise("x_0", x_0, t)
         return signal * x_0 + sigma * noise
 
+    @checked
     def noise_to_x0(self, x_t: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """The clean data that ``x_t`` and a (predicted) noise imply."""
         _check_same_shape("noise", noise, "x_t", x_t)
         signal, sigma = self._signal_and_noise("x_t", x_t, t)
         return (x_t - sigma * noise) / signal
 
+    @checked
     def x0_to_noise(self, x_t: Tensor, t: Tensor, x_0: Tensor) -> Tensor:
         """The noise that ``x_t`` and (predicted) clean data imply."""
         _check_same_shape("x_0", x_0, "x_t", x_t)
         signal, sigma = self._signal_and_noise("x_t", x_t, t)
         return (x_t - signal * x_0) / sigma
 
+    @checked
     def noise_to_score(self, noise: Tensor, t: Tensor) -> Tensor:
         """Score ∇ log p_t = -E[ε | x_t] / √(1-ᾱ_t) from the predicted noise (Tweedie's formula)."""
         _, sigma = self._signal_and_noise("noise", noise, t)
         return -noise / sigma
 
+    @checked
     def score_to_noise(self, score: Tensor, t: Tensor) -> Tensor:
         """Predicted noise -√(1-ᾱ_t) ∇ log p_t from the score."""
         _, sigma = self._signal_and_noise("score", score, t)
@@ -193,8 +212,11 @@ def _check_same_shape(name: str, value: Tensor, reference_name: str, reference: 
             f"{name}: expected the shape of {reference_name}, {tuple(reference.shape)}, "
             f"got {tuple(value.shape)}"
         )
+    if reference.is_floating_point() and not value.is_floating_point():
+        raise ValueError(f"{name}: expected floating point numbers, got {value.dtype}")
 
 
+@checked
 def stratified_times(
     schedule: NoiseSchedule,
     n: int,
@@ -211,4 +233,4 @@ def stratified_times(
     device = generator_device(generator)
     offsets = torch.rand(n, generator=generator, dtype=torch.float64, device=device)
     uniform = (torch.arange(n, device=device) + offsets) / n
-    return schedule.times_at(uniform, t)
+    return schedule._times_at(uniform, t)  # nothing is read from the device

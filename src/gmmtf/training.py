@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from gmmtf import checkpoint
 from gmmtf.architecture import architecture
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.denoisers.optimal import optimal_denoiser
 from gmmtf.estimate import Estimate
 from gmmtf.laws.law import Law, fingerprint
@@ -41,6 +41,7 @@ class TrainingRecord(Evaluation):
     step: int
 
 
+@checked
 def train(
     denoiser: nn.Module,
     law: Law,
@@ -233,17 +234,20 @@ class _Run:
             return TrainingRecord(unknown, unknown, unknown, self.step)
         # A generator of its own, seeded alike each time, gives every record the same data.
         held_out = torch.Generator(self.data_device)
-        found = evaluate(
-            self.denoiser,
-            self.law,
-            self.schedule,
-            n_samples=self.settings.eval_samples,
-            batch_size=self.settings.batch_size,
-            generator=held_out.manual_seed(derived_seed(self.settings.seed, 1)),
-            dtype=self.dtype,
-        )
-        # Before the caller saves: a spoilt weight must not replace the last good checkpoint.
-        self.require_finite(found.loss.value)
+        try:
+            found = evaluate(
+                self.denoiser,
+                self.law,
+                self.schedule,
+                n_samples=self.settings.eval_samples,
+                batch_size=self.settings.batch_size,
+                generator=held_out.manual_seed(derived_seed(self.settings.seed, 1)),
+                dtype=self.dtype,
+            )
+        except FloatingPointError:
+            # Before the caller saves: a spoilt weight must not replace the last good checkpoint.
+            self.require_finite(math.nan)
+            raise
         return TrainingRecord(found.loss, found.excess_risk, found.score_error, self.step)
 
     def save(self, path: Path | None, records: list[TrainingRecord]) -> None:
@@ -276,6 +280,14 @@ class _Run:
         whole = isinstance(state, dict) and set(state) == {"step", "run", "records"}
         if not whole or not {"generator", "betas"} <= set(tensors):
             raise ValueError(f"checkpoint_path: {path} is not a checkpoint of a training run")
+        try:
+            return self._restore(path, tensors, state)
+        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+            raise ValueError(f"checkpoint_path: {path} is damaged ({error})") from error
+
+    def _restore(
+        self, path: Path, tensors: dict[str, Tensor], state: dict[str, Any]
+    ) -> list[TrainingRecord]:
         for name, value in self.identity().items():
             found = state["run"].get(name)
             if found != value and name == "architecture":

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gmmtf import MultiTokenGMM, NoiseSchedule
@@ -23,12 +23,6 @@ from gmmtf.risks.risk import risk
 SCHEDULE = NoiseSchedule.linear(50)
 WILD = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, 1e-9, 1.0, 1e9])
 COUNTS = st.integers(-1, 6)
-TRIES = settings(
-    max_examples=500,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
 
 
 @st.composite
@@ -65,7 +59,6 @@ def finite(*values: float) -> bool:
 
 
 @given(arguments())
-@TRIES
 def test_mixtures_are_made_or_refused(arguments):
     try:
         mixture = MultiTokenGMM(**arguments)
@@ -75,7 +68,6 @@ def test_mixtures_are_made_or_refused(arguments):
 
 
 @given(good_arguments(), st.integers(-3, 60) | st.none())
-@TRIES
 def test_bayes_risks_are_finite(arguments, t):
     mixture = MultiTokenGMM(**{**arguments, "n_tokens": min(arguments["n_tokens"], 4)})
     if t is not None and not 0 <= t < SCHEDULE.n_steps:
@@ -94,7 +86,6 @@ def test_bayes_risks_are_finite(arguments, t):
     st.sampled_from(["expansion", "integral"]),
     st.floats(-2, 2),
 )
-@TRIES
 def test_effective_risks_are_finite_or_say_that_they_do_not_hold(
     arguments, product, kappa, method, value
 ):
@@ -116,7 +107,6 @@ def test_effective_risks_are_finite_or_say_that_they_do_not_hold(
 
 
 @given(good_arguments())
-@TRIES
 def test_first_steps_and_laws_are_finite(arguments):
     mixture = MultiTokenGMM(**arguments)
     step = exact_descent_direction(mixture, SCHEDULE)

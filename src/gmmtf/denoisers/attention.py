@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gmmtf.arguments import checked
 from gmmtf.laws.level import Level, check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
@@ -41,6 +42,7 @@ class AttentionDenoiser(nn.Module):
         Where the parameters are, whatever PyTorch's default device is.
     """
 
+    @checked
     def __init__(
         self,
         mixture: MultiTokenGMM,
@@ -73,6 +75,7 @@ class AttentionDenoiser(nn.Module):
         level = noise_level(self.mixture, self.schedule, t).for_tokens(x_t)
         return level.gain * (x_t - self.estimate(x_t, level))
 
+    @checked
     def estimate(self, x_t: Tensor, level: Level, context: Tensor | None = None) -> Tensor:
         """Estimate of every token's scaled pattern √ᾱ m_n, of the shape of ``x_t``.
 
@@ -96,6 +99,7 @@ class AttentionDenoiser(nn.Module):
             estimate = estimate - level.variance * queries
         return estimate
 
+    @checked
     def attention(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Attention matrices A ``[batch, tokens, tokens]``; each row sums to one.
 
@@ -106,6 +110,7 @@ class AttentionDenoiser(nn.Module):
         self.schedule.check_times(t)
         return torch.softmax((x_t @ self.weight) @ x_t.transpose(1, 2), dim=-1)
 
+    @checked
     def check(self, x_t: Tensor, t: Tensor) -> None:
         """Raise ``ValueError`` unless tokens and times have the shapes and types of this head."""
         check_tokens(self.mixture, x_t, t)

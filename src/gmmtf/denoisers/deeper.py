@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers.attention import AttentionDenoiser
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -38,6 +39,7 @@ class ManyHeads(nn.Module):
         If there is no head.
     """
 
+    @checked
     def __init__(self, heads: Sequence[AttentionDenoiser]) -> None:
         super().__init__()
         if not heads:
@@ -82,6 +84,7 @@ class TwoLayers(nn.Module):
         If the second head has a tilt correction.
     """
 
+    @checked
     def __init__(self, first: AttentionDenoiser, second: AttentionDenoiser) -> None:
         super().__init__()
         if second.tilt_correction:
@@ -157,6 +160,7 @@ class _FamilyValue(nn.Module):
         return torch.stack([inside / self.size, outside / max(self.free, 1)])
 
 
+@checked
 def in_family(denoiser: nn.Module, mixture: MultiTokenGMM) -> nn.Module:
     """Restrict every head of a denoiser to the invariant family, in place, and return it.
 

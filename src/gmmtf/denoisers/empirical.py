@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers.tokens import flatten_tokens
 from gmmtf.schedule import NoiseSchedule
 
@@ -30,6 +31,7 @@ class EmpiricalDenoiser:
         If shapes or weights are wrong.
     """
 
+    @checked
     def __init__(self, points: Tensor, weights: Tensor, schedule: NoiseSchedule) -> None:
         if points.ndim != 2:
             raise ValueError(f"points: expected shape [n, d], got {list(points.shape)}")
@@ -42,6 +44,7 @@ class EmpiricalDenoiser:
         self.schedule = schedule
         self._half_squares = self.points.square().sum(1) / 2
 
+    @checked
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``."""
         flat, alpha_bar = flatten_tokens(x_t, t, self.schedule, self.points.shape[1])

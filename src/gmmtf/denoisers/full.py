@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers.tokens import flatten_tokens
 from gmmtf.laws.full import FullMixture
 from gmmtf.schedule import NoiseSchedule
@@ -21,10 +22,12 @@ class FullBayesDenoiser:
     ``x_t``.
     """
 
+    @checked
     def __init__(self, mixture: FullMixture, schedule: NoiseSchedule) -> None:
         self.mixture = mixture
         self.schedule = schedule
 
+    @checked
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``."""
         flat, alpha_bar = flatten_tokens(x_t, t, self.schedule, self.mixture.means.shape[1])

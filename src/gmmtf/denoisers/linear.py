@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers.tokens import flatten_tokens
 from gmmtf.laws.law import Law
 from gmmtf.laws.moments import token_moments
@@ -22,11 +23,13 @@ class LinearDenoiser:
         If the covariance of the law's tokens is not known.
     """
 
+    @checked
     def __init__(self, law: Law, schedule: NoiseSchedule) -> None:
         self.law = law
         self.schedule = schedule
         self.moments = token_moments(law)
 
+    @checked
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``."""
         x, alpha_bar = flatten_tokens(x_t, t, self.schedule, self.law.dim)

@@ -7,6 +7,7 @@ from functools import singledispatch
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.denoisers import Denoiser
 from gmmtf.denoisers.empirical import EmpiricalDenoiser
 from gmmtf.denoisers.full import FullBayesDenoiser
@@ -25,10 +26,12 @@ class OracleDenoiser:
     Computed in float64, which autocast leaves alone, and returned in the type of ``x_t``.
     """
 
+    @checked
     def __init__(self, mixture: MultiTokenGMM, schedule: NoiseSchedule) -> None:
         self.mixture = mixture
         self.schedule = schedule
 
+    @checked
     def __call__(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``.
 
@@ -63,10 +66,12 @@ class BayesDenoiser:
     float64, which autocast leaves alone, and returned in the type of ``x_t``.
     """
 
+    @checked
     def __init__(self, mixture: MultiTokenGMM, schedule: NoiseSchedule) -> None:
         self.mixture = mixture
         self.schedule = schedule
 
+    @checked
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
 
@@ -121,6 +126,7 @@ def _(law: TokenLaw, schedule: NoiseSchedule) -> Denoiser:
     return EmpiricalDenoiser(law.tokens, law.point_weights, schedule)
 
 
+@checked
 def score(law: Law, schedule: NoiseSchedule, x_t: Tensor, t: Tensor) -> Tensor:
     """Score ∇ log p_t(X_t) of the noisy data, of the shape of ``x_t`` ``[batch, tokens, d]``.
 

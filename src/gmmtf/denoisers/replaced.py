@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.laws.level import check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
@@ -35,12 +35,14 @@ class GivenAttention:
         If the shape is wrong or a row does not sum to one.
     """
 
+    @checked
     def __init__(self, mixture: MultiTokenGMM, schedule: NoiseSchedule, attention: Tensor) -> None:
         _check_maps(attention)
         self.mixture = mixture
         self.schedule = schedule
         self.attention = attention.detach().clone()
 
+    @checked
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
 
@@ -57,12 +59,14 @@ class GivenAttention:
         return level.gain * (x_t - self.attention.to(x_t) @ x_t)
 
 
+@checked
 def uniform_attention(n_tokens: int) -> Tensor:
     """Return the map of the untrained head, A = 1/N, float64 ``[1, N, N]``."""
     n_tokens = count("n_tokens", n_tokens, 1)
     return torch.full((1, n_tokens, n_tokens), 1 / n_tokens, dtype=torch.float64, device="cpu")
 
 
+@checked
 def same_pattern_attention(labels: Tensor) -> Tensor:
     """Return uniform attention to the tokens of the query's own pattern, itself included (C6).
 
@@ -100,6 +104,7 @@ class MapNumbers(NamedTuple):
     mismatch: Tensor
 
 
+@checked
 def map_numbers(attention: Tensor, labels: Tensor) -> MapNumbers:
     """Measure attention maps ``[batch, N, N]`` of data points with labels ``[batch, N]``.
 
@@ -114,10 +119,11 @@ def map_numbers(attention: Tensor, labels: Tensor) -> MapNumbers:
         raise ValueError(
             f"labels: expected shape {tuple(attention.shape[:2])}, got {tuple(labels.shape)}"
         )
-    truth = torch.nn.functional.one_hot(labels).to(attention)
+    _, ranks = labels.unique(return_inverse=True)  # from 0 on, whatever the labels are
+    truth = torch.nn.functional.one_hot(ranks).to(attention)
     averaged = attention @ truth
     return MapNumbers(
-        same=averaged.gather(2, labels[..., None])[..., 0].mean(1),
+        same=averaged.gather(2, ranks[..., None])[..., 0].mean(1),
         own=attention.diagonal(dim1=1, dim2=2).mean(1),
         concentration=attention.square().sum(2).mean(1),
         mismatch=(averaged - truth).square().sum(2).mean(1),

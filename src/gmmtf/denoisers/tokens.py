@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.schedule import NoiseSchedule
 
 
+@checked
 def flatten_tokens(
     x_t: Tensor, t: Tensor, schedule: NoiseSchedule, dim: int
 ) -> tuple[Tensor, Tensor]:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
-from gmmtf.images.features import DigitClassifier
+from gmmtf.arguments import checked, count
+from gmmtf.images.features import Featured
 from gmmtf.images.pixels import check_finite, check_images
 
 _BATCH_SIZE = 500
@@ -35,7 +35,7 @@ class Neighbours(NamedTuple):
 
 
 @torch.no_grad()
-def _features(classifier: DigitClassifier, name: str, images: Tensor) -> Tensor:
+def _features(classifier: Featured, name: str, images: Tensor) -> Tensor:
     parts = torch.split(check_images(name, images), _BATCH_SIZE)
     features = torch.cat([classifier.features(part) for part in parts]).double()
     return check_finite(f"classifier: features of {name}", features)
@@ -51,8 +51,9 @@ def _distances(points: Tensor, to: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield rows, torch.cdist(points[rows], to)
 
 
+@checked
 def precision_recall(
-    classifier: DigitClassifier, real: Tensor, generated: Tensor, k: int = 3
+    classifier: Featured, real: Tensor, generated: Tensor, k: int = 3
 ) -> PrecisionRecall:
     """Improved precision and recall (Kynkäänniemi et al. 2019).
 
@@ -89,7 +90,8 @@ def _share_inside(points: Tensor, of: Tensor, k: int) -> float:
     return float(inside.double().mean())
 
 
-def nearest(classifier: DigitClassifier, images: Tensor, among: Tensor) -> Neighbours:
+@checked
+def nearest(classifier: Featured, images: Tensor, among: Tensor) -> Neighbours:
     """Find, for each image, the one among others whose features are nearest.
 
     Generated images that lie much nearer to training images than other real images do are copies.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.images.features import DigitClassifier, recognise
 from gmmtf.images.fid import Extractor, fid
 from gmmtf.images.mnist import check_digits
@@ -22,6 +23,7 @@ class Quality:
     fid: dict[int, float]
 
 
+@checked
 def class_indices(labels: Tensor, digits: Sequence[int]) -> Tensor:
     """Turn digits into positions in the list ``digits``, the class indices of the network.
 
@@ -31,6 +33,8 @@ def class_indices(labels: Tensor, digits: Sequence[int]) -> Tensor:
         If ``labels`` holds a digit that the list does not.
     """
     chosen = torch.tensor(check_digits(digits), device=labels.device)
+    if labels.ndim != 1:
+        raise ValueError(f"labels: expected shape [n], got {list(labels.shape)}")
     matches = labels[:, None] == chosen
     if not bool(matches.any(1).all()):
         unknown = sorted(set(labels.tolist()) - set(digits))
@@ -38,11 +42,18 @@ def class_indices(labels: Tensor, digits: Sequence[int]) -> Tensor:
     return matches.long().argmax(1)
 
 
+@checked
 def by_digit(images: Tensor, labels: Tensor, digits: Sequence[int]) -> dict[int, Tensor]:
     """Split labelled images into one tensor for each digit."""
+    if labels.ndim != 1 or images.shape[:1] != labels.shape:
+        raise ValueError(
+            f"labels: expected shape [n], as many as images, got {list(labels.shape)} for images "
+            f"{list(images.shape)}"
+        )
     return {digit: images[labels == digit] for digit in check_digits(digits)}
 
 
+@checked
 def quality(
     classifier: DigitClassifier,
     generated: Mapping[int, Tensor],
@@ -86,7 +97,8 @@ def quality(
     return Quality(recognised, distances)
 
 
-def frequencies(classifier: DigitClassifier, images: Tensor) -> dict[int, float]:
+@checked
+def frequencies(classifier: Callable[[Tensor], Tensor], images: Tensor) -> dict[int, float]:
     """Return the share of images ``[n, 28, 28]`` in which the classifier sees each of ten digits.
 
     Raises

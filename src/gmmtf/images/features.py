@@ -8,20 +8,30 @@ only, not with published ones, whose features `gmmtf.images.fid` says how to use
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import load as load_tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.images.files import data_root, read_pinned
 from gmmtf.images.mnist import IMAGE_SIZE
 from gmmtf.images.pixels import check_finite, check_images
 
 WEIGHTS_NAME = "mnist_features.safetensors"
 WEIGHTS_SHA256 = "0076671690c957eb4ac3c98016d7ff6efd2076bb12fb7d9ffd7cf1eea649a0b9"
+
+
+@runtime_checkable
+class Featured(Protocol):
+    """Whatever has features of pixels in [-1, 1], such as a :class:`DigitClassifier`."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the features ``[n, k]`` of images ``[n, 28, 28]``."""
 
 
 class DigitClassifier(nn.Module):
@@ -36,6 +46,7 @@ class DigitClassifier(nn.Module):
         self.reduce = nn.Linear(32 * (IMAGE_SIZE // 4) ** 2, self.num_features)
         self.classify = nn.Linear(self.num_features, 10)
 
+    @checked
     def features(self, images: Tensor) -> Tensor:
         """Return the 64 features: the last hidden layer before its nonlinearity.
 
@@ -73,6 +84,7 @@ class DigitClassifier(nn.Module):
         return logits
 
 
+@checked
 def load_classifier(
     root: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> DigitClassifier:
@@ -101,8 +113,11 @@ def load_classifier(
     return classifier.eval().requires_grad_(False).to(device)
 
 
+@checked
 @torch.no_grad()
-def recognise(classifier: DigitClassifier, images: Tensor, batch_size: int = 500) -> Tensor:
+def recognise(
+    classifier: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 500
+) -> Tensor:
     """Return the digit that the classifier sees in each image: int64 ``[n]``.
 
     Raises

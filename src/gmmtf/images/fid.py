@@ -15,11 +15,12 @@ torch-fidelity and its file ``weights-inception-2015-12-05-6726825d.pth`` wraps 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from gmmtf.arguments import checked
 from gmmtf.images.pixels import check_finite, check_images
 
 try:
@@ -30,6 +31,7 @@ except ImportError as error:
 BATCH_SIZE = 500
 
 
+@runtime_checkable
 class Extractor(Protocol):
     """A network whose features a FID compares."""
 
@@ -52,6 +54,7 @@ class _Features(nn.Module):
         return check_finite("extractor: features", self.extractor.features(images)).double()
 
 
+@checked
 def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
     """Fréchet inception distance between two sets of images.
 

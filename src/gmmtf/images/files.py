@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
+from gmmtf.arguments import checked
 from gmmtf.atomic import replacing
 
 MIRRORS = (
@@ -36,6 +37,7 @@ class KnownFile:
     sha256: str
 
 
+@checked
 def data_root(root: str | Path | None = None) -> Path:
     """Return the folder that holds ``mnist/`` and ``checkpoints/``.
 
@@ -69,6 +71,7 @@ def _can_be_written(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+@checked
 def verify(content: bytes, known: KnownFile, where: str | Path) -> bytes:
     """Return ``content`` if its size and SHA-256 are the known ones, else raise ``DataError``."""
     found = hashlib.sha256(content).hexdigest()
@@ -82,6 +85,7 @@ def verify(content: bytes, known: KnownFile, where: str | Path) -> bytes:
     return content
 
 
+@checked
 def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
     """Return the content of a file if its SHA-256 is the known one, else raise ``DataError``.
 
@@ -102,6 +106,7 @@ def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
     return content
 
 
+@checked
 def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
     """Return the verified content of a gzip file; damage of any kind raises ``DataError``."""
     unpacker = zlib.decompressobj(wbits=31)  # 31: gzip, checksum included
@@ -118,6 +123,7 @@ def decompress(packed: bytes, known: KnownFile, where: str | Path) -> bytes:
     return verify(content, known, where)
 
 
+@checked
 def fetch(known: KnownFile, path: Path) -> bytes:
     """Download a .gz file from the first mirror that has it right, and store it at ``path``.
 
@@ -168,6 +174,7 @@ def fetch(known: KnownFile, path: Path) -> bytes:
     )
 
 
+@checked
 def read_compressed(known: KnownFile, folder: Path, *, download: bool = True) -> bytes:
     """Return the verified content of a .gz file in ``folder``, fetching the file if it is missing.
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.images.files import DataError, KnownFile, data_root, read_compressed
 from gmmtf.images.pixels import check_finite
 
@@ -43,7 +43,8 @@ LABELS = {
 }
 
 
-def parse_idx(content: bytes, shape: tuple[int, ...], where: str = "IDX data") -> np.ndarray:
+@checked
+def parse_idx(content: bytes, shape: Sequence[int], where: str = "IDX data") -> np.ndarray:
     """Read an IDX file of unsigned bytes.
 
     Parameters
@@ -66,6 +67,7 @@ def parse_idx(content: bytes, shape: tuple[int, ...], where: str = "IDX data") -
         If the header is short, of another type or shape, or does not fit the number of bytes that
         follow.
     """
+    shape = tuple(count("shape", size, 0) for size in shape)
     rank = len(shape)
     start = 4 + 4 * rank
     if len(content) < start:
@@ -86,6 +88,7 @@ def parse_idx(content: bytes, shape: tuple[int, ...], where: str = "IDX data") -
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()
 
 
+@checked
 def check_digits(digits: Sequence[int]) -> list[int]:
     """Return ``digits`` as a list, or raise ``ValueError`` unless they are distinct digits."""
     given = list(digits)
@@ -98,6 +101,7 @@ def check_digits(digits: Sequence[int]) -> list[int]:
     return chosen
 
 
+@checked
 def load(
     split: str,
     digits: Sequence[int] | None = None,
@@ -150,6 +154,7 @@ def load(
     return images[keep], labels[keep]
 
 
+@checked
 def imbalanced(
     images: Tensor,
     labels: Tensor,
@@ -208,6 +213,7 @@ def imbalanced(
     return images[keep], labels[keep]
 
 
+@checked
 def to_unit_range(images: Tensor) -> Tensor:
     """Scale bytes 0..255 to float32 in [-1, 1]; background becomes -1, ink 1."""
     if images.dtype != torch.uint8:
@@ -215,6 +221,7 @@ def to_unit_range(images: Tensor) -> Tensor:
     return images.to(torch.float32) / 127.5 - 1.0
 
 
+@checked
 def to_bytes(images: Tensor) -> Tensor:
     """Turn pixels in [-1, 1] back into bytes; values outside are clipped."""
     return ((check_finite("images", images) + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gmmtf.arguments import count, positive
+from gmmtf.arguments import checked, count, positive, shown
 
 # Coefficients of an odd polynomial whose iteration drives singular values from (0, 1] towards 1.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
+@checked
 def orthogonalise(matrix: Tensor, n_iterations: int = 5) -> Tensor:
     """Replace the singular values of a matrix by numbers near 1 and keep its singular vectors.
 
@@ -39,8 +40,8 @@ def orthogonalise(matrix: Tensor, n_iterations: int = 5) -> Tensor:
     ValueError
         If ``matrix`` has not two axes.
     """
-    if matrix.ndim != 2:
-        raise ValueError(f"matrix: expected two axes, got shape {list(matrix.shape)}")
+    if matrix.ndim != 2 or not matrix.is_floating_point():
+        raise ValueError(f"matrix: expected two axes, floating point, got {shown(matrix)}")
     tall = matrix.shape[0] > matrix.shape[1]
     x: Tensor = matrix.mT if tall else matrix
     x = x / torch.linalg.matrix_norm(x).clamp(min=1e-30)
@@ -69,18 +70,23 @@ class Muon(torch.optim.Optimizer):
         If a parameter is no matrix, or an argument is out of range.
     """
 
+    @checked
     def __init__(
         self, params: Iterable[nn.Parameter], lr: float = 4e-3, momentum: float = 0.95
     ) -> None:
         lr = positive("lr", lr)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum: expected a number in [0, 1), got {momentum}")
+        params = list(params)
+        if not params:
+            raise ValueError("params: expected at least one matrix, got none")
         super().__init__(params, {"lr": lr, "momentum": momentum})
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.ndim != 2:
                     raise ValueError(f"params: expected matrices, got shape {list(weight.shape)}")
 
+    @checked
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Update every matrix that has a gradient; a closure is not supported."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.images.pixels import check_finite
 
 
@@ -19,6 +20,7 @@ def _grid(image_size: int, patch: int) -> int:
     return image_size // patch
 
 
+@checked
 def to_tokens(images: Tensor, patch: int) -> Tensor:
     """Cut images into patches.
 
@@ -48,6 +50,7 @@ def to_tokens(images: Tensor, patch: int) -> Tensor:
     return cut.permute(0, 1, 3, 2, 4).reshape(-1, n * n, patch * patch)
 
 
+@checked
 def to_images(tokens: Tensor, patch: int) -> Tensor:
     """Put patches back together; the inverse of ``to_tokens``.
 

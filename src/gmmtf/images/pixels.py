@@ -6,16 +6,20 @@ import math
 
 from torch import Tensor
 
+from gmmtf.arguments import checked
+
 ROUNDING = 1e-5
 """How far beyond [-1, 1] arithmetic in float32 may carry a pixel."""
 
 
+@checked
 def check_finite(name: str, values: Tensor) -> Tensor:
     """Return ``values``, or raise ``ValueError`` if one of them is NaN or infinite."""
     _range(name, values)
     return values
 
 
+@checked
 def check_images(name: str, images: Tensor) -> Tensor:
     """Return ``images``, pixels in [-1, 1], ``[n, size, size]``.
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from gmmtf import sampling
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count, fitted
 from gmmtf.denoisers import Denoiser
 from gmmtf.images import patches
 from gmmtf.images.mnist import check_digits
@@ -22,7 +22,14 @@ SAMPLERS = ("dpm-solver++", "ddim", "ancestral")
 """DPM-Solver++ and DDIM in ``n_calls`` steps, and DDPM's own process in all T."""
 
 
-def guided(model: DiT, labels: Tensor, guide: DiT, guidance: float) -> Denoiser:
+LARGEST_WEIGHT = 1e30
+"""Weights of a guide are below this: float32 holds them."""
+
+Weight = Annotated[float, "checked by guided"]
+
+
+@checked
+def guided(model: DiT, labels: Tensor, guide: DiT, guidance: Weight) -> Denoiser:
     """Return the denoiser f_guide + w (f_model - f_guide), classifier-free guidance.
 
     After Ho and Salimans (2022), with a network of its own in place of dropped labels. With w = 1
@@ -55,16 +62,18 @@ def guided(model: DiT, labels: Tensor, guide: DiT, guidance: float) -> Denoiser:
         )
     if not torch.equal(model.schedule.betas, guide.schedule.betas):
         raise ValueError("guide: expected the schedule of the model, got another of its length")
-    if not 0 <= guidance < math.inf:
+    weight = fitted("guidance", guidance, float) if guidance == guidance else math.nan
+    if not 0 <= weight < LARGEST_WEIGHT:
         raise ValueError(f"guidance: expected a number from 0 on, got {guidance}")
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
         without: Tensor = guide(x_t, t)
-        return torch.lerp(without, model(x_t, t, labels), guidance)
+        return torch.lerp(without, model(x_t, t, labels), weight)
 
     return denoise
 
 
+@checked
 def check_sampler(sampler: str, n_calls: int, n_steps: int) -> int:
     """Return ``n_calls`` if a sampler can draw with so many calls, before any work.
 
@@ -94,6 +103,7 @@ def _plain_defaults() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+@checked
 def draw(
     model: DiT,
     labels: Tensor | None,
@@ -103,7 +113,7 @@ def draw(
     n_calls: int = 15,
     seed: int = 0,
     guide: DiT | None = None,
-    guidance: float = 1.0,
+    guidance: Weight = 1.0,
 ) -> Tensor:
     """Draw images.
 
@@ -157,6 +167,7 @@ def draw(
     return patches.to_images(tokens.clamp(-1, 1), model.settings.patch)
 
 
+@checked
 def generate(
     model: DiT,
     digits: Sequence[int],
@@ -166,7 +177,7 @@ def generate(
     n_calls: int = 15,
     seed: int = 0,
     guide: DiT | None = None,
-    guidance: float = 1.0,
+    guidance: Weight = 1.0,
 ) -> dict[int, Tensor]:
     """Draw images of each digit with a model that has classes.
 

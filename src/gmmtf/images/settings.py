@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gmmtf.arguments import count, positive
+from gmmtf.arguments import checked, count, fitted, positive
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -45,23 +46,28 @@ class TrainingSettings:
             name: count(name, getattr(self, name), least) for name, least in _LEAST.items()
         }
         plain |= {
-            name: positive(name, getattr(self, name))
+            name: positive(name, getattr(self, name), 1e30)  # float32 holds it
             for name in ("lr", "clip_norm", "weight_floor")
         }
         if plain["warmup_steps"] > plain["steps"]:
             raise ValueError(f"warmup_steps: expected 0 to {self.steps}, got {self.warmup_steps}")
         if plain["weight_floor"] > 1:
             raise ValueError(f"weight_floor: expected a number in (0, 1], got {self.weight_floor}")
-        shape = tuple(positive("time_shape", x) for x in self.time_shape)  # JSON makes it a list
+        shape = tuple(
+            positive("time_shape", x)
+            for x in fitted("time_shape", self.time_shape, Sequence[float])
+        )  # JSON makes it a list
         if len(shape) != 2:
             raise ValueError(f"time_shape: expected two positive numbers, got {self.time_shape}")
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: expected a number in [0, 1), got {self.ema_decay}")
-        plain |= {"time_shape": shape, "ema_decay": float(self.ema_decay)}
+        decay = fitted("ema_decay", self.ema_decay, float)
+        if not 0 <= decay < 1:
+            raise ValueError(f"ema_decay: expected a number in [0, 1), got {decay}")
+        plain |= {"time_shape": shape, "ema_decay": decay}
         for name, value in plain.items():
             object.__setattr__(self, name, value)
 
 
+@checked
 def learning_rate(step: int, settings: TrainingSettings) -> float:
     """Rate of the update that leads from ``step`` to ``step + 1``."""
     if step < settings.warmup_steps:
@@ -70,6 +76,7 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
     return settings.lr * 0.5 * (1 + math.cos(math.pi * done))
 
 
+@checked
 def averaging_decay(step: int, settings: TrainingSettings) -> float:
     """Decay of the weights' average at the update number ``step`` (from 1).
 

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import beta
 from torch import Tensor
 
-from gmmtf.arguments import count, positive
+from gmmtf.arguments import checked, count, positive
 
 
 class TimeLaw:
@@ -27,8 +27,11 @@ class TimeLaw:
 
     UNIFORM_SHARE = 0.2
 
+    @checked
     def __init__(self, n_steps: int, shape: tuple[float, float]) -> None:
         n_steps = count("n_steps", n_steps, 1)
+        if len(shape) != 2:
+            raise ValueError(f"shape: expected two numbers, got {shape}")
         a, b = (positive("shape", parameter) for parameter in shape)
         edges = torch.arange(1, n_steps + 1, dtype=torch.float64, device="cpu") / n_steps
         uniform = edges
@@ -37,16 +40,25 @@ class TimeLaw:
         shares = self._cumulative.diff(prepend=edges.new_zeros(1))
         self._importance = 1 / (n_steps * shares)
 
+    @checked
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw ``n`` times in increasing order, one from each of ``n`` equal parts of the law.
 
         The generator is one on the CPU.
         """
+        n = count("n", n, 1)
         offsets = torch.rand(n, generator=generator, dtype=torch.float64, device="cpu")
         uniform = (torch.arange(n, dtype=torch.float64, device="cpu") + offsets) / n
         last = len(self._cumulative) - 1
         return torch.searchsorted(self._cumulative, uniform, right=True).clamp(max=last)
 
+    @checked
     def importance(self, t: Tensor) -> Tensor:
         """Weights ``[n]`` that turn a mean over drawn times ``[n]`` into one over the schedule."""
-        return self._importance.to(t.device)[t]
+        if t.is_floating_point() or t.dtype == torch.bool:
+            raise ValueError(f"t: expected a tensor of integers, got {t.dtype}")
+        last = len(self._importance) - 1
+        on_cpu = t.device.type == "cpu"  # elsewhere it would wait for the device
+        if on_cpu and t.numel() and not 0 <= int(t.min()) <= int(t.max()) <= last:
+            raise ValueError(f"t: expected integers from 0 to {last}")
+        return self._importance.to(t.device)[t.long()]

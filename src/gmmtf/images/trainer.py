@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from gmmtf import checkpoint
+from gmmtf.arguments import checked
 from gmmtf.images.muon import Muon
 from gmmtf.images.pixels import check_finite
 from gmmtf.images.settings import TrainingSettings, averaging_decay, learning_rate
@@ -77,6 +78,7 @@ class Training:
     ``averaged`` is the model with averaged weights, the one to sample from.
     """
 
+    @checked
     def __init__(
         self,
         model: DiT,
@@ -104,8 +106,8 @@ class Training:
         self.averaged = copy.deepcopy(model).requires_grad_(False)
         self.settings = settings
         self.step = 0
-        self._x_0 = check_finite("x_0", x_0.detach())
-        self._labels = labels
+        self._x_0 = check_finite("x_0", x_0.detach().clone())  # the caller may change its own
+        self._labels = None if labels is None else labels.detach().clone()
         self._device = next(model.parameters()).device
         matrices = [w for name, w in model.blocks.named_parameters() if _is_hidden_matrix(name, w)]
         taken = {id(weight) for weight in matrices}
@@ -213,6 +215,12 @@ class Training:
         entries = {"run", "step", "records", "tensors"}
         if not isinstance(state, dict) or not entries <= set(state):
             raise ValueError(f"checkpoint_path: {path} is not a checkpoint of a training run")
+        try:
+            self._restore(path, tensors, state)
+        except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+            raise ValueError(f"checkpoint_path: {path} is damaged ({error})") from error
+
+    def _restore(self, path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         if missing := sorted(set(state["tensors"]) - set(tensors)):
             raise ValueError(f"checkpoint_path: {path} lacks {', '.join(missing)}")
         for name, wanted in self._identity().items():
@@ -270,8 +278,11 @@ def _is_hidden_matrix(name: str, weight: Tensor) -> bool:
     return weight.ndim == 2 and "modulation" not in name
 
 
+@checked
 @torch.no_grad()
 def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the averaged weights towards the model's: a ← decay · a + (1 - decay) · w."""
+    if not 0 <= decay <= 1:
+        raise ValueError(f"decay: expected a number from 0 to 1, got {decay}")
     for average, weight in zip(averaged.parameters(), model.parameters(), strict=True):
         average.lerp_(weight, 1 - decay)

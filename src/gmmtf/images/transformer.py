@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count, shown
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -147,6 +147,7 @@ class DiT(nn.Module):
 
     positions: Tensor
 
+    @checked
     def __init__(self, settings: TransformerSettings, schedule: NoiseSchedule) -> None:
         super().__init__()
         self.settings = settings
@@ -209,6 +210,9 @@ class DiT(nn.Module):
         return lambda x_t, t: self(x_t, t, labels)
 
     def _check(self, x_t: Tensor, t: Tensor, labels: Tensor | None) -> None:
+        for name, value in (("x_t", x_t), ("t", t), ("labels", t if labels is None else labels)):
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{name}: expected a Tensor, got {shown(value)}")
         tokens, dim = self.settings.n_tokens, self.settings.dim
         if x_t.ndim != 3 or x_t.shape[1:] != (tokens, dim):
             raise ValueError(f"x_t: expected shape [batch, {tokens}, {dim}], got {list(x_t.shape)}")
@@ -223,6 +227,8 @@ class DiT(nn.Module):
         if labels is None or labels.shape != t.shape:
             got = "none" if labels is None else f"shape {list(labels.shape)}"
             raise ValueError(f"labels: expected class indices of shape [{len(x_t)}], got {got}")
+        if labels.dtype not in (torch.int64, torch.int32):
+            raise ValueError(f"labels: expected integers, got {labels.dtype}")
         if labels.numel() and (
             int(labels.min()) < 0 or int(labels.max()) >= self.settings.n_classes
         ):

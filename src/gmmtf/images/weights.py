@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 
 from gmmtf import checkpoint
+from gmmtf.arguments import checked
 from gmmtf.images.files import data_root, read_pinned
 from gmmtf.images.mnist import check_digits
 from gmmtf.images.pixels import check_finite
@@ -57,6 +58,7 @@ class Trained:
     about: dict[str, Any]
 
 
+@checked
 def save_weights(
     path: str | os.PathLike[str], model: DiT, digits: Sequence[int], about: dict[str, Any]
 ) -> None:
@@ -91,6 +93,7 @@ def save_weights(
     checkpoint.save(Path(path).expanduser(), tensors=tensors, state=state)
 
 
+@checked
 def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Trained:
     """Read what :func:`save_weights` wrote, for inference in float32.
 
@@ -111,7 +114,13 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
             f"{path}: expected the weights of an image transformer, but it lacks "
             f"{', '.join(missing)}"
         )
-    settings = TransformerSettings(**state["network"])
+    try:
+        settings = TransformerSettings(**state["network"])
+        digits, about = check_digits(state["digits"]), decode(state["about"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected the weights of an image transformer: {error}"
+        ) from error
     betas = tensors.pop(BETAS, None)
     for name, weight in tensors.items():
         check_finite(f"{path}: {name}", weight)
@@ -126,9 +135,10 @@ def load_weights(path: str | os.PathLike[str], device: torch.device | str = "cpu
             f"{path}: the weights do not fit the network that the file names, {settings}: {error}"
         ) from error
     model = model.eval().requires_grad_(False).to(device)
-    return Trained(model, check_digits(state["digits"]), decode(state["about"]))
+    return Trained(model, digits, about)
 
 
+@checked
 def load_shipped(
     name: str = "digits", root: str | Path | None = None, device: torch.device | str = "cpu"
 ) -> Trained:

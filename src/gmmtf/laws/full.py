@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count, plain_tensor
+from gmmtf.arguments import checked, count, positive, shown, tensor
 from gmmtf.laws.law import Tokens
 from gmmtf.laws.pool import TokenLaw
 from gmmtf.randomness import generator_device, standard_normal
@@ -52,10 +52,12 @@ class FullMixture:
 
     def __post_init__(self) -> None:
         for name in ("weights", "means", "covariances"):
-            given = plain_tensor(getattr(self, name))
-            object.__setattr__(self, name, given.to("cpu", torch.float64, copy=True))
-        classes = plain_tensor(self.classes).to("cpu", torch.int64, copy=True)
-        object.__setattr__(self, "classes", classes)
+            given = tensor(name, getattr(self, name)).to("cpu", torch.float64, copy=True)
+            if not bool(torch.isfinite(given).all()):
+                raise ValueError(f"{name}: expected finite numbers")
+            object.__setattr__(self, name, given)
+        classes = tensor("classes", self.classes)
+        object.__setattr__(self, "classes", classes.to("cpu", torch.int64, copy=True))
         object.__setattr__(self, "n_tokens", count("n_tokens", self.n_tokens, 1))
         if self.means.ndim != 2:
             raise ValueError(f"means: expected shape [C, d], got {list(self.means.shape)}")
@@ -65,6 +67,8 @@ class FullMixture:
             found = tuple(getattr(self, name).shape)
             if found != shape:
                 raise ValueError(f"{name}: expected shape {shape}, got {found}")
+        if classes.is_floating_point() or bool((classes < 0).any()):
+            raise ValueError(f"classes: expected integers from 0 on, got {shown(classes)}")
         if not bool((self.weights > 0).all()) or abs(float(self.weights.sum()) - 1) > 1e-6:
             raise ValueError(f"weights: expected positive numbers with sum 1, got {self.weights}")
         object.__setattr__(self, "weights", self.weights / self.weights.sum())
@@ -78,6 +82,7 @@ class FullMixture:
             )
 
     @classmethod
+    @checked
     def fit(
         cls, law: TokenLaw, components_per_class: int, *, ridge: float = 1e-3, seed: int = 0
     ) -> FullMixture:
@@ -97,17 +102,16 @@ class FullMixture:
             from sklearn.mixture import GaussianMixture
         except ImportError as error:
             raise ImportError("fitting needs scikit-learn: pip install 'gmmtf[images]'") from error
+        components_per_class = count("components_per_class", components_per_class, 1)
+        ridge, seed = positive("ridge", ridge), count("seed", seed, 0)
         pools = [law.tokens[law.labels == u].cpu() for u in range(len(law.probabilities))]
-        fits = [
-            GaussianMixture(
-                components_per_class,
-                reg_covar=ridge,
-                random_state=seed,
-                tol=1e-2,
-                max_iter=200,
-            ).fit(pool.numpy())
-            for pool in pools
-        ]
+        options = {"reg_covar": ridge, "random_state": seed, "tol": 1e-2, "max_iter": 200}
+        try:
+            fits = [
+                GaussianMixture(components_per_class, **options).fit(pool.numpy()) for pool in pools
+            ]
+        except ValueError as error:
+            raise ValueError(f"components_per_class, ridge: {error}") from error
         shares = [
             pi * torch.from_numpy(f.weights_) for pi, f in zip(law.probabilities, fits, strict=True)
         ]
@@ -138,12 +142,15 @@ class FullMixture:
         values, vectors = torch.linalg.eigh(self.covariances)
         return values, vectors
 
+    @checked
     def isotropic(self, variance: float) -> FullMixture:
         """Return the mixture with all covariances replaced by ``variance`` times the identity."""
+        variance = positive("variance", variance)
         eye = torch.eye(self.means.shape[1], dtype=torch.float64, device="cpu")
         covariances = (variance * eye).expand_as(self.covariances).clone()
         return FullMixture(self.weights, self.means, covariances, self.classes, self.n_tokens)
 
+    @checked
     def sample(
         self,
         batch_size: int,
@@ -172,6 +179,7 @@ class FullMixture:
         return Tokens(x_0.view(*shape, -1).to(dtype), labels, active)
 
 
+@checked
 def component_covariances(fitted: Any) -> Tensor:
     """Covariances ``[C, d, d]`` of a fitted mixture of scikit-learn, of any covariance type.
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
+
 
 class Tokens(NamedTuple):
     """A batch of data points drawn from a law.
@@ -51,6 +53,7 @@ class Law(Protocol):
         """Draw ``batch_size`` data points on the generator's device."""
 
 
+@checked
 def fingerprint(law: Law) -> dict[str, Any]:
     """Describe a law in JSON values: two laws that differ have two descriptions.
 
@@ -62,12 +65,13 @@ def fingerprint(law: Law) -> dict[str, Any]:
     return {"law": type(law).__name__, "dim": law.dim, "n_tokens": law.n_tokens} | content
 
 
+@checked
 def digest(values: Tensor) -> str:
     """Hash of a tensor, its shape and its type: any other value gives another digest."""
     array = values.detach().cpu().contiguous()
     kind = "" if array.dtype == torch.float64 else str(array.dtype)
-    content = f"{kind}{tuple(array.shape)}".encode() + array.numpy().tobytes()
-    return hashlib.sha256(content).hexdigest()
+    content = array.flatten().view(torch.uint8).numpy().tobytes()
+    return hashlib.sha256(f"{kind}{tuple(array.shape)}".encode() + content).hexdigest()
 
 
 def _public(law: Law) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
 
@@ -27,6 +28,7 @@ class Level(NamedTuple):
         return Level(*(value.to(x).view(-1, 1, 1) for value in self))
 
 
+@checked
 def noise_level(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: Tensor) -> Level:
     """Level at the times ``t`` (integers, any shape), in float64.
 
@@ -40,6 +42,7 @@ def noise_level(mixture: MultiTokenGMM, schedule: NoiseSchedule, t: Tensor) -> L
     return Level(alpha_bar.sqrt(), variance, (1 - alpha_bar).sqrt() / variance)
 
 
+@checked
 def check_tokens(mixture: MultiTokenGMM, x_t: Tensor, t: Tensor) -> None:
     """Raise ``ValueError`` unless ``x_t`` is ``[batch, tokens, d]`` and ``t`` is ``[batch]``."""
     if x_t.ndim != 3 or x_t.shape[2] != mixture.dim:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count, plain_tensor, positive
+from gmmtf.arguments import checked, count, positive, tensor
 from gmmtf.laws import sets
 from gmmtf.laws.full import FullMixture, component_covariances
 from gmmtf.laws.law import Tokens, digest
@@ -108,6 +108,7 @@ class MultiTokenGMM:
             self._set("inclusion", self._checked_inclusion(self.inclusion))
 
     @classmethod
+    @checked
     def from_patterns(
         cls,
         patterns: Tensor,
@@ -119,7 +120,7 @@ class MultiTokenGMM:
         inclusion: Sequence[float] | Tensor | None = None,
     ) -> MultiTokenGMM:
         """Mixture with given means ``patterns`` of shape ``[M, d]``, orthogonal or not."""
-        patterns = plain_tensor(patterns)
+        patterns = tensor("patterns", patterns)
         if patterns.ndim != 2:
             raise ValueError(f"patterns: expected shape [M, d], got {tuple(patterns.shape)}")
         return cls(
@@ -134,6 +135,7 @@ class MultiTokenGMM:
         )
 
     @classmethod
+    @checked
     def from_sklearn(cls, fitted: Any, *, n_tokens: int) -> MultiTokenGMM | FullMixture:
         """Law of data points of ``n_tokens`` tokens drawn from a mixture fitted by scikit-learn.
 
@@ -232,6 +234,7 @@ class MultiTokenGMM:
         assert self.radius is not None
         return self.radius**2 * torch.eye(self.n_patterns, dtype=torch.float64, device="cpu")
 
+    @checked
     def sample(
         self,
         batch_size: int,
@@ -246,10 +249,12 @@ class MultiTokenGMM:
         x_0 = x_0.mul_(self.sigma).add_(self.means.to(x_0.device)[labels])
         return Tokens(x_0.to(dtype), labels, active)
 
+    @checked
     def sample_labels(
         self, batch_size: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Draw labels ``[batch, N]`` and active sets ``[batch, M]`` without the tokens."""
+        batch_size = count("batch_size", batch_size, 1)
         device = generator_device(generator)
         scores = torch.rand(
             (batch_size, self.n_patterns), generator=generator, dtype=torch.float64, device=device
@@ -262,6 +267,7 @@ class MultiTokenGMM:
         labels = torch.multinomial(weights, self.n_tokens, replacement=True, generator=generator)
         return labels, active
 
+    @checked
     def require_equal_orthogonal(self, needed_by: str) -> float:
         """The common norm r of the patterns.
 
@@ -287,7 +293,7 @@ class MultiTokenGMM:
 
     def _checked_patterns(self, patterns: Tensor) -> Tensor:
         """A float64 copy of the patterns on the CPU."""
-        copy = plain_tensor(patterns).to("cpu", torch.float64, copy=True)
+        copy = tensor("patterns", patterns).to("cpu", torch.float64, copy=True)
         if tuple(copy.shape) != (self.n_patterns, self.dim):
             raise ValueError(
                 f"patterns: expected shape {(self.n_patterns, self.dim)}, got {tuple(copy.shape)}"
@@ -297,7 +303,7 @@ class MultiTokenGMM:
         return copy
 
     def _checked_weights(self, given: Sequence[float] | Tensor) -> tuple[float, ...]:
-        weights = torch.as_tensor(given, dtype=torch.float64, device="cpu")
+        weights = tensor("weights", given).to("cpu", torch.float64)
         if tuple(weights.shape) != (self.n_patterns,):
             raise ValueError(
                 f"weights: expected {self.n_patterns} numbers, got shape {tuple(weights.shape)}"
@@ -309,7 +315,7 @@ class MultiTokenGMM:
         return tuple(weights.tolist())
 
     def _checked_inclusion(self, given: Sequence[float] | Tensor) -> tuple[float, ...]:
-        inclusion = plain_tensor(given).to("cpu", torch.float64)
+        inclusion = tensor("inclusion", given).to("cpu", torch.float64)
         if self.weights is not None:
             raise ValueError("inclusion: give either weights or inclusion, and not both")
         if self.k == self.n_patterns:

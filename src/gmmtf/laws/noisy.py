@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.laws.law import Law
 from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
@@ -27,6 +28,7 @@ class Noisy(NamedTuple):
     active: Tensor
 
 
+@checked
 def draw_noisy(
     law: Law,
     schedule: NoiseSchedule,

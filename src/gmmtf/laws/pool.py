@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count, fitted, shown, tensor
 from gmmtf.laws.law import Tokens
 from gmmtf.randomness import generator_device
 
@@ -44,13 +44,17 @@ class TokenLaw:
     n_tokens: int
 
     def __post_init__(self) -> None:
+        for name in ("tokens", "labels"):
+            object.__setattr__(self, name, tensor(name, getattr(self, name)))
         if self.tokens.ndim != 2 or not self.tokens.is_floating_point():
-            raise ValueError(f"tokens: expected floats [n, d], got {list(self.tokens.shape)}")
+            raise ValueError(f"tokens: expected floats [n, d], got {shown(self.tokens)}")
+        if not bool(torch.isfinite(self.tokens).all()):
+            raise ValueError("tokens: expected finite numbers")
         if self.labels.shape != self.tokens.shape[:1]:
             raise ValueError(
                 f"labels: expected shape [{len(self.tokens)}], got {list(self.labels.shape)}"
             )
-        pi = [float(p) for p in self.probabilities]
+        pi = fitted("probabilities", self.probabilities, Sequence[float])
         if not pi or min(pi) <= 0 or abs(sum(pi) - 1) > 1e-9:
             raise ValueError(f"probabilities: expected positive numbers with sum 1, got {pi}")
         if sorted(set(self.labels.tolist())) != list(range(len(pi))):
@@ -85,12 +89,14 @@ class TokenLaw:
         pi = torch.tensor(self.probabilities, dtype=torch.float64, device=self.labels.device)
         return (pi / self.counts)[self.labels]
 
-    def to(self, device: torch.device) -> TokenLaw:
+    @checked
+    def to(self, device: torch.device | str) -> TokenLaw:
         """Return the law with its pool on another device."""
         return TokenLaw(
             self.tokens.to(device), self.labels.to(device), self.probabilities, self.n_tokens
         )
 
+    @checked
     def sample(
         self,
         batch_size: int,

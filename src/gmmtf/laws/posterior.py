@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.laws.level import Level, check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
@@ -24,6 +25,7 @@ _SMALLEST = 1e-290  # sums below it have lost digits, or all
 _NEGLIGIBLE = 100.0  # a set e^100 times less likely than another changes no digit
 
 
+@checked
 def posterior(mixture: MultiTokenGMM, schedule: NoiseSchedule, x_t: Tensor, t: Tensor) -> Tensor:
     """Posterior p(z_n = u | X_t) of every token's label (theory, section MMSE).
 
@@ -51,6 +53,7 @@ def posterior(mixture: MultiTokenGMM, schedule: NoiseSchedule, x_t: Tensor, t: T
     return posterior_from_projections(mixture, projections, level).to(x_t)
 
 
+@checked
 def posterior_from_projections(mixture: MultiTokenGMM, projections: Tensor, level: Level) -> Tensor:
     """Posterior from the inner products ⟨μ_u, x_n⟩, ``[batch, tokens, M]``.
 
@@ -64,6 +67,7 @@ def posterior_from_projections(mixture: MultiTokenGMM, projections: Tensor, leve
     return _posterior_over_sets(mixture, logits)
 
 
+@checked
 def active_sets(mixture: MultiTokenGMM) -> Tensor:
     """All sets of K patterns, long ``[C(M, K), K]``.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count, shown
 from gmmtf.denoisers import Denoiser
 from gmmtf.denoisers.optimal import optimal_denoiser
 from gmmtf.estimate import Estimate
@@ -33,6 +33,7 @@ class Evaluation:
     score_error: Estimate
 
 
+@checked
 def ddpm_loss(
     denoise: Denoiser, schedule: NoiseSchedule, x_0: Tensor, t: Tensor, noise: Tensor
 ) -> Tensor:
@@ -54,6 +55,7 @@ def ddpm_loss(
     return (predicted - noise).square().mean()
 
 
+@checked
 @torch.no_grad()
 def evaluate(
     denoise: Denoiser,
@@ -86,6 +88,8 @@ def evaluate(
     ------
     ValueError
         If the denoiser returns another shape than it is given, or an argument is out of range.
+    FloatingPointError
+        If what the denoiser returns is not finite.
     TypeError
         If the law has no optimal denoiser.
     """
@@ -107,10 +111,12 @@ def evaluate(
             predicted = _checked(denoise, x_t.to(device), now.to(device)).to(x_t.device)
             losses.append(_mean_square(predicted - noisy.noise))
             excesses.append(_mean_square(predicted - optimum(x_t.double(), now)))
-    excess = torch.cat(excesses)
+    loss, excess = torch.cat(losses), torch.cat(excesses)
+    if not bool(torch.isfinite(loss).all()):
+        raise FloatingPointError(f"denoise: expected finite noise, got a loss of {loss.mean():g}")
     estimate = Estimate.from_samples if single else Estimate.from_strata
     return Evaluation(
-        loss=estimate(torch.cat(losses)),
+        loss=estimate(loss),
         excess_risk=estimate(excess),
         score_error=estimate(excess / (1 - schedule.alpha_bar(times))),
     )
@@ -143,8 +149,8 @@ def _mean_square(difference: Tensor) -> Tensor:
 
 def _checked(denoise: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:
     predicted = denoise(x_t, t)
-    if predicted.shape != x_t.shape:
+    if not isinstance(predicted, Tensor) or predicted.shape != x_t.shape:
         raise ValueError(
-            f"denoise: expected a noise of shape {tuple(x_t.shape)}, got {tuple(predicted.shape)}"
+            f"denoise: expected a noise of shape {tuple(x_t.shape)}, got {shown(predicted)}"
         )
     return predicted

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from gmmtf.arguments import checked
 from gmmtf.laws.law import Law
 from gmmtf.laws.moments import token_moments
 from gmmtf.schedule import NoiseSchedule, Times
 
 
+@checked
 def linear_risk(law: Law, schedule: NoiseSchedule, *, t: Times = None) -> float:
     """Risk of :class:`~gmmtf.denoisers.linear.LinearDenoiser`, in closed form (theory result 8).
 

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.denoisers.optimal import optimal_denoiser
 from gmmtf.estimate import Estimate
 from gmmtf.laws.full import FullMixture
@@ -31,6 +31,7 @@ _RARE = 0.01  # probability of a pattern below which its labels are drawn more o
 _BATCH = 64  # data points at a time where a risk is found by Monte Carlo
 
 
+@checked
 def oracle_risk(
     law: MultiTokenGMM | FullMixture, schedule: NoiseSchedule, *, t: Times = None
 ) -> float:
@@ -63,6 +64,7 @@ def oracle_risk(
     return float((signal / (signal + 1 - alpha_bar)).mean((0, 2)) @ law.weights)
 
 
+@checked
 def bayes_risk(
     law: Law,
     schedule: NoiseSchedule,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked
 from gmmtf.laws.level import Level, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.randomness import standard_normal
@@ -31,6 +32,7 @@ class ReducedTokens(NamedTuple):
     level: Level
 
 
+@checked
 def draw_tokens(
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,
@@ -48,6 +50,9 @@ def draw_tokens(
         If a time is outside the schedule, or the patterns are not orthogonal with equal norms.
     """
     radius = mixture.require_equal_orthogonal("the reduced simulation")
+    schedule.check_times(t)
+    if t.ndim != 1 or len(t) == 0:
+        raise ValueError(f"t: expected one time or more, shape [batch], got {tuple(t.shape)}")
     labels, _ = mixture.sample_labels(len(t), generator)
     level = Level(*(v.view(-1, 1, 1) for v in noise_level(mixture, schedule, t.to(labels.device))))
     spread = level.variance.sqrt()
@@ -59,6 +64,7 @@ def draw_tokens(
     return ReducedTokens(span, factor, level)
 
 
+@checked
 def draw_in_chunks(
     mixture: MultiTokenGMM,
     schedule: NoiseSchedule,

@@ -115,19 +115,19 @@ def risk(
     with torch.no_grad():
         found = [_net_means(weight, net, head, method) for net in nets]
     columns = torch.tensor(found, dtype=torch.float64, device="cpu")
-    excess = Estimate.from_samples(columns[:, 0])
-    gap = Estimate.from_samples(columns[:, 0] + columns[:, 2])
+    excess = _over_nets(columns[:, 0])
+    gap = _over_nets(columns[:, 0] + columns[:, 2])
     base = oracle_risk(law, schedule, t=t)
     validity = _validity(columns, method)
     limit = VALIDITY_LIMIT if method == "expansion" else DEFECT_LIMIT
     result = HeadRisk(
         loss=Estimate(base + gap.value, gap.standard_error),
         excess=excess,
-        score=Estimate.from_samples(columns[:, 1]),
+        score=_over_nets(columns[:, 1]),
         active_set="only" if law.k == law.n_patterns else "given",
         validity=validity,
-        dispersion=float(columns[:, 4].mean()),
-        holds=validity < limit and excess.value >= 0,
+        dispersion=_over_nets(columns[:, 4]).value,
+        holds=validity < limit and 0 <= excess.value < math.inf,
     )
     if not result.holds:
         warnings.warn(_advice(result, method), ValidityWarning, stacklevel=2)
@@ -201,6 +201,12 @@ def _net_means(
 def _integrate_part(weight: ReducedWeight, part: Queries, head: HeadScalars) -> Integrated:
     seen = scores(weight, part)
     return integrate(seen, output(head, seen.tilt, part), part)
+
+
+def _over_nets(column: Tensor) -> Estimate:
+    """Mean over nets; infinite where numbers overflow, which no method then holds for."""
+    is_finite = bool(torch.isfinite(column).all())
+    return Estimate.from_samples(column) if is_finite else Estimate(math.inf, math.inf)
 
 
 def _validity(columns: Tensor, method: str) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import count
+from gmmtf.arguments import checked, count
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.level import noise_level
@@ -22,6 +22,7 @@ from gmmtf.risks.reduced_tokens import ReducedTokens, draw_in_chunks
 from gmmtf.schedule import NoiseSchedule, Times, stratified_times
 
 
+@checked
 def squared_error(weight: ReducedWeight, mixture: MultiTokenGMM, tokens: ReducedTokens) -> Tensor:
     """Squared distance of the attention averages from the Bayes means, per coordinate.
 
@@ -59,6 +60,7 @@ def _complement_square(attention: Tensor, factor: Tensor, gram: Tensor) -> Tenso
     return ((2 * attention - fixed) * (fixed @ gram)).sum((1, 2))
 
 
+@checked
 @torch.no_grad()
 def simulate(
     weight: ReducedWeight,
@@ -97,6 +99,7 @@ def simulate(
     return HeadRisk(loss=loss, excess=excess, score=score, active_set=reference)
 
 
+@checked
 def excess_on_fresh_data(
     weight: ReducedWeight,
     mixture: MultiTokenGMM,
@@ -110,6 +113,8 @@ def excess_on_fresh_data(
     linear in the weight with that value and gradient: the memory is that of one chunk, and second
     derivatives are not available.
     """
+    if len(t) == 0:
+        raise ValueError("t: expected at least one time, got none")
     value = torch.zeros((), dtype=torch.float64, device="cpu")
     coordinates = (weight.pattern, weight.complement)
     for tokens in draw_in_chunks(mixture, schedule, t, generator):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked, count, shown
 from gmmtf.randomness import generator_device, standard_normal
 
 
+@checked
 def bartlett_factor(
     batch_size: int, n_vectors: int, dim: int, generator: torch.Generator | None = None
 ) -> Tensor:
@@ -24,6 +28,8 @@ def bartlett_factor(
     Tensor
         Lower trapezoidal, float64 ``[batch_size, n_vectors, min(n_vectors, dim)]``.
     """
+    sizes = {"batch_size": batch_size, "n_vectors": n_vectors, "dim": dim}
+    batch_size, n_vectors, dim = (count(name, size, 0) for name, size in sizes.items())
     rank = min(n_vectors, dim)
     factor = standard_normal((batch_size, n_vectors, rank), generator, torch.float64).tril_(-1)
     degrees = dim - torch.arange(rank, dtype=torch.float64, device=factor.device)
@@ -32,6 +38,7 @@ def bartlett_factor(
     return factor
 
 
+@checked
 def standard_gamma(shape: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw exact gamma variables of the given positive shape parameters and scale one.
 
@@ -45,6 +52,8 @@ def standard_gamma(shape: Tensor, generator: torch.Generator | None = None) -> T
     shape
         Float64, any shape, on the generator's device.
     """
+    if shape.dtype != torch.float64 or not bool(((shape > 0) & (shape < math.inf)).all()):
+        raise ValueError(f"shape: expected finite positive numbers in float64, got {shown(shape)}")
     device = generator_device(generator)
     alpha = shape.flatten()
     draws = torch.empty_like(alpha)

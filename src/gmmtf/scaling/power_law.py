@@ -34,12 +34,18 @@ def fit_power_law(x: Sequence[float], y: Sequence[float]) -> PowerLaw:
     ValueError
         If there are fewer than three points, or a number is not positive and finite.
     """
-    if len(x) != len(y) or len(x) < 3:
-        raise ValueError(f"x, y: expected at least 3 points each, got {len(x)} and {len(y)}")
-    points = np.array([x, y], dtype=float)
+    try:
+        first, second = (np.array(values, dtype=float) for values in (x, y))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"x, y: expected finite positive numbers ({error})") from error
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 3:
+        raise ValueError(
+            f"x, y: expected at least 3 points each, got shapes {first.shape} and {second.shape}"
+        )
+    points = np.stack([first, second])
     if not (np.isfinite(points).all() and (points > 0).all()):
         raise ValueError("x, y: expected finite positive numbers")
     fit = stats.linregress(*np.log(points))
-    margin = float(stats.t.ppf(0.975, len(x) - 2)) * float(fit.stderr)
+    margin = float(stats.t.ppf(0.975, len(first) - 2)) * float(fit.stderr)
     slope = float(fit.slope)
     return PowerLaw(slope, slope - margin, slope + margin, math.exp(float(fit.intercept)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from gmmtf.arguments import checked, count
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.descent import weights
 from gmmtf.laws.mixture import MultiTokenGMM
@@ -19,6 +20,7 @@ from gmmtf.risks.risk import risk, squared_error
 from gmmtf.schedule import NoiseSchedule
 
 
+@checked
 def steps_needed(
     reached: Callable[[ReducedWeight], bool],
     mixture: MultiTokenGMM,
@@ -38,6 +40,7 @@ def steps_needed(
     ValueError
         If an argument is out of range.
     """
+    max_steps = count("max_steps", max_steps, 1)
     queries = draw_queries(mixture, schedule, n_points=n_points, seed=seed)
     for step, weight in _descent(queries, lr, max_steps):
         if reached(weight):
@@ -45,6 +48,7 @@ def steps_needed(
     return math.inf
 
 
+@checked
 def steps_to_risk(
     target: float,
     mixture: MultiTokenGMM,
@@ -90,10 +94,9 @@ def steps_to_risk(
     """
     if not 0 < target < math.inf:
         raise ValueError(f"target: expected a finite positive number, got {target}")
-    if pattern is not None and not 0 <= pattern < mixture.n_patterns:
-        raise ValueError(
-            f"pattern: expected None or a number from 0 to {mixture.n_patterns - 1}, got {pattern}"
-        )
+    if pattern is not None:
+        _check_pattern(pattern, mixture)
+    max_steps = count("max_steps", max_steps, 1)
     queries = draw_queries(mixture, schedule, n_points=n_points, seed=seed)
     goal, before = math.nan, math.nan
     for step, weight in _descent(queries, lr, max_steps):
@@ -109,6 +112,7 @@ def steps_to_risk(
     return math.inf
 
 
+@checked
 @torch.no_grad()
 def pattern_excess(weight: ReducedWeight, queries: Queries, pattern: int) -> float:
     """Excess risk of the tokens of one pattern, per coordinate, on a net of query tokens.
@@ -118,9 +122,17 @@ def pattern_excess(weight: ReducedWeight, queries: Queries, pattern: int) -> flo
     probabilities of the patterns it is the excess risk. The posterior is the one that
     :class:`~gmmtf.risks.queries.Queries` holds.
     """
+    _check_pattern(pattern, queries.mixture)
     posterior = queries.target[pattern] / queries.reach
     error = queries.factor * squared_error(weight, queries)
     return float((error * posterior).mean() / (queries.importance * posterior).mean())
+
+
+def _check_pattern(pattern: int, mixture: MultiTokenGMM) -> None:
+    if not 0 <= pattern < mixture.n_patterns:
+        raise ValueError(
+            f"pattern: expected a number from 0 to {mixture.n_patterns - 1}, got {pattern}"
+        )
 
 
 @torch.no_grad()
