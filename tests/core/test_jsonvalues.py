@@ -112,3 +112,17 @@ def test_flat_lists_and_objects_stand_on_one_line():
     nested = write([[[i] * 30 for i in range(4)]])
     assert max(len(line) for line in nested.splitlines()) <= 100
     assert json.loads(nested) == [[[i] * 30 for i in range(4)]]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"infinity": "x"},
+        {"infinity": 2},
+        {"infinity": None},
+        {"value": None, "standard_error": 0.1},
+    ],
+)
+def test_an_object_that_stands_for_a_number_must_hold_it(stored):
+    with pytest.raises(ValueError, match=r"^value: expected"):
+        decode(stored)
