@@ -63,6 +63,7 @@ class AttentionDenoiser(nn.Module):
         self.value = nn.Parameter(torch.eye(mixture.dim, **kind)) if value else None
         self.skip = nn.Parameter(torch.zeros((), **kind)) if skip else None
 
+    @checked
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
 

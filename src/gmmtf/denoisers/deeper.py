@@ -48,6 +48,7 @@ class ManyHeads(nn.Module):
         self.schedule = heads[0].schedule
         self.heads = nn.ModuleList(heads)
 
+    @checked
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
 
@@ -94,6 +95,7 @@ class TwoLayers(nn.Module):
         self.first = first
         self.second = second
 
+    @checked
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``.
 
