@@ -55,7 +55,7 @@ def load_claims(path: Path) -> list[dict[str, Any]]:
     """
     try:
         return _checked(json.loads(path.read_text(encoding="utf-8")), path)
-    except (TypeError, AttributeError, KeyError) as error:
+    except (TypeError, AttributeError, KeyError, OverflowError) as error:
         raise ValueError(f"{path.name}: an entry is of another kind ({error})") from error
 
 

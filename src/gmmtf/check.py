@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gmmtf.arguments import ArgumentError, checked, count, shown
+from gmmtf.arguments import ArgumentError, checked, count, fitted, shown
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class Bound:
     def __post_init__(self) -> None:
         if self.at_least is None and self.at_most is None:
             raise ValueError(f"{self.claim}: give at_least, at_most or both")
+        for name in ("number", "claim"):
+            fitted(name, getattr(self, name), str)
         for name in ("at_least", "at_most"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _number(name, getattr(self, name)))

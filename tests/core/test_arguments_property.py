@@ -94,7 +94,7 @@ def denoisers() -> list[Any]:
         lambda x, t: x * math.nan,
         lambda x, t: x * math.inf,
         lambda x, t: x[:1],
-        lambda x, t: x.numpy(),
+        lambda x, t: x.float().numpy(),
         lambda x, t: None,
         lambda x, t: x.double(),
         lambda x, t: x.half(),
