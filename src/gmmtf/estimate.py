@@ -69,6 +69,10 @@ class Estimate:
                 f"second: expected the shape of first, {tuple(first.shape)}, "
                 f"got {tuple(second.shape)}"
             )
+        if first.ndim != 1 or first.numel() < 2:
+            raise ValueError(
+                f"first, second: expected vectors of at least 2, got shape {tuple(first.shape)}"
+            )
         return (cls.from_strata if strata else cls.from_samples)(_floats(first) - _floats(second))
 
     @classmethod
