@@ -19,7 +19,8 @@ def test_derived_seeds_differ_between_seeds_and_between_streams():
 
 def test_normals_of_every_type_are_roundings_of_one_draw():
     draws = {
-        dtype: standard_normal((3, 4), torch.Generator().manual_seed(0), dtype)
+        # From 16 numbers on PyTorch draws float32 in another way than float64.
+        dtype: standard_normal((8, 9), torch.Generator().manual_seed(0), dtype)
         for dtype in (torch.float64, torch.float32, torch.bfloat16)
     }
     for dtype, found in draws.items():

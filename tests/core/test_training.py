@@ -255,6 +255,27 @@ def test_a_loss_that_is_nan_stops_the_run(tmp_path):
     assert checkpoint.load(path)[1]["step"] == 4
 
 
+def test_a_network_that_is_nan_in_evaluation_stops_the_run(tmp_path):
+    class Broken(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()))
+            self.batches = 0
+
+        def forward(self, x_t, t):
+            self.batches += self.training
+            return self.scale * x_t * (1.0 if self.training or self.batches < 4 else math.nan)
+
+    path = tmp_path / "run.safetensors"
+    records = train(
+        Broken(), MIXTURE, NoiseSchedule(BETAS), 20,
+        record_every=2, eval_samples=4, batch_size=2, checkpoint_path=path,
+    )  # fmt: skip
+    with pytest.raises(FloatingPointError, match="at step 4; the last checkpoint is kept"):
+        list(records)
+    assert checkpoint.load(path)[1]["step"] == 2
+
+
 def test_held_out_data_come_from_another_generator_than_the_training_data():
     seeds = []
 
