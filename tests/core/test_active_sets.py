@@ -21,6 +21,7 @@ from gmmtf import (
     risk,
 )
 from gmmtf.denoisers.attention import AttentionDenoiser
+from gmmtf.laws import posterior as posteriors
 from gmmtf.laws import sets
 from gmmtf.laws.moments import label_probabilities
 from gmmtf.laws.posterior import MAX_ACTIVE_SETS
@@ -143,6 +144,30 @@ def test_the_posterior_is_right_where_products_of_numbers_underflow():
     alpha_bar = float(SCHEDULE.alpha_bar(torch.tensor(1)))
     for tokens, p in zip(x.numpy(), found, strict=True):
         np.testing.assert_allclose(p, brute_force(law, tokens, alpha_bar), atol=1e-12)
+
+
+def test_sums_of_numbers_and_of_logarithms_agree():
+    generator = torch.Generator().manual_seed(3)
+    logits = 2 * torch.randn(4, 5, 6, generator=generator, dtype=torch.float64)
+    law = replace(RARE, n_patterns=6, dim=12, n_active=3, inclusion=(0.1, 0.3, 0.5, 0.6, 0.7, 0.8))
+    sets = posteriors.active_sets(law)
+    prior = law.log_set_weights[sets].sum(1)
+    found, exact = posteriors._by_products(logits, sets, prior)
+    assert bool(exact.all())
+    again = posteriors._in_log_space(logits, sets, prior)
+    torch.testing.assert_close(again, found, rtol=1e-12, atol=1e-14)
+    without = posteriors._in_log_space(logits, sets, 0 * prior)
+    assert float((without - found).abs().max()) > 0.01
+
+
+def test_a_set_that_underflows_may_be_the_likeliest():
+    """Its sum over the tokens counts: -690 against -700 and -1200, though one number is lost."""
+    law = MultiTokenGMM(n_patterns=3, dim=4, n_tokens=2, radius=2.0, sigma=0.3, n_active=1)
+    logits = torch.tensor([[[0.0, -700.0, -600.0], [-690.0, 0.0, -600.0]]], dtype=torch.float64)
+    found = posteriors._posterior_over_sets(law, logits)[0]
+    expected = 1 / (1 + math.exp(-10))
+    assert found[:, 0].tolist() == pytest.approx([expected, expected], rel=1e-12)
+    assert found[:, 1].tolist() == pytest.approx([1 - expected, 1 - expected], rel=1e-9)
 
 
 def test_many_sets_are_enumerated_and_too_many_are_counted():
