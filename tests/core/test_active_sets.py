@@ -70,6 +70,17 @@ def test_weights_of_given_inclusion_probabilities_are_found(inclusion, k):
     np.testing.assert_allclose(by_enumeration(odds, k)[1], wanted.numpy(), rtol=1e-11)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_weights_of_any_inclusion_probabilities_are_found(seed):
+    generator = np.random.default_rng(seed)
+    size = int(generator.integers(2, 12))
+    odds = np.exp(generator.normal(scale=2.5, size=size))
+    k = int(generator.integers(1, size))
+    wanted = torch.from_numpy(by_enumeration(odds, k)[1])
+    found = sets.inclusion_probabilities(sets.fit_log_weights(wanted, k), k)
+    np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-10)
+
+
 def test_sets_are_drawn_with_their_probabilities():
     count = 40_000
     _, active = RARE.sample_labels(count, torch.Generator().manual_seed(0))

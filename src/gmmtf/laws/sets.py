@@ -46,13 +46,21 @@ def fit_log_weights(inclusion: Tensor, k: int) -> Tensor:
     """
     wanted = torch.logit(inclusion)
 
+    def unlikelihood(free: np.ndarray) -> tuple[float, np.ndarray]:
+        logs = torch.from_numpy(free)
+        value = log_suffix_sums(logs, k)[0, k] - logs @ inclusion
+        slope: np.ndarray = (inclusion_probabilities(logs, k) - inclusion).numpy()
+        return float(value), slope
+
     def miss(free: np.ndarray) -> np.ndarray:
         logs = torch.cat([torch.from_numpy(free), wanted[-1:]])
         odds: np.ndarray = (torch.logit(inclusion_probabilities(logs, k)) - wanted).numpy()[:-1]
         return odds
 
-    found = optimize.root(miss, wanted[:-1].numpy(), tol=1e-14)
-    logs = torch.cat([torch.from_numpy(found.x), wanted[-1:]])
+    # Minus the likelihood is convex: found from anywhere. The equations then give all digits.
+    near = optimize.minimize(unlikelihood, wanted.numpy(), jac=True, method="BFGS").x
+    found = optimize.root(miss, (near - near[-1] + float(wanted[-1]))[:-1], tol=1e-14).x
+    logs = torch.cat([torch.from_numpy(found), wanted[-1:]])
     if not float((inclusion_probabilities(logs, k) / inclusion - 1).abs().max()) < _TOLERANCE:
         raise ValueError(f"inclusion: no weights found for {inclusion.tolist()} and sets of {k}")
     return logs - logs.mean()
