@@ -16,7 +16,11 @@ from gmmtf.denoisers.optimal import BayesDenoiser
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws import posterior
 from gmmtf.laws.level import noise_level
-from gmmtf.risks.first_step import descent_direction, exact_descent_direction
+from gmmtf.risks.first_step import (
+    descent_direction,
+    exact_descent_direction,
+    natural_step_size,
+)
 from gmmtf.risks.reduced_tokens import draw_tokens
 from gmmtf.risks.simulation import squared_error
 from gmmtf.schedule import stratified_times
@@ -185,3 +189,13 @@ def test_the_library_formula_is_the_sum_over_all_label_counts(n, k):
     found = exact_descent_direction(mixture, SCHEDULE)
     coordinates = torch.cat([found.pattern.flatten(), found.complement[None]])
     torch.testing.assert_close(coordinates, exact_coordinates(mixture), rtol=1e-6, atol=1e-9)
+
+
+def test_the_limit_of_many_tokens_needs_all_patterns_active():
+    with pytest.raises(ValueError, match="n_active: the first-step formula needs all 3 patterns"):
+        descent_direction(mixture_of(6, n_active=2), SCHEDULE)
+
+
+def test_the_natural_step_size_is_k_m_d_over_the_sixth_power_of_the_norm():
+    assert natural_step_size(mixture_of(6)) == pytest.approx(3 * 3 * 10 / 3.0**6)
+    assert natural_step_size(mixture_of(6, n_active=2)) == pytest.approx(2 * 3 * 10 / 3.0**6)

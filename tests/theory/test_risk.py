@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from gmmtf.risks import formulas
 from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.optimum import oracle_risk
 from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import squared_error
 
 SCHEDULE = NoiseSchedule.linear(1000)
 MIXTURE = MultiTokenGMM(n_patterns=3, dim=16, n_tokens=64, radius=5.0, sigma=0.3)
@@ -105,3 +108,17 @@ def test_bad_methods_are_refused():
         descend(MIXTURE, SCHEDULE, 2, method="simulation", head=corrected)
     assert HeadScalars().is_plain
     assert not corrected.is_plain
+
+
+def test_the_expansion_is_the_integral_to_second_order():
+    """Query by query on one net: what is left falls like 1/N³, with the right third moments."""
+    law = MultiTokenGMM(
+        n_patterns=3, dim=16, n_tokens=50, radius=3.0, sigma=0.5, weights=(0.2, 0.3, 0.5)
+    )
+    pattern = torch.tensor([[0.125, 0.025, 0.0], [0.0, 0.1, -0.025], [0.05, 0.0, 0.15]])
+    weight = ReducedWeight(pattern.double(), torch.tensor(0.1, dtype=torch.float64))
+    for n, largest in ((100, 3e-6), (200, 4e-7)):
+        queries = draw_queries(replace(law, n_tokens=n), SCHEDULE, t=400, n_points=16, seed=0)
+        exact = squared_error(weight, queries, method="integral")
+        error = (squared_error(weight, queries) / exact - 1).abs().mean()
+        assert 0.1 * largest < float(error) < largest

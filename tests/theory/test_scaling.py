@@ -186,3 +186,14 @@ def test_the_best_weight_is_one_where_the_expansion_holds_or_none(n_tokens):
         return  # either outcome is right
     exact = risk(best, mixture, SCHEDULE, method="integral", n_points=64)
     assert value == pytest.approx(exact.excess_risk.value, rel=0.2)
+
+
+def test_the_interval_is_student_s_with_two_degrees_of_freedom_less_than_points():
+    """3.182446 is the 97.5 % point of Student's distribution with three degrees of freedom."""
+    x, y = [1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 1.9, 4.4, 7.6, 16.9]
+    (slope, _), covariance = np.polyfit(np.log(x), np.log(y), 1, cov=True)
+    found = scaling.power_law.fit_power_law(x, y)
+    margin = 3.182446 * math.sqrt(covariance[0, 0])
+    assert found.exponent == pytest.approx(slope)
+    assert found.low == pytest.approx(slope - margin, rel=1e-6)
+    assert found.high == pytest.approx(slope + margin, rel=1e-6)
