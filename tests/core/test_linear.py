@@ -158,3 +158,14 @@ def test_wrong_tokens_and_times_are_refused():
         denoise(torch.zeros(1, 8, 9), torch.tensor([1]))
     with pytest.raises(ValueError, match="t: "):
         linear_risk(EVEN, SCHEDULE, t=1000)
+
+
+def test_the_oracle_of_full_covariances_shrinks_each_component_by_itself():
+    law, t = full(), 300
+    alpha_bar = float(SCHEDULE.alpha_bar(torch.tensor(t)))
+    expected = 0.0
+    for weight, covariance in zip(law.weights.tolist(), law.covariances.numpy(), strict=True):
+        noisy = alpha_bar * covariance + (1 - alpha_bar) * np.eye(5)
+        left = np.eye(5) - (1 - alpha_bar) * np.linalg.inv(noisy)
+        expected += weight * np.trace(left) / 5
+    assert oracle_risk(law, SCHEDULE, t=t) == pytest.approx(expected, rel=1e-10)

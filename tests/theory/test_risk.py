@@ -12,7 +12,7 @@ from gmmtf import MultiTokenGMM, NoiseSchedule, ReducedWeight, best_weight, desc
 from gmmtf.descent import gradient
 from gmmtf.risks import formulas
 from gmmtf.risks.head import HeadScalars
-from gmmtf.risks.optimum import oracle_risk
+from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import squared_error
 
@@ -122,3 +122,16 @@ def test_the_expansion_is_the_integral_to_second_order():
         exact = squared_error(weight, queries, method="integral")
         error = (squared_error(weight, queries) / exact - 1).abs().mean()
         assert 0.1 * largest < float(error) < largest
+
+
+@pytest.mark.parametrize("method", ["expansion", "integral"])
+def test_score_and_loss_of_one_time_follow_from_the_excess(method):
+    """The score error is the excess over 1-ᾱ, and the loss is the excess plus the Bayes risk."""
+    t = 500
+    found = risk(WEIGHT, MIXTURE, SCHEDULE, t=t, method=method, n_points=256)
+    noise = 1 - float(SCHEDULE.alpha_bar(torch.tensor(t)))
+    assert found.score.value == pytest.approx(found.excess.value / noise, rel=1e-9)
+    best = bayes_risk(MIXTURE, SCHEDULE, t=t)
+    spread = 5 * (found.loss.standard_error + best.standard_error)
+    assert found.loss.value - found.excess.value == pytest.approx(best.value, abs=spread)
+    assert best.value - oracle_risk(MIXTURE, SCHEDULE, t=t) > 2 * spread
