@@ -59,3 +59,16 @@ def test_nothing_of_the_size_of_the_dimension_is_made():
         gaps.append(dim * (risk - oracle_risk(mixture, SCHEDULE, t=300)))
         assert "means" not in vars(mixture)  # [M, d], made on demand only
     assert gaps[1] == pytest.approx(gaps[0], rel=1e-6)
+
+
+def test_many_patterns_with_a_rare_one_need_no_pairs(monkeypatch):
+    """Above a number of patterns no pairs are drawn: labels drawn too often still count less."""
+    law = MultiTokenGMM(
+        n_patterns=3, dim=8, n_tokens=4, radius=2.5, sigma=0.4, weights=(0.005, 0.3, 0.695)
+    )
+    paired = bayes_risk(law, NoiseSchedule.linear(1000), t=500)
+    monkeypatch.setattr("gmmtf.risks.optimum.MAX_PAIRED_PATTERNS", 1)
+    single = bayes_risk(law, NoiseSchedule.linear(1000), t=500)
+    spread = (paired.standard_error**2 + single.standard_error**2) ** 0.5
+    assert abs(paired.value - single.value) < 5 * spread
+    assert spread < 1e-3 * paired.value

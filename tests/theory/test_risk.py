@@ -11,7 +11,9 @@ import torch
 from gmmtf import MultiTokenGMM, NoiseSchedule, ReducedWeight, best_weight, descend, risk
 from gmmtf.descent import gradient
 from gmmtf.risks import formulas
-from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.expansion import expand
+from gmmtf.risks.head import HeadScalars, output, scores
+from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import squared_error
@@ -135,3 +137,21 @@ def test_score_and_loss_of_one_time_follow_from_the_excess(method):
     spread = 5 * (found.loss.standard_error + best.standard_error)
     assert found.loss.value - found.excess.value == pytest.approx(best.value, abs=spread)
     assert best.value - oracle_risk(MIXTURE, SCHEDULE, t=t) > 2 * spread
+
+
+def test_the_validity_is_the_share_of_the_last_order_and_decides():
+    found = risk(WEIGHT, MIXTURE, SCHEDULE, n_points=64, n_replicates=2)
+    shares = []
+    for seed in np.random.SeedSequence(0).generate_state(2):
+        net = draw_queries(MIXTURE, SCHEDULE, n_points=64, seed=int(seed))
+        seen = scores(WEIGHT, net)
+        expanded = expand(seen, output(HeadScalars(), seen.tilt, net), net)
+        shares.append(
+            [float((net.factor * x).mean()) for x in (expanded.last_order, expanded.square)]
+        )
+    last, whole = np.mean(shares, axis=0)
+    assert found.validity == pytest.approx(last / whole, rel=1e-12)
+    assert found.holds
+    strong = ReducedWeight(60 / 25 * torch.eye(3, dtype=torch.float64), torch.tensor(0.1))
+    with pytest.warns(ValidityWarning, match="does not hold"):
+        assert not risk(strong, MIXTURE, SCHEDULE, n_points=64).holds
