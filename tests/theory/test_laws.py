@@ -17,6 +17,7 @@ from gmmtf.risks import formulas
 from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.optimum import oracle_risk
 from gmmtf.risks.risk import risk
+from gmmtf.risks.wishart import bartlett_factor
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SKEWED = (0.1, 0.2, 0.3, 0.4)
@@ -137,3 +138,13 @@ def test_tilt_floor_of_a_weight_that_is_not_symmetric():
     square = alpha_bar * float(pi @ tilts.square().sum(1)) + variance * float(full.square().sum())
     expected = (1 - alpha_bar) * square / 7
     assert formulas.tilt_floor(weight, mixture, SCHEDULE, t=300) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("size", "dim"), [(5, 3), (4, 9), (3, 3)])
+def test_bartlett_factors_have_the_mean_of_their_wishart_law(size, dim):
+    """E[L Lᵀ] = dim I: degrees of freedom fall along the diagonal of L."""
+    factor = bartlett_factor(20_000, size, dim, torch.Generator().manual_seed(0))
+    found = factor @ factor.mT
+    error = found.std(0) / 20_000**0.5
+    deviation = (found.mean(0) - dim * torch.eye(size).double()) / error
+    assert float(deviation.abs().max()) < 5

@@ -151,7 +151,26 @@ def test_the_validity_is_the_share_of_the_last_order_and_decides():
         )
     last, whole = np.mean(shares, axis=0)
     assert found.validity == pytest.approx(last / whole, rel=1e-12)
+    assert found.excess.standard_error > 0  # the nets differ
     assert found.holds
     strong = ReducedWeight(60 / 25 * torch.eye(3, dtype=torch.float64), torch.tensor(0.1))
     with pytest.warns(ValidityWarning, match="does not hold"):
         assert not risk(strong, MIXTURE, SCHEDULE, n_points=64).holds
+
+
+def test_score_and_loss_of_a_simulation_follow_from_the_excess():
+    t, best = 500, bayes_risk(MIXTURE, SCHEDULE, t=500)
+    found = risk(
+        WEIGHT, MIXTURE, SCHEDULE, t=t, method="simulation", n_samples=8, bayes=best,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    noise = 1 - float(SCHEDULE.alpha_bar(torch.tensor(t)))
+    assert found.score.value == pytest.approx(found.excess.value / noise, rel=1e-9)
+    assert found.loss.value == pytest.approx(found.excess.value + best.value, rel=1e-12)
+
+
+def test_scores_that_are_too_wide_for_the_quadrature_do_not_hold():
+    wide = ReducedWeight(400 / 25 * torch.eye(3, dtype=torch.float64), torch.tensor(0.1))
+    with pytest.warns(ValidityWarning, match="quadrature"):
+        found = risk(wide, MIXTURE, SCHEDULE, method="integral", n_points=8, n_replicates=2)
+    assert found.validity == float("inf")
