@@ -15,7 +15,7 @@ from gmmtf.descent import descend, gradient
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.head_risk import ExpansionFailed
 from gmmtf.risks.queries import draw_queries
-from gmmtf.risks.risk import risk
+from gmmtf.risks.risk import risk, squared_error
 from gmmtf_book.c05_tokens_and_patterns.runs import simulated_pattern_excess
 
 SCHEDULE = NoiseSchedule.linear(1000)
@@ -197,3 +197,19 @@ def test_the_interval_is_student_s_with_two_degrees_of_freedom_less_than_points(
     assert found.exponent == pytest.approx(slope)
     assert found.low == pytest.approx(slope - margin, rel=1e-6)
     assert found.high == pytest.approx(slope + margin, rel=1e-6)
+
+
+def test_the_best_weight_has_the_excess_that_is_returned_with_it():
+    law = MultiTokenGMM(n_patterns=3, dim=20, n_tokens=200, radius=6.0, sigma=0.3)
+    schedule = NoiseSchedule.linear(1000)
+    best, found = scaling.tokens.best_weight(law, schedule, n_points=128)
+    queries = draw_queries(law, schedule, n_points=128, seed=0)
+    assert float((queries.factor * squared_error(best, queries)).mean()) == pytest.approx(found)
+    assert float(best.complement) != 0
+
+
+def test_a_crossing_of_a_power_law_is_found_between_whole_numbers():
+    expected = (10 / 0.037) ** (1 / 1.3)
+    found = scaling.tokens._bisect(lambda n: 10 * n**-1.3, 0.037, 2, 4096)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found != round(found)
