@@ -14,8 +14,10 @@ from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.randomness import standard_normal
 from gmmtf.risks import formulas
-from gmmtf.risks.head import HeadScalars
+from gmmtf.risks.head import HeadScalars, output, scores
 from gmmtf.risks.optimum import oracle_risk
+from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.reduced_tokens import draw_tokens
 from gmmtf.risks.risk import risk
 from gmmtf.risks.wishart import bartlett_factor
 
@@ -148,3 +150,24 @@ def test_bartlett_factors_have_the_mean_of_their_wishart_law(size, dim):
     error = found.std(0) / 20_000**0.5
     deviation = (found.mean(0) - dim * torch.eye(size).double()) / error
     assert float(deviation.abs().max()) < 5
+
+
+def test_tokens_have_the_complement_of_their_dimension_and_noise():
+    """The Gram matrix of the complement parts has the mean τ²(d - M) I."""
+    law = MultiTokenGMM(n_patterns=3, dim=9, n_tokens=4, radius=3.0, sigma=0.4)
+    schedule = NoiseSchedule.linear(1000)
+    times = torch.full((4000,), 400)
+    tokens = draw_tokens(law, schedule, times, torch.Generator().manual_seed(0))
+    gram = tokens.factor @ tokens.factor.mT
+    alpha_bar = float(schedule.alpha_bar(torch.tensor(400)))
+    expected = (alpha_bar * 0.16 + 1 - alpha_bar) * 6 * torch.eye(4).double()
+    deviation = (gram.mean(0) - expected) / (gram.std(0) / 4000**0.5)
+    assert float(deviation.abs().max()) < 5
+
+
+def test_a_value_matrix_has_its_trace():
+    law = MultiTokenGMM(n_patterns=3, dim=9, n_tokens=4, radius=3.0, sigma=0.4)
+    queries = draw_queries(law, NoiseSchedule.linear(1000), n_points=4, seed=0)
+    seen = scores(ReducedWeight.zero(law), queries)
+    found = output(HeadScalars(value_span=0.5, value_complement=2.0), seen.tilt, queries)
+    assert float(found.trace) == pytest.approx(3 * 0.25 + 6 * 4.0)
