@@ -234,46 +234,40 @@ def test_divergence_stops_the_run_and_keeps_a_sound_checkpoint(tmp_path):
     assert all(math.isfinite(r["excess_risk"]["value"]) for r in state["records"])
 
 
-def test_a_loss_that_is_nan_stops_the_run(tmp_path):
-    class Broken(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = torch.nn.Parameter(torch.ones(()))
-            self.batches = 0
+class Broken(torch.nn.Module):
+    """A scaled identity that gives NaN once ``spoilt(module, batches of training)`` is true."""
 
-        def forward(self, x_t, t):
-            self.batches += self.training and torch.is_grad_enabled()
-            return self.scale * x_t * (math.nan if self.batches > 5 else 1.0)
+    def __init__(self, spoilt):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.batches, self.spoilt = 0, spoilt
 
+    def forward(self, x_t, t):
+        self.batches += self.training and torch.is_grad_enabled()
+        return self.scale * x_t * (math.nan if self.spoilt(self, self.batches) else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message", "kept"),
+    [
+        (lambda module, batches: batches > 5, "step 5", 4),
+        (
+            lambda module, batches: not module.training and batches >= 4,
+            "at step 4; the last checkpoint is kept",
+            2,
+        ),
+    ],
+    ids=["in training", "in evaluation"],
+)
+def test_a_network_that_becomes_nan_stops_the_run(tmp_path, spoilt, message, kept):
     path = tmp_path / "run.safetensors"
     records = train(
-        Broken(), MIXTURE, NoiseSchedule(BETAS), 20,
+        Broken(spoilt), MIXTURE, NoiseSchedule(BETAS), 20,
         record_every=2, eval_samples=4, batch_size=2, checkpoint_path=path,
     )  # fmt: skip
-    with pytest.raises(FloatingPointError, match="step 5"):
+    with pytest.raises(FloatingPointError, match=message):
         list(records)
-    assert checkpoint.load(path)[1]["step"] == 4
-
-
-def test_a_network_that_is_nan_in_evaluation_stops_the_run(tmp_path):
-    class Broken(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = torch.nn.Parameter(torch.ones(()))
-            self.batches = 0
-
-        def forward(self, x_t, t):
-            self.batches += self.training
-            return self.scale * x_t * (1.0 if self.training or self.batches < 4 else math.nan)
-
-    path = tmp_path / "run.safetensors"
-    records = train(
-        Broken(), MIXTURE, NoiseSchedule(BETAS), 20,
-        record_every=2, eval_samples=4, batch_size=2, checkpoint_path=path,
-    )  # fmt: skip
-    with pytest.raises(FloatingPointError, match="at step 4; the last checkpoint is kept"):
-        list(records)
-    assert checkpoint.load(path)[1]["step"] == 2
+    assert checkpoint.load(path)[1]["step"] == kept
 
 
 def test_held_out_data_come_from_another_generator_than_the_training_data():

@@ -31,8 +31,13 @@ class TokenMoments(NamedTuple):
 
     @classmethod
     @checked
-    def of_covariance(cls, mean: Tensor, covariance: Tensor) -> TokenMoments:
-        """Moments with a full covariance ``[d, d]``."""
+    def of_points(
+        cls, weights: Tensor, points: Tensor, within: Tensor | float = 0.0
+    ) -> TokenMoments:
+        """Moments of weighted points ``[n, d]``, with a mean covariance ``within`` around each."""
+        mean = weights @ points
+        centred = points - mean
+        covariance = within + (weights[:, None] * centred).T @ centred
         values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
         return cls(mean, vectors, values.clamp(min=0), 0.0)
 
@@ -74,23 +79,13 @@ def _(law: MultiTokenGMM) -> TokenMoments:
 
 @token_moments.register
 def _(law: FullMixture) -> TokenMoments:
-    return _of_components(law.weights, law.means, law.covariances)
+    within = torch.einsum("c,cij->ij", law.weights, law.covariances)
+    return TokenMoments.of_points(law.weights, law.means, within)
 
 
 @token_moments.register
 def _(law: TokenLaw) -> TokenMoments:
-    tokens, weights = law.tokens.double().cpu(), law.point_weights.cpu()
-    mean = weights @ tokens
-    centred = tokens - mean
-    return TokenMoments.of_covariance(mean, (weights[:, None] * centred).T @ centred)
-
-
-def _of_components(weights: Tensor, means: Tensor, covariances: Tensor) -> TokenMoments:
-    mean = weights @ means
-    centred = means - mean
-    between = (weights[:, None] * centred).T @ centred
-    within = torch.einsum("c,cij->ij", weights, covariances)
-    return TokenMoments.of_covariance(mean, within + between)
+    return TokenMoments.of_points(law.point_weights.cpu(), law.tokens.double().cpu())
 
 
 @checked

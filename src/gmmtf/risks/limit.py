@@ -14,6 +14,7 @@ from gmmtf.arguments import checked
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
+from gmmtf.laws.moments import label_probabilities
 from gmmtf.laws.posterior import active_sets
 from gmmtf.schedule import NoiseSchedule, Times
 
@@ -60,7 +61,7 @@ def limit_excess(
         others = torch.tensor(k - 1, dtype=torch.float64, device="cpu")
         w = torch.sigmoid(others.log() - alpha_bar * (diagonal - off))
         excess = (w.square() * k / others.clamp(min=1))[:, None].expand(-1, size)
-        return scale[:, None] * excess, torch.full_like(law.probabilities, 1 / size)
+        return scale[:, None] * excess, label_probabilities(law)
     sets = active_sets(law)
     if len(sets) * k**2 * len(alpha_bar) > _MAX_ELEMENTS:
         raise ValueError(
@@ -71,7 +72,7 @@ def limit_excess(
     chances = torch.softmax(law.log_set_weights[sets].sum(1), 0)[:, None]
     joint = chances * pi / pi.sum(1, keepdim=True)
     square = _square(products[sets[:, :, None], sets[:, None, :]], pi, alpha_bar)
-    share = torch.zeros_like(law.probabilities).index_add(0, sets.flatten(), joint.flatten())
+    share = label_probabilities(law)
     total = torch.zeros(len(alpha_bar), size, dtype=torch.float64, device="cpu")
     total = total.index_add(1, sets.flatten(), (joint * square).flatten(1))
     return scale[:, None] * total / share, share
