@@ -86,6 +86,12 @@ def active_sets(mixture: MultiTokenGMM) -> Tensor:
     return _sets_of(mixture.n_patterns, mixture.k)
 
 
+@checked
+def set_probabilities(mixture: MultiTokenGMM) -> Tensor:
+    """Probability of each of the :func:`active_sets`, float64 ``[C(M, K)]``; errors as there."""
+    return torch.softmax(mixture.log_set_weights[active_sets(mixture)].sum(1), 0)
+
+
 @lru_cache(maxsize=4)
 def _sets_of(size: int, k: int) -> Tensor:
     flat = itertools.chain.from_iterable(itertools.combinations(range(size), k))

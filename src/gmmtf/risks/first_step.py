@@ -11,7 +11,7 @@ from gmmtf.arguments import checked
 from gmmtf.denoisers.reduced import ReducedWeight, gram_root
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
-from gmmtf.laws.posterior import active_sets
+from gmmtf.laws.posterior import active_sets, set_probabilities
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -79,8 +79,7 @@ def _covariance_moments(mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
     once = torch.zeros(size, size, dtype=torch.float64, device="cpu")
     twice = torch.zeros_like(once)
     sets = active_sets(mixture)
-    shares = torch.softmax(mixture.log_set_weights[sets].sum(1), 0)
-    for active, share in zip(sets, shares, strict=True):
+    for active, share in zip(sets, set_probabilities(mixture), strict=True):
         rows = active[:, None], active[None, :]
         pi = mixture.probabilities[active]
         given = _multinomial_moments(pi / pi.sum(), mixture.n_tokens)

@@ -15,7 +15,7 @@ from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.moments import label_probabilities
-from gmmtf.laws.posterior import active_sets
+from gmmtf.laws.posterior import active_sets, set_probabilities
 from gmmtf.schedule import NoiseSchedule, Times
 
 _MAX_ELEMENTS = 2**26  # products in the exponent at all times and sets: 512 MB
@@ -69,7 +69,7 @@ def limit_excess(
             "patterns that differ; give fewer times t, or fewer patterns"
         )
     pi = law.probabilities[sets]
-    chances = torch.softmax(law.log_set_weights[sets].sum(1), 0)[:, None]
+    chances = set_probabilities(law)[:, None]
     joint = chances * pi / pi.sum(1, keepdim=True)
     square = _square(products[sets[:, :, None], sets[:, None, :]], pi, alpha_bar)
     share = label_probabilities(law)
