@@ -41,6 +41,15 @@ class RecordedWeight(Recorded, Protocol):
         """The weight at that step."""
 
 
+class _GivenSet:
+    """A record of a prediction for K < M, read with the active set given."""
+
+    def __init__(self, record: Any) -> None:
+        self.step: int = record.step
+        self.excess_risk: Estimate = record.excess_given_set
+        self.score_error: Estimate = record.score_given_set
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
     """Risks and weight at chosen steps of a run.
@@ -50,7 +59,8 @@ class Curve:
     steps
         The steps, S of them.
     excess, score
-        Excess risk and score-matching error at each.
+        Excess risk and score-matching error at each; of a prediction for K < M, given the active
+        set.
     products
         r²G, the query-key products of the patterns, float64 ``[S, M, M]``.
     complement
@@ -79,9 +89,14 @@ class Curve:
     @classmethod
     @checked
     def from_records(cls, records: Iterable[RecordedWeight], law: MultiTokenGMM) -> Curve:
-        """Collect the records of a descent."""
+        """Collect the records of a descent.
+
+        For K < M a prediction knows the active set, as :class:`gmmtf.risks.head_risk.HeadRisk` says
+        of ``excess_given_set``; its excess and score error are those.
+        """
         kept = list(records)
-        return cls.from_weights(kept, [record.weight for record in kept], law)
+        read = [_GivenSet(r) if getattr(r, "active_set", None) == "given" else r for r in kept]
+        return cls.from_weights(read, [record.weight for record in kept], law)
 
     @classmethod
     @checked

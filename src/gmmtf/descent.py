@@ -18,10 +18,9 @@ from gmmtf.randomness import derived_seed
 from gmmtf.risks.head import PLAIN, HeadScalars
 from gmmtf.risks.head_risk import HeadRisk
 from gmmtf.risks.limit import limit_excess
-from gmmtf.risks.optimum import bayes_risk
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import check_method, risk, squared_error
-from gmmtf.risks.simulation import excess_on_fresh_data
+from gmmtf.risks.simulation import TARGETS, HeldOutData, excess_on_fresh_data
 from gmmtf.schedule import NoiseSchedule, stratified_times
 
 Loss = Callable[[ReducedWeight], Tensor]
@@ -56,6 +55,7 @@ def descend(
     n_points: int = 2048,
     batch_size: int | Callable[[int], int] = 32,
     eval_samples: int = 256,
+    target: str = "bayes",
     bayes: Estimate | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[DescentRecord]:
@@ -64,7 +64,7 @@ def descend(
     A step of ``"gd"`` is the step of gradient descent on the full weight W with the same step size:
     in the limit of infinite batches for expansion, integral and limit, which are deterministic; in
     expectation for the simulation, which draws fresh data points at every step, with times
-    stratified over the schedule, and regresses on the Bayes estimate (theory result 3). A step of
+    stratified over the schedule, and regresses on ``target`` (theory result 3). A step of
     another optimizer is not: it depends on the coordinates, and here the whole complement is one of
     them.
 
@@ -90,6 +90,10 @@ def descend(
     batch_size, eval_samples
         For the simulation: data points of a step, a number or a function of the step (from 0 on),
         and data points on which a record is evaluated.
+    target
+        For the simulation: what a step regresses on, the ``"bayes"`` or the ``"oracle"`` estimate.
+        The gradient is the same in expectation, with the oracle's somewhat noisier, but without a
+        posterior over active sets, which for K < M costs most of a step.
     bayes
         For the simulation: the Bayes risk, which the recorded losses need; computed when None.
     device
@@ -126,20 +130,23 @@ def descend(
     begin.check_fits(law)
     rate = resolve_lr(optimizer, lr, law)
     if method == "simulation":
-        loss = _fresh_excess(law, schedule, batch_size, torch.Generator(device).manual_seed(seed))
-        floor = bayes_risk(law, schedule) if bayes is None else bayes
+        fresh = torch.Generator(device).manual_seed(seed)
+        loss = _fresh_excess(law, schedule, batch_size, fresh, target)
+        held_out = HeldOutData(
+            law, schedule, n_samples=eval_samples, bayes=bayes,
+            generator=torch.Generator(device).manual_seed(derived_seed(seed, 1)),
+        )  # fmt: skip
     else:
-        loss, floor = _mean_excess(law, schedule, head, method, n_points, seed), None
+        loss, held_out = _mean_excess(law, schedule, head, method, n_points, seed), None
     path = weights(begin, loss, steps, lr=rate, optimizer=optimizer)
 
     def record(step: int, weight: ReducedWeight) -> DescentRecord:
-        # A generator of its own, seeded alike each time, gives every record the same data.
-        held_out = torch.Generator(device).manual_seed(derived_seed(seed, 1))
-        found = risk(
-            weight, law, schedule, method=method, head=head,
-            n_points=max(1, n_points // 8), seed=seed + 1,
-            n_samples=eval_samples, generator=held_out, bayes=floor,
-        )  # fmt: skip
+        if held_out is not None:
+            found = held_out.risk(weight)
+        else:
+            n_held_out = max(1, n_points // 8)
+            found = risk(weight, law, schedule, method=method, head=head, n_points=n_held_out,
+                         seed=seed + 1)  # fmt: skip
         return DescentRecord(**vars(found), step=step, weight=weight)
 
     visited = tqdm(path, desc="descent", total=steps + 1, leave=False)
@@ -241,9 +248,12 @@ def _fresh_excess(
     schedule: NoiseSchedule,
     batch_size: int | Callable[[int], int],
     generator: torch.Generator,
+    target: str,
 ) -> Loss:
     """Excess of a weight on data points that are drawn afresh at every call."""
     law.require_equal_orthogonal("the reduced simulation")
+    if target not in TARGETS:
+        raise ValueError(f"target: expected one of {TARGETS}, got {target!r}")
     taken = 0
 
     def loss(weight: ReducedWeight) -> Tensor:
@@ -251,7 +261,7 @@ def _fresh_excess(
         size = batch_size(taken) if callable(batch_size) else batch_size
         taken += 1
         times = stratified_times(schedule, size, generator)
-        return excess_on_fresh_data(weight, law, schedule, times, generator)
+        return excess_on_fresh_data(weight, law, schedule, times, generator, target=target)
 
     return loss
 

@@ -42,7 +42,7 @@ class LawPlan(Plan):
     @property
     def mixture(self) -> MultiTokenGMM:
         """The data law."""
-        names = ("dim", "n_tokens", "n_patterns", "radius", "sigma", "weights")
+        names = ("dim", "n_tokens", "n_patterns", "n_active", "radius", "sigma", "weights")
         return MultiTokenGMM(**{name: v for name, v in vars(self).items() if name in names})
 
 

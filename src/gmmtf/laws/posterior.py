@@ -136,7 +136,10 @@ def _by_products(logits: Tensor, sets: Tensor, log_prior: Tensor) -> tuple[Tenso
     # The evidence of a lost set is too large, if wrong: the others are exact if it is negligible.
     best = found.masked_fill(is_lost, -torch.inf).amax(1)
     exact = (found.masked_fill(~is_lost, -torch.inf).amax(1) < best - _NEGLIGIBLE) | ~is_lost.any(1)
-    weights = torch.softmax(found.masked_fill(is_lost, -torch.inf), 1)
+    found = found.masked_fill(is_lost, -torch.inf)
+    # A data point tells most sets apart, and the negligible ones need no second look.
+    kept = (found > best[:, None] - _NEGLIGIBLE).any(0)
+    sets, weights = sets[kept], torch.softmax(found[:, kept], 1)
     mixed = torch.zeros_like(likelihood)
     for chunk, weight in zip(sets.split(per_chunk), weights.split(per_chunk, 1), strict=True):
         members = _members(chunk, patterns, likelihood)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -14,12 +15,15 @@ from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.posterior import active_sets, set_probabilities
 from gmmtf.schedule import NoiseSchedule
 
+_PART_ELEMENTS = 2**20  # sets times M² at a time: 8 MB a matrix
+
 
 @checked
 def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> ReducedWeight:
     """Direction -∇L at W = 0 in the limit of many tokens, in reduced coordinates (theory result 1).
 
     As N → ∞ with K = M, -∇L(0) = E_t[(2c²ᾱ/d) C_μ(ᾱC_μ + τ²I)] with C_μ = Σ_u π_u μ_u μ_uᵀ - μ̄μ̄ᵀ.
+    For K < M it is the mean of that over the active sets, as many tokens reveal theirs.
     The complement does not move. :meth:`ReducedWeight.products` of it has the entries
     μ_uᵀ(-∇L)μ_v: the rates at which the query-key products of the patterns start to grow, per unit
     of step size (F4). For patterns that are not orthogonal G is in the orthonormal basis of
@@ -28,20 +32,22 @@ def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> Reduce
     Raises
     ------
     ValueError
-        If K < M, for which the result does not hold.
+        If K < M with too many active sets.
     """
-    if mixture.k < mixture.n_patterns:
-        raise ValueError(
-            f"n_active: the first-step formula needs all {mixture.n_patterns} patterns active, "
-            f"got {mixture.k}"
-        )
     level = noise_level(mixture, schedule, schedule.times())
     weight = 2 * level.gain**2 * level.signal**2 / mixture.dim
-    pi, root = mixture.probabilities, gram_root(mixture)
-    # C_μ = Uᵀ B U with the patterns as rows of U and B the covariance of the label's indicator.
-    indicator = torch.diag(pi) - torch.outer(pi, pi)
-    once = root @ indicator @ root
-    squared = float((weight * level.signal**2).mean()) * (once @ once)
+    root, size = gram_root(mixture), mixture.n_patterns
+    once = torch.zeros(size, size, dtype=torch.float64, device="cpu")
+    twice = torch.zeros_like(once)
+    for members, pi, share in _sets_in_parts(mixture):
+        # C_μ = Uᵀ B U with the patterns as rows of U, B the covariance of the label's indicator.
+        given = torch.diag_embed(pi) - pi[:, :, None] * pi[:, None, :]
+        whole = given.new_zeros(len(pi), size, size)
+        whole[torch.arange(len(pi))[:, None, None], members[:, :, None], members[:, None]] = given
+        whole = root @ whole @ root
+        once += torch.einsum("s,suv->uv", share, whole)
+        twice += torch.einsum("s,suv,svw->uw", share, whole, whole)
+    squared = float((weight * level.signal**2).mean()) * twice
     pattern = squared + float((weight * level.variance).mean()) * once
     return ReducedWeight(pattern, torch.zeros((), dtype=torch.float64, device="cpu"))
 
@@ -61,7 +67,7 @@ def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> 
     """
     radius = mixture.require_equal_orthogonal("the reduced first step")
     n, size = mixture.n_tokens, mixture.n_patterns
-    once, twice = _covariance_moments(mixture)
+    once, twice = label_covariances(mixture)
     level = noise_level(mixture, schedule, schedule.times())
     front = 2 * level.gain**2 / mixture.dim
     power = level.signal**2 * radius**2
@@ -73,23 +79,40 @@ def exact_descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> 
     return ReducedWeight(pattern + everywhere * identity, complement)
 
 
-def _covariance_moments(mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
-    """E[B] and E[B²] of B = diag(f) - ffᵀ, f the label frequencies of a data point."""
+def _sets_in_parts(mixture: MultiTokenGMM) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Active sets ``[sets, K]``, their labels' probabilities ``[sets, K]``, and the sets' own."""
+    sets, shares = active_sets(mixture), set_probabilities(mixture)
+    pi = mixture.probabilities[sets]
+    pi = pi / pi.sum(1, keepdim=True)
+    per_part = max(1, _PART_ELEMENTS // mixture.n_patterns**2)
+    yield from zip(sets.split(per_part), pi.split(per_part), shares.split(per_part), strict=True)
+
+
+@checked
+def label_covariances(mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
+    """E[B] and E[B²] of B = diag(f) - ffᵀ, f the label frequencies of a data point.
+
+    Both float64 ``[M, M]``, over the labels and the active sets.
+
+    Raises
+    ------
+    ValueError
+        If K < M with too many active sets.
+    """
     size = mixture.n_patterns
-    once = torch.zeros(size, size, dtype=torch.float64, device="cpu")
+    once = torch.zeros(size * size, dtype=torch.float64, device="cpu")
     twice = torch.zeros_like(once)
-    sets = active_sets(mixture)
-    for active, share in zip(sets, set_probabilities(mixture), strict=True):
-        rows = active[:, None], active[None, :]
-        pi = mixture.probabilities[active]
-        given = _multinomial_moments(pi / pi.sum(), mixture.n_tokens)
-        once[rows] += given[0] * share
-        twice[rows] += given[1] * share
-    return once, twice
+    for members, pi, share in _sets_in_parts(mixture):
+        places = (members[:, :, None] * size + members[:, None, :]).flatten()
+        for total, given in zip(
+            (once, twice), _multinomial_moments(pi, mixture.n_tokens), strict=True
+        ):
+            total.index_add_(0, places, (share[:, None, None] * given).flatten())
+    return once.view(size, size), twice.view(size, size)
 
 
 def _multinomial_moments(pi: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """E[B] and E[B²] for n independent labels with probabilities ``pi``.
+    """E[B] and E[B²] for n independent labels with probabilities ``pi`` ``[sets, K]``.
 
     A product of k frequencies is a sum over k-tuples of tokens; tuples are grouped by which of
     their tokens coincide, and b distinct tokens count n(n-1)...(n-b+1)/n^k. Then
@@ -100,17 +123,18 @@ def _multinomial_moments(pi: Tensor, n: int) -> tuple[Tensor, Tensor]:
     def share(b: int, k: int) -> float:
         return distinct[b] / float(n) ** (k - b)
 
-    outer = torch.outer(pi, pi)
-    mean = share(2, 2) * (torch.diag(pi) - outer)
+    diag = torch.diag_embed
+    outer = pi[:, :, None] * pi[:, None, :]
+    mean = share(2, 2) * (diag(pi) - outer)
     ends = share(2, 2) * pi**2 + share(1, 2) * pi
-    cubic = share(3, 3) * torch.outer(pi**2, pi) + share(2, 3) * outer
-    cubic = cubic + torch.diag(2 * share(2, 3) * pi**2 + share(1, 3) * pi)
-    norm = float(pi.square().sum())
-    quartic = (share(4, 4) * norm + share(3, 4) + 2 * share(2, 4)) * outer
-    quartic = quartic + 2 * share(3, 4) * outer * (pi[:, None] + pi[None, :])
+    cubic = share(3, 3) * (pi**2)[:, :, None] * pi[:, None, :] + share(2, 3) * outer
+    cubic = cubic + diag(2 * share(2, 3) * pi**2 + share(1, 3) * pi)
+    norm = pi.square().sum(1)[:, None]
+    quartic = (share(4, 4) * norm + share(3, 4) + 2 * share(2, 4))[..., None] * outer
+    quartic = quartic + 2 * share(3, 4) * outer * (pi[:, :, None] + pi[:, None, :])
     same = (share(3, 4) * norm + share(2, 4) + share(1, 4)) * pi + 4 * share(2, 4) * pi**2
-    quartic = quartic + torch.diag(same)
-    return mean, torch.diag(ends) - cubic - cubic.T + quartic
+    quartic = quartic + diag(same)
+    return mean, diag(ends) - cubic - cubic.mT + quartic
 
 
 @checked

@@ -9,6 +9,7 @@ from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.moments import label_probabilities
+from gmmtf.risks.first_step import label_covariances
 from gmmtf.schedule import NoiseSchedule, Times
 
 
@@ -16,22 +17,20 @@ from gmmtf.schedule import NoiseSchedule, Times
 def start_risk(mixture: MultiTokenGMM, schedule: NoiseSchedule, *, t: Times = None) -> float:
     """Excess over the oracle's risk at W = 0, where the head subtracts the mean of all tokens.
 
-    It is (1-ᾱ)/(τ²N) + (c²ᾱ/d)(1 - 1/N) E‖μ_z - μ̄‖², for orthogonal patterns of norm r with
-    E‖μ_z - μ̄‖² = (1 - Σπ²) r².
+    It is (1-ᾱ)/(τ²N) + (c²ᾱ/d)(1 - 1/N) E‖μ_z - μ̄‖²; for orthogonal patterns of norm r
+    E‖μ_z - μ̄‖² = (1 - q) r², where q is the probability that two labels of a data point agree:
+    Σπ² for K = M, 1/K for K patterns of equal weight.
 
     Raises
     ------
     ValueError
-        If K < M, or ``t`` is outside the schedule.
+        If K < M with too many active sets, or ``t`` is outside the schedule.
     """
-    if mixture.k < mixture.n_patterns:
-        raise ValueError(f"n_active: expected all {mixture.n_patterns} patterns, got {mixture.k}")
     level = noise_level(mixture, schedule, schedule.times(t))
-    pi, gram = mixture.probabilities, mixture.gram
-    spread = float(pi @ gram.diagonal() - pi @ gram @ pi) / mixture.dim
+    covariance, _ = label_covariances(mixture)
+    spread = float((covariance * mixture.gram).sum()) / mixture.dim
     noise = level.gain**2 * level.variance / mixture.n_tokens
-    labels = (level.gain * level.signal) ** 2 * spread * (1 - 1 / mixture.n_tokens)
-    return float((noise + labels).mean())
+    return float((noise + (level.gain * level.signal) ** 2 * spread).mean())
 
 
 @checked

@@ -24,12 +24,13 @@ class ReducedTokens(NamedTuple):
     ``span``: coordinates a_n of the tokens along the unit patterns, ``[batch, N, M]``;
     ``factor``: L with h = L Lᵀ the Gram matrix of the tokens' complement parts,
     ``[batch, N, min(N, d - M)]``; ``level``: the noise level of each data point, ``[batch, 1, 1]``.
-    All float64.
+    ``labels``: integers ``[batch, N]``. All others float64.
     """
 
     span: Tensor
     factor: Tensor
     level: Level
+    labels: Tensor
 
 
 @checked
@@ -61,7 +62,7 @@ def draw_tokens(
     span.scatter_add_(2, labels[..., None], (level.signal * radius).expand_as(span[..., :1]))
     free = mixture.dim - mixture.n_patterns
     factor = bartlett_factor(len(t), mixture.n_tokens, free, generator).mul_(spread)
-    return ReducedTokens(span, factor, level)
+    return ReducedTokens(span, factor, level, labels)
 
 
 @checked

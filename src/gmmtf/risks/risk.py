@@ -20,7 +20,7 @@ from gmmtf.risks.integral import Integrated, integrate
 from gmmtf.risks.limit import limit_excess
 from gmmtf.risks.optimum import oracle_risk
 from gmmtf.risks.queries import Queries, draw_queries
-from gmmtf.risks.simulation import simulate
+from gmmtf.risks.simulation import HeldOutData
 from gmmtf.schedule import NoiseSchedule, Times
 
 METHODS = ("expansion", "integral", "simulation", "limit")
@@ -104,9 +104,10 @@ def risk(
     weight.check_fits(law)
     check_method(method, head)
     if method == "simulation":
-        return simulate(
-            weight, law, schedule, t=t, n_samples=n_samples, generator=generator, bayes=bayes
+        data = HeldOutData(
+            law, schedule, t=t, n_samples=n_samples, generator=generator, bayes=bayes
         )
+        return data.risk(weight)
     if method == "limit":
         return _in_the_limit(weight, law, schedule, t)
     n_replicates = count("n_replicates", n_replicates, 2)

@@ -1,4 +1,4 @@
-"""What chapter 4 runs: the two laws, the training, and the descents from other starts."""
+"""What chapter 4 runs: the three laws, the training, and the descents from other starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ SCHEDULE = NoiseSchedule.linear(1000)
 class Plan(LawPlan):
     """Sizes and settings.
 
-    ``steps``, ``batch_size``, ``relative_step_size`` (in units of M²d/r⁶), ``precision``,
+    ``n_active``: patterns of a data point. ``every_patterns``: of the law in which every data point
+    holds every pattern. ``bayes_points``: data points of a Bayes risk. ``steps``, ``batch_size``, ``relative_step_size`` (in units of KMd/r⁶), ``precision``,
     ``eval_samples``: of gradient descent on the full W. ``n_reduced``: runs of the reduced
     simulation beside it, ``reduced_...``; their first steps have batches of their own size.
     ``n_points``: query tokens of the net of predictions. ``rare_...``: the law with unequal
@@ -30,8 +31,12 @@ class Plan(LawPlan):
         {"eval_samples", "n_reduced", "rare_seeds", "n_evaluate", "n_exercise", "slice_tokens",
          "slice_steps"}
     )  # fmt: skip
-    steps: int = 80
-    relative_step_size: float = 0.5
+    n_patterns: int = 16
+    n_active: int = 3
+    every_patterns: int = 8
+    bayes_points: int = 2048
+    steps: int = 100
+    relative_step_size: float = 1.0
     batch_size: int = 32
     precision: str = "float64"
     reduced_batch_size: int = 32
@@ -57,12 +62,23 @@ class Plan(LawPlan):
     slice_steps: int = 60
 
     @property
+    def laws(self) -> dict[str, MultiTokenGMM]:
+        """The laws by the name that points have: few of the patterns, every one, unequal ones."""
+        return {"few": self.mixture, "every": self.every, "unequal": self.unequal}
+
+    @property
     def unequal(self) -> MultiTokenGMM:
         """The law with unequal patterns."""
         weights = self.rare_weights
         return replace(
-            self.mixture, n_patterns=len(weights), n_tokens=self.rare_n_tokens, weights=weights
-        )
+            self.mixture, n_patterns=len(weights), n_active=None, n_tokens=self.rare_n_tokens,
+            weights=weights,
+        )  # fmt: skip
+
+    @property
+    def every(self) -> MultiTokenGMM:
+        """The law in which every data point holds every pattern."""
+        return replace(self.mixture, n_patterns=self.every_patterns, n_active=None)
 
     @property
     def ends(self) -> tuple[int, int]:
@@ -72,12 +88,12 @@ class Plan(LawPlan):
 
     def valley(self, n_patterns: int = 4) -> MultiTokenGMM:
         """The law of the slice of the landscape, with a few equal patterns."""
-        return replace(self.mixture, n_patterns=n_patterns, n_tokens=self.slice_tokens)
+        few = {"n_patterns": n_patterns, "n_active": None, "n_tokens": self.slice_tokens}
+        return replace(self.mixture, **few)
 
-    @property
-    def lr(self) -> float:
-        """Step size for the law with equal patterns."""
-        return self.relative_step_size * natural_step_size(self.mixture)
+    def step_size(self, law: MultiTokenGMM) -> float:
+        """Step size for a law with equal patterns."""
+        return self.relative_step_size * natural_step_size(law)
 
     @property
     def at(self) -> list[int]:
@@ -98,13 +114,14 @@ def spread_steps(last: int, n: int) -> list[int]:
 PLANS = {
     "live": Plan(),
     "smoke": Plan(
-        dim=16, n_tokens=48, n_patterns=4, steps=60, batch_size=16, relative_step_size=2.0,
+        dim=16, n_tokens=48, n_patterns=6, n_active=2, every_patterns=4, bayes_points=256, steps=60,
+        batch_size=16, relative_step_size=2.0,
         rare_n_tokens=64, rare_steps=30, rate_batches=8, n_evaluate=128, n_exercise=32,
         n_points=256, slice_tokens=24, slice_steps=10,
     ),
     "paper": Plan(
-        dim=256, n_tokens=512, n_patterns=4, radius=16.0, steps=100, batch_size=16,
-        relative_step_size=4.0, n_reduced=3, first_batch_size=256, reduced_batch_size=16,
+        dim=256, n_tokens=512, n_patterns=32, n_active=4, every_patterns=4, bayes_points=512,
+        radius=16.0, steps=100, batch_size=16, relative_step_size=4.0, n_reduced=3, first_batch_size=256, reduced_batch_size=16,
         precision="float32", rare_n_tokens=512, rare_steps=100, rare_seeds=3, rate_batches=80,
         rate_batch_size=16, n_evaluate=128, n_exercise=16, starts_steps=120,
     ),

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gmmtf import bayes_risk, linear_risk, oracle_risk
+from gmmtf import MultiTokenGMM, bayes_risk, linear_risk, oracle_risk
 from gmmtf.curve import Curve
 from gmmtf.risks.first_step import descent_direction, exact_descent_direction
 from gmmtf.risks.formulas import mean_denoising_excess, start_risk
@@ -25,7 +25,7 @@ Numbers = dict[str, object]
 def start(run: Run) -> Numbers:
     """The untrained head."""
     return {
-        "n": run.plan.n_tokens, "bayes": run.bayes, "oracle": run.oracle,
+        "n": run.plan.n_tokens, "bayes": float(run.bayes), "oracle": run.oracle,
         "start-formula": start_formula(run), "start-measured": str(run.start.loss),
     }  # fmt: skip
 
@@ -44,34 +44,39 @@ def first_step(run: Run) -> Numbers:
     return found | {"direction-error": measured.standard_error / limit}
 
 
-def panels(run: Run, paper: Study) -> dict[str, Panel]:
-    """Curves and risks of this run and of the recorded one, by title."""
-    here, there, law = run.plan, paper.plan, paper.plan.mixture
-    return {
-        f"here: $d$ = {here.dim}, $N$ = {here.n_tokens}": Panel(
-            run.study.curve("full"), run.study.curve("predicted"), limit(here),
-            run.bayes, run.oracle, linear_risk(run.law, SCHEDULE),
-        ),
-        f"recorded: $d$ = {there.dim}, $N$ = {there.n_tokens}": Panel(
-            paper.curve("simulated"), paper.curve("predicted"), limit(there),
-            float(bayes_risk(law, SCHEDULE)), oracle_risk(law, SCHEDULE),
-            linear_risk(law, SCHEDULE),
-        ),
-    }  # fmt: skip
+def panels(run: Run, paper: Study, law: str = "few") -> dict[str, Panel]:
+    """Curves and risks of this run and of the recorded one, by title, of a law of the plan."""
+    here, there = run.plan, paper.plan
+    kinds = ("full" if law == "few" else "simulated", "simulated")
+    titles = (
+        f"here: $d$ = {here.dim}, $N$ = {here.n_tokens}",
+        f"recorded: $d$ = {there.dim}, $N$ = {there.n_tokens}",
+    )
+    found = zip(titles, (run.study, paper), kinds, strict=True)
+    return {title: _panel(study, law, kind) for title, study, kind in found}
 
 
-def limit(plan: Plan) -> Curve:
+def _panel(study: Study, name: str, kind: str) -> Panel:
+    law = study.plan.laws[name]
+    return Panel(
+        study.curve(kind, name), study.curve("predicted", name), limit(study.plan, law),
+        study.bayes() if name == "few" else float(bayes_risk(law, SCHEDULE)),
+        oracle_risk(law, SCHEDULE), linear_risk(law, SCHEDULE),
+    )  # fmt: skip
+
+
+def limit(plan: Plan, law: MultiTokenGMM) -> Curve:
     """Return the descent in the limit of many tokens and dimensions, with the plan's step size."""
-    return curve(plan.mixture, plan.at, lr=plan.lr, method="limit")
+    return curve(law, plan.at, lr=plan.step_size(law), method="limit")
 
 
-def beside(panels: Mapping[str, Panel]) -> Numbers:
+def beside(panels: Mapping[str, Panel], prefix: str = "") -> Numbers:
     """Excess of the linear filter and in the limit, and the runs' ends over each."""
     found: Numbers = {}
-    for key, panel in zip(("here", "there"), panels.values(), strict=True):
-        left = panel.linear - panel.bayes
+    for scope, panel in zip(("here", "there"), panels.values(), strict=True):
+        key, left = prefix + scope, panel.linear - panel.bayes
         end, flow = (one.excess[-1].value for one in (panel.simulated, panel.limit))
-        found |= {f"{key}-linear": left, f"{key}-over-linear": end / left,
+        found |= {f"{key}-linear": left, f"{key}-over-linear": end / left, f"{key}-end": end,
                   f"{key}-limit": flow, f"{key}-over-limit": end / flow}  # fmt: skip
     return found
 
@@ -94,7 +99,7 @@ def training(run: Run, paper: Study) -> Numbers:
         "paper-deviation": found["deviation"], "paper-one-seed": found["deviation_one_seed"],
         "paper-full": summary.deviation(paper.curve("full"), predicted),
         "paper-full-end": abs(end_ratio(paper) - 1),
-        "paper-best": paper.record.value(kind="best")["excess"].value / begin,
+        "paper-best": paper.record.value(kind="best", law="few")["excess"].value / begin,
         "paper-k-over-n": mean_denoising_excess(there.mixture, SCHEDULE) / begin,
     }  # fmt: skip
     return {name: 100 * share for name, share in shares.items()} | {
@@ -122,7 +127,7 @@ def weight(run: Run, paper: Study) -> Numbers:
     """The trained weight."""
     full, predicted = run.study.curve("full"), run.study.curve("predicted")
     products, (outside, _) = full.products[-1], run.study.outside()
-    first = run.plan.lr * exact_descent_direction(run.law, SCHEDULE).gamma(run.law)
+    first = run.plan.step_size(run.law) * exact_descent_direction(run.law, SCHEDULE).gamma(run.law)
     own = torch.eye(run.plan.n_patterns, dtype=torch.bool)
     return {
         "diagonal": float(products[own].mean()), "diagonal-spread": float(products[own].std()),
@@ -132,7 +137,7 @@ def weight(run: Run, paper: Study) -> Numbers:
         "gamma": float(full.complement[-1]), "gamma-predicted": float(predicted.complement[-1]),
         "gamma-peak": float(predicted.complement.max()),
         "gamma-first": run.plan.radius**2 * float(first),
-        "gamma-best": paper.record.value(kind="best")["complement"],
+        "gamma-best": paper.record.value(kind="best", law="few")["complement"],
         "gamma-paper": float(paper.curve("predicted").complement[-1]),
         "outside": 100 * outside[-1] / float(run.weights[-1].norm()),
         "outside-walk": run.study.outside_over_walk(), "outside-paper": paper.outside_over_walk(),
@@ -147,7 +152,7 @@ def attention(run: Run, t: int) -> Numbers:
         "mass-before": 100 * run.own_mass(run.untrained(), t),
         "mass-after": 100 * run.own_mass(run.head, t),
         "perfect": mean_denoising_excess(run.law, SCHEDULE), "attention-time": t,
-        "over-oracle": run.bayes + run.records[-1].excess_risk.value - run.oracle,
+        "over-oracle": float(run.bayes) + run.records[-1].excess_risk.value - run.oracle,
     }  # fmt: skip
 
 
@@ -155,8 +160,10 @@ def selection_table(run: Run, times: list[int]) -> pd.DataFrame:
     """Attention to the own pattern and excesses over the oracle, a row a noise level."""
     rows = {}
     for t in times:
-        gap = bayes_risk(run.law, SCHEDULE, t=t).value - oracle_risk(run.law, SCHEDULE, t=t)
-        found = run.measured(run.head, run.plan.n_exercise, t=t).excess_risk.value
+        n_points = run.plan.n_exercise
+        bayes = bayes_risk(run.law, SCHEDULE, t=t, n_points=n_points).value
+        gap = bayes - oracle_risk(run.law, SCHEDULE, t=t)
+        found = run.measured(run.head, n_points, t=t).excess_risk.value
         rows[t] = [
             f"{run.own_mass(run.head, t):.1%}", f"{found + gap:.4f}",
             f"{mean_denoising_excess(run.law, SCHEDULE, t=t):.4f}",
@@ -272,7 +279,8 @@ def live(run: Run, bends: dict[int, float], t: int) -> dict[str, float]:
         "live_start": run.start.loss.errors_from(start_formula(run)),
         "live_first_step": measured.errors_from(exact), "live_rates": ratio.errors_from(expected),
         "live_kept": kept(full.excess), "live_kept_score": kept(full.score),
-        "live_over_linear": full.excess[-1].value / (linear_risk(run.law, SCHEDULE) - run.bayes),
+        "live_over_linear": run.study.over_linear("few", "full"),
+        "live_every_over_linear": run.study.over_linear("every"),
         "live_end": end_ratio(run.study), "live_outside": run.study.outside_over_walk(),
         "live_attention": run.own_mass(run.head, t) / run.own_mass(run.untrained(), t),
         "live_commonest": run.study.product_numbers()["commonest_same_end"],

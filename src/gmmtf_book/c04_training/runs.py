@@ -1,4 +1,4 @@
-"""The runs of chapter 4: the full weight, the two laws, the landscape and the other starts."""
+"""The runs of chapter 4: the full weight, the three laws, the landscape and the other starts."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ def curve(law: MultiTokenGMM, at: Sequence[int], **options: Any) -> Curve:
     return Curve.from_records(descend(law, SCHEDULE, at[-1], record_at=at, **options), law)
 
 
+def rounded(path: dict[str, Any]) -> dict[str, Any]:
+    """Return a curve for a record with four decimals a product: 32 patterns have a thousand."""
+    return path | {
+        "products": [[[round(x, 4) for x in row] for row in each] for each in path["products"]]
+    }
+
+
 class Run:
     """One run of the chapter: its plan, its points, and the head with the full weight."""
 
@@ -51,8 +58,17 @@ class Run:
         self.records: list[TrainingRecord] = []
         self.weights: list[Tensor] = []
         self.head = self.untrained()
-        self.bayes = float(bayes_risk(self.law, SCHEDULE))
         self.oracle = oracle_risk(self.law, SCHEDULE)
+
+    @cached_property
+    def bayes(self) -> Estimate:
+        """The Bayes risk, recorded: with many active sets it takes minutes."""
+        n_points = self.plan.bayes_points
+        found: Estimate = self.point(
+            lambda: bayes_risk(self.law, SCHEDULE, n_points=n_points, seed=self.plan.seed),
+            kind="bayes",
+        )
+        return found
 
     def untrained(self) -> AttentionDenoiser:
         """Return a head at W = 0."""
@@ -107,12 +123,20 @@ class Run:
     def compare(self) -> None:
         """Record the trained curve, its prediction, and reduced simulations beside it."""
         plan = self.plan
-        self.point(self._trained, kind="full", law="equal")
-        self._descend("equal", self.law, plan.at, plan.lr, plan.n_reduced,
+        self.point(self._trained, kind="full", law="few")
+        options = {"batch_size": plan.batches(plan.reduced_batch_size), "target": "oracle",
+                   "eval_samples": plan.reduced_eval_samples, "bayes": self.bayes}  # fmt: skip
+        self._descend("few", self.law, plan.at, plan.step_size(self.law), plan.n_reduced, **options)
+
+    def compare_every(self) -> None:
+        """Record predicted and simulated curves with every pattern in every data point."""
+        plan, law = self.plan, self.plan.every
+        self._descend("every", law, plan.at, plan.step_size(law), max(1, plan.n_reduced),
                       batch_size=plan.batches(plan.reduced_batch_size),
                       eval_samples=plan.reduced_eval_samples)  # fmt: skip
         if plan.starts_steps:
-            self.point(self._best, kind="best")
+            for name, each in (("few", self.law), ("every", law)):
+                self.point(partial(self._best, each), kind="best", law=name)
 
     def grow(self) -> None:
         """Record first rates and products of the law with unequal patterns, and predictions."""
@@ -135,7 +159,7 @@ class Run:
         plan, simulation = self.plan, {"method": "simulation", "device": self.device, **options}
 
         def path(**options: Any) -> dict[str, Any]:
-            return curve(law, at, lr=lr, **options).as_json()
+            return rounded(curve(law, at, lr=lr, **options).as_json())
 
         predict = partial(path, n_points=plan.n_points, seed=plan.seed)
         self.point(predict, kind="predicted", law=name)
@@ -145,20 +169,19 @@ class Run:
 
     def _trained(self) -> dict[str, Any]:
         """The curve of the training, with norms outside the family and of their random walk."""
-        at = self.plan.at
-        reduced = [ReducedWeight.from_full(self.weights[k], self.law)[0] for k in at]
-        path = Curve.from_weights([self.records[k] for k in at], reduced, self.law)
+        reduced = [ReducedWeight.from_full(weight, self.law)[0] for weight in self.weights]
+        path = Curve.from_weights(self.records, reduced, self.law)
         outside, walk = outside_family(self.weights, self.law)
-        return path.as_json() | {"outside": [outside[k] for k in at], "walk": [walk[k] for k in at]}
+        return rounded(path.as_json()) | {"outside": outside, "walk": walk}
 
-    def _best(self) -> dict[str, Any]:
+    def _best(self, law: MultiTokenGMM) -> dict[str, Any]:
         """Excess risk, products and r²γ of the best weight of the family, by the expansion."""
-        best, _ = best_weight(self.law, SCHEDULE)
+        best, _ = best_weight(law, SCHEDULE)
         unit = self.plan.radius**2
         return {
-            "excess": risk(best, self.law, SCHEDULE).excess_risk,
+            "excess": risk(best, law, SCHEDULE).excess,
             "products": unit * best.pattern,
-            "complement": unit * best.gamma(self.law),
+            "complement": unit * best.gamma(law),
         }
 
     def attend(self, head: AttentionDenoiser, t: int) -> tuple[Tensor, Tensor]:
@@ -224,23 +247,24 @@ class Run:
         """Record the descents from seven starts and the curvature at three places."""
         if not self.plan.starts_steps:
             return
-        begins = landscape.starting_points(self.law, self.plan.seed)
+        law = self.plan.every
+        begins = landscape.starting_points(law, self.plan.seed)
         for name, begin in begins.items():
             self.point(partial(self._descend_from, begin), kind="start", start=name)
         paths = self.study.starts()
         for place, weight in {
             "zero": begins["zero"],
-            "end": paths["zero"][0].weight(self.law),
-            "plateau": paths["random 10"][0].weight(self.law),
+            "end": paths["zero"][0].weight(law),
+            "plateau": paths["random 10"][0].weight(law),
         }.items():
-            bend = partial(landscape.curvature, weight, self.law, seed=self.plan.seed)
+            bend = partial(landscape.curvature, weight, law, seed=self.plan.seed)
             self.point(bend, kind="curvature", place=place)
 
     def _descend_from(self, begin: ReducedWeight) -> dict[str, Any]:
         """Descend on the exact integral, and check the end by simulation."""
-        plan = self.plan
-        path = curve(self.law, spread_steps(plan.starts_steps, 20), method="integral", start=begin,
-                     lr=plan.lr, n_points=128, seed=plan.seed)  # fmt: skip
-        check = risk(path.weight(self.law), self.law, SCHEDULE, method="simulation",
+        plan, law = self.plan, self.plan.every
+        path = curve(law, spread_steps(plan.starts_steps, 20), method="integral", start=begin,
+                     lr=plan.step_size(law), n_points=128, seed=plan.seed)  # fmt: skip
+        check = risk(path.weight(law), law, SCHEDULE, method="simulation",
                      n_samples=plan.reduced_eval_samples, generator=self.seeded())  # fmt: skip
         return path.as_json() | {"check": check.excess_risk}

@@ -7,30 +7,40 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from gmmtf import Estimate
+from gmmtf import Estimate, bayes_risk, linear_risk
 from gmmtf.curve import Curve
 from gmmtf_book import study
-from gmmtf_book.c04_training.plan import PLANS, Plan
+from gmmtf_book.c04_training.plan import PLANS, SCHEDULE, Plan
 
 
 @dataclass(frozen=True)
 class Study(study.Study[Plan]):
     """The points of a run, and the numbers that follow from them.
 
-    ``law`` is ``"equal"`` or ``"unequal"``: the probabilities of the patterns.
+    ``law`` is a name of :attr:`Plan.laws`.
     """
 
     chapter = "04_training"
     paper = PLANS["paper"]
 
-    def curves(self, kind: str, law: str = "equal") -> list[Curve]:
+    def curves(self, kind: str, law: str = "few") -> list[Curve]:
         """Return descents from W = 0, one a seed; ``kind``: predicted, simulated, or full (W)."""
         points = self.record.select(kind=kind, law=law)
         return [Curve.from_json(point.value) for point in points]
 
-    def curve(self, kind: str, law: str = "equal") -> Curve:
+    def curve(self, kind: str, law: str = "few") -> Curve:
         """Return the mean over seeds of :meth:`curves`."""
         return Curve.mean(self.curves(kind, law))
+
+    def bayes(self) -> float:
+        """The Bayes risk of the law with few active patterns."""
+        return float(self.record.value(kind="bayes"))
+
+    def over_linear(self, law: str, kind: str = "simulated") -> float:
+        """Excess risk at the end over that of the best linear filter."""
+        mixture = self.plan.laws[law]
+        bayes = self.bayes() if law == "few" else float(bayes_risk(mixture, SCHEDULE))
+        return self.curve(kind, law).excess[-1].value / (linear_risk(mixture, SCHEDULE) - bayes)
 
     def outside(self) -> tuple[list[float], list[float]]:
         """Norms of the full W outside the family, and of its random walk, at the steps of it."""
@@ -69,7 +79,8 @@ class Study(study.Study[Plan]):
 
         ``kept``, ``kept_score``: end over start of excess risk and score-matching error, mean over
         seeds; ``deviation``: see :func:`deviation`, of that mean; ``deviation_one_seed``: the
-        largest of a single run.
+        largest of a single run; ``over_linear``, ``every_over_linear``: the end over the excess of
+        the linear filter, with few and with every pattern in a data point.
         """
         predicted, mean = self.curve("predicted"), self.curve("simulated")
         seeds = self.curves("simulated")
@@ -78,6 +89,8 @@ class Study(study.Study[Plan]):
             "kept_score": kept(mean.score),
             "deviation": deviation(mean, predicted),
             "deviation_one_seed": max(deviation(each, predicted) for each in seeds),
+            "over_linear": self.over_linear("few"),
+            "every_over_linear": self.over_linear("every"),
         }
 
     def product_numbers(self) -> dict[str, float]:
