@@ -137,7 +137,7 @@ def _pattern_errors(
     weight: ReducedWeight, mixture: MultiTokenGMM, tokens: ReducedTokens, pattern: int
 ) -> tuple[Tensor, Tensor]:
     """Return posterior-weighted squared errors, and the posteriors' sums, of each data point."""
-    span, factor, level = tokens
+    span, factor, level, _ = tokens
     radius = mixture.require_equal_orthogonal("the reduced simulation")
     keys = span @ weight.pattern.to(span.device).T
     scores = span @ keys.mT + weight.gamma(mixture).to(span.device) * (factor @ factor.mT)
