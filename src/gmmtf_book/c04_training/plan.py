@@ -17,19 +17,21 @@ class Plan(LawPlan):
     """Sizes and settings.
 
     ``n_active``: patterns of a data point. ``every_patterns``: of the law in which every data point
-    holds every pattern. ``bayes_points``: data points of a Bayes risk. ``steps``, ``batch_size``, ``relative_step_size`` (in units of KMd/r⁶), ``precision``,
-    ``eval_samples``: of gradient descent on the full W. ``n_reduced``: runs of the reduced
-    simulation beside it, ``reduced_...``; their first steps have batches of their own size.
-    ``n_points``: query tokens of the net of predictions. ``rare_...``: the law with unequal
-    patterns. ``rate_...``: batches with which its growth rates are measured. ``n_evaluate``,
-    ``n_exercise``: data points of other measurements. ``starts_steps``: steps of the descents from
-    seven starts; 0 leaves them out, with the best weight and the curvature. ``slice_...``: tokens
-    per data point and steps of descent of the slice of the landscape.
+    holds every pattern. ``bayes_points``: data points of a Bayes risk. ``steps``, ``batch_size``,
+    ``relative_step_size`` (in units of KMd/r⁶), ``precision``, ``eval_samples``: of gradient
+    descent on the full W. ``n_reduced``: runs of the reduced simulation beside it,
+    ``reduced_...``; their first steps have batches of their own size. ``n_points``: query tokens of
+    the net of predictions. ``rare_...``: the law with unequal patterns. ``rate_...``: batches with
+    which its growth rates are measured. ``n_evaluate``, ``n_exercise``: data points of other
+    measurements. ``starts_steps``: steps of the descents from seven starts; 0 leaves them out, with
+    the best weight and the curvature. ``grid_dims``: dimensions in which the convergence theorem is
+    checked. ``slice_...``: tokens per data point and steps of descent of the slice of the
+    landscape.
     """
 
     unrecorded = frozenset(
         {"eval_samples", "n_reduced", "rare_seeds", "n_evaluate", "n_exercise", "slice_tokens",
-         "slice_steps"}
+         "slice_steps", "grid_dims"}
     )  # fmt: skip
     n_patterns: int = 16
     n_active: int = 3
@@ -52,6 +54,7 @@ class Plan(LawPlan):
     rate_batches: int = 20
     rate_batch_size: int = 32
     starts_steps: int = 0
+    grid_dims: tuple[int, ...] = ()
     seed: int = 0
     eval_samples: int = 32
     n_reduced: int = 0
@@ -115,15 +118,15 @@ PLANS = {
     "live": Plan(),
     "smoke": Plan(
         dim=16, n_tokens=48, n_patterns=6, n_active=2, every_patterns=4, bayes_points=256, steps=60,
-        batch_size=16, relative_step_size=2.0,
-        rare_n_tokens=64, rare_steps=30, rate_batches=8, n_evaluate=128, n_exercise=32,
-        n_points=256, slice_tokens=24, slice_steps=10,
+        batch_size=16, relative_step_size=2.0, rare_n_tokens=64, rare_steps=30, rate_batches=8,
+        n_evaluate=128, n_exercise=32, n_points=256, slice_tokens=24, slice_steps=10,
     ),
     "paper": Plan(
         dim=256, n_tokens=512, n_patterns=32, n_active=4, every_patterns=4, bayes_points=512,
-        radius=16.0, steps=100, batch_size=16, relative_step_size=4.0, n_reduced=3, first_batch_size=256, reduced_batch_size=16,
-        precision="float32", rare_n_tokens=512, rare_steps=100, rare_seeds=3, rate_batches=80,
-        rate_batch_size=16, n_evaluate=128, n_exercise=16, starts_steps=120,
+        radius=16.0, steps=100, batch_size=16, relative_step_size=4.0, n_reduced=3,
+        first_batch_size=256, reduced_batch_size=16, precision="float32", rare_n_tokens=512,
+        rare_steps=100, rare_seeds=3, rate_batches=80, rate_batch_size=16, n_evaluate=128,
+        n_exercise=16, starts_steps=120, grid_dims=tuple(4**k for k in range(4, 11)),
     ),
 }  # fmt: skip
-"""``live``: a minute; ``smoke``: seconds; ``paper``: about ten minutes of one CPU core."""
+"""``live``: a minute; ``smoke``: seconds; ``paper``: about an hour of one CPU core."""

@@ -20,7 +20,7 @@ from gmmtf.risks.first_step import descent_direction, exact_descent_direction, n
 from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.risk import risk
 from gmmtf.scaling.tokens import best_weight
-from gmmtf_book.c04_training import landscape
+from gmmtf_book.c04_training import convergence, landscape
 from gmmtf_book.c04_training.full_weight import growth_rates, outside_family
 from gmmtf_book.c04_training.plan import SCHEDULE, Plan, spread_steps
 from gmmtf_book.c04_training.summary import Study
@@ -137,6 +137,17 @@ class Run:
         if plan.starts_steps:
             for name, each in (("few", self.law), ("every", law)):
                 self.point(partial(self._best, each), kind="best", law=name)
+
+    def converge(self) -> None:
+        """Record descents in many dimensions with many tokens, at the steps of the theorem."""
+        if not self.plan.grid_dims:
+            return
+        halves = [target / 2 for target in convergence.TARGETS]
+        at = self.point(lambda: convergence.steps_in_the_limit(self.law, halves), kind="grid steps")
+        for dim in self.plan.grid_dims:
+            for name, power in convergence.TOKENS.items():
+                descent = partial(convergence.excess_at, self.law, dim, power, at)
+                self.point(descent, kind="grid", dim=dim, tokens=name)
 
     def grow(self) -> None:
         """Record first rates and products of the law with unequal patterns, and predictions."""

@@ -1,0 +1,109 @@
+"""How many tokens, dimensions and steps an excess risk takes: the convergence theorem, measured.
+
+The theorem says that a descent in many dimensions with many tokens has an excess of at most ε at
+the step at which its limit has ε/2. Here descents on the expansion are stopped at these steps.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from gmmtf import MultiTokenGMM, descend, natural_step_size
+from gmmtf.risks.head_risk import ValidityWarning
+from gmmtf_book.c04_training.plan import SCHEDULE
+
+TARGETS = (0.32, 0.16, 0.08, 0.04, 0.02, 0.01)
+"""Excess risks ε, halved five times."""
+
+TOKENS = {"√d": 0.5, "d": 1.0, "d²": 2.0}
+"""Numbers of tokens as powers of the dimension."""
+
+_MOST_STEPS = 10_000
+
+
+def law_in(mixture: MultiTokenGMM, dim: int, n_tokens: int) -> MultiTokenGMM:
+    """Return the law with another dimension and number of tokens, and r² = d."""
+    return replace(mixture, dim=dim, n_tokens=n_tokens, radius=math.sqrt(dim))
+
+
+def steps_in_the_limit(mixture: MultiTokenGMM, targets: Sequence[float] = TARGETS) -> list[int]:
+    """First steps at which the limit of many tokens and dimensions has these excess risks.
+
+    With the step size KMd/r⁶ and r² = d; the limit then depends on neither d nor N.
+    """
+    law = law_in(mixture, mixture.dim, mixture.n_tokens)
+    wanted, found = list(targets), []
+    records = descend(law, SCHEDULE, _MOST_STEPS, lr=natural_step_size(law), method="limit",
+                      record_every=1)  # fmt: skip
+    for record in records:
+        while wanted and record.excess.value <= wanted[0]:
+            found.append(record.step)
+            wanted.pop(0)
+        if not wanted:
+            return found
+    raise ValueError(
+        f"targets: expected excess risks that {_MOST_STEPS} steps reach, got {targets}"
+    )
+
+
+def excess_at(mixture: MultiTokenGMM, dim: int, power: float, at: Sequence[int]) -> dict[str, Any]:
+    """Excess risk at steps of the descent on the expansion, with d^power tokens.
+
+    ``holds``: whether the expansion holds there.
+    """
+    law = law_in(mixture, dim, round(dim**power))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ValidityWarning)
+        path = list(descend(law, SCHEDULE, at[-1], lr=natural_step_size(law), record_at=sorted(set(at)),
+                            n_points=512))  # fmt: skip
+    by_step = {record.step: record for record in path}
+    return {
+        "step": list(at),
+        "excess": [by_step[step].excess for step in at],
+        "holds": [by_step[step].holds for step in at],
+    }
+
+
+def table(grid: pd.DataFrame, n_active: int) -> pd.DataFrame:
+    """Return a row for each ε: the steps, and the smallest sizes of the grid at which they suffice.
+
+    ``grid``: a row for each ``dim`` and ``tokens``, with what :func:`excess_at` gave. ``dε²`` and
+    ``Nε/K`` are of the smallest d with N = d² and the smallest N with N = d.
+    """
+    rows = {}
+    steps = grid["step"].iloc[0]
+    for place, target in enumerate(TARGETS):
+        enough = {name: smallest(grid[grid["tokens"] == name], place, target) for name in TOKENS}
+        dim, tokens = enough["d²"], enough["d"]
+        rows[target] = {
+            "step": steps[place],
+            "slope": slope(steps, place),
+            **{f"d, N = {name}": size for name, size in enough.items()},
+            "dε²": math.nan if dim is None else dim * target**2,
+            "Nε/K": math.nan if tokens is None else tokens * target / n_active,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("ε")
+
+
+def smallest(grid: pd.DataFrame, place: int, target: float) -> int | None:
+    """Smallest d from which on the excess at the step of a target is at most that, or None."""
+    best = None
+    for dim, excess, holds in sorted(zip(grid["dim"], grid["excess"], grid["holds"], strict=True),
+                                     key=lambda row: -row[0]):  # fmt: skip
+        if not (holds[place] and excess[place].value <= target):
+            break
+        best = int(dim)
+    return best
+
+
+def slope(steps: Sequence[int], place: int) -> float:
+    """Local exponent of the steps in 1/ε, from the target before; NaN for the first."""
+    if place == 0:
+        return math.nan
+    return math.log(steps[place] / steps[place - 1]) / math.log(TARGETS[place - 1] / TARGETS[place])
