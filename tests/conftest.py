@@ -24,7 +24,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 # The build takes longest and cannot be split, so a process has to start on it at once; then the
 # chapters, the longest of them first.
-LONGEST_FIRST = ("test_built_book", "test_stored_outputs", "test_presets")
+LONGEST_FIRST = ("test_built_book", "test_presets")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,10 +7,9 @@ from nbformat import NotebookNode
 
 from kernel_environment import BOOK, ROOT, prepare
 
-__all__ = ["BOOK", "CHAPTERS", "LONGEST_FIRST", "ROOT", "cells_tagged", "prepare", "read"]
+__all__ = ["BOOK", "CHAPTERS", "ROOT", "cells_tagged", "prepare", "read"]
 
 CHAPTERS = sorted(path.stem for path in BOOK.glob("[0-9]*.ipynb"))
-LONGEST_FIRST = CHAPTERS[::-1]
 
 
 def read(chapter: str) -> NotebookNode:
