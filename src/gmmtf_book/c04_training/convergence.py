@@ -60,8 +60,10 @@ def excess_at(mixture: MultiTokenGMM, dim: int, power: float, at: Sequence[int])
     law = law_in(mixture, dim, round(dim**power))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ValidityWarning)
-        path = list(descend(law, SCHEDULE, at[-1], lr=natural_step_size(law), record_at=sorted(set(at)),
-                            n_points=512))  # fmt: skip
+        path = list(
+            descend(law, SCHEDULE, at[-1], lr=natural_step_size(law), record_at=sorted(set(at)),
+                    n_points=512)
+        )  # fmt: skip
     by_step = {record.step: record for record in path}
     return {
         "step": list(at),
