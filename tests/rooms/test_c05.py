@@ -19,7 +19,15 @@ from gmmtf.record import Recording
 from gmmtf.risks import first_step, formulas
 from gmmtf.risks.queries import draw_queries
 from gmmtf.schedule import stratified_times
-from gmmtf_book.c05_tokens_and_patterns import checks, phases, quoted, runs, summary, sweeps
+from gmmtf_book.c05_tokens_and_patterns import (
+    checks,
+    one_pattern,
+    phases,
+    quoted,
+    runs,
+    summary,
+    sweeps,
+)
 from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, SCHEDULE, Case, Plan
 from gmmtf_book.c05_tokens_and_patterns.summary import Compared, Study
 
@@ -122,9 +130,10 @@ def test_patterns_share_the_simulated_excess():
     weight = ReducedWeight(0.05 * torch.eye(4), torch.tensor(0.01))
 
     def drawn(u):
-        return runs.simulated_pattern_excess(
-            weight, mixture, u, 64, torch.Generator().manual_seed(0)
-        ).value
+        (found,) = one_pattern.simulated_excess(
+            [weight], mixture, 64, torch.Generator().manual_seed(0), pattern=u
+        )
+        return found.value
 
     whole = risk(
         weight,

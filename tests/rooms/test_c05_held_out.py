@@ -16,12 +16,12 @@ def test_held_out_data_are_not_the_training_data(monkeypatch):
         seeds["training"] = seed
         return [SimpleNamespace(weight=ReducedWeight.zero(mixture), excess_risk=Estimate(1.0))]
 
-    def excess(weight, mixture, pattern, n_samples, generator):
+    def excess(several, mixture, n_samples, generator, *, pattern):
         seeds["held out"] = generator.initial_seed()
-        return Estimate(1.0)
+        return [Estimate(1.0)]
 
     monkeypatch.setattr(runs, "descend", descend)
-    monkeypatch.setattr(runs, "simulated_pattern_excess", excess)
+    monkeypatch.setattr(runs, "simulated_excess", excess)
     runs.simulate(PLANS["paper"], Case(4, 16), 3, "cpu")
     assert seeds["training"] == 3
     assert seeds["held out"] != 3

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from gmmtf import Estimate, MultiTokenGMM, ReducedWeight, best_weight, descend, risk
 from gmmtf.laws.level import noise_level
@@ -17,10 +16,10 @@ from gmmtf.randomness import derived_seed, standard_normal
 from gmmtf.record import Recording
 from gmmtf.risks.formulas import mean_denoising_excess
 from gmmtf.risks.queries import draw_queries
-from gmmtf.risks.reduced_tokens import ReducedTokens, draw_in_chunks
 from gmmtf.scaling.steps import pattern_excess
 from gmmtf.schedule import stratified_times
-from gmmtf_book.c05_tokens_and_patterns import phases, sweeps
+from gmmtf_book.c05_tokens_and_patterns import against_filter, learned, one_pattern, phases, sweeps
+from gmmtf_book.c05_tokens_and_patterns.one_pattern import simulated_excess
 from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, SCHEDULE, Case, Plan
 
 _NO_BAYES = Estimate(0.0)  # a Bayes risk, for records of which only the excess is used
@@ -29,7 +28,8 @@ _NO_BAYES = Estimate(0.0)  # a Bayes risk, for records of which only the excess 
 def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Recording:
     """Compute what the plan asks for and the file at ``path`` does not hold yet.
 
-    The phase diagrams have the sizes of the paper preset whatever the plan, which is cheap.
+    The phase diagrams and the comparison with a linear filter have the sizes of the paper preset
+    whatever the plan, which is cheap.
     """
     record = Recording(path, plan.settings(), code=__name__, device=device)
     for _, cases in plan.families().values():
@@ -42,6 +42,8 @@ def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Rec
                 generator = torch.Generator().manual_seed(plan.seeds[0])
                 told = partial(set_ambiguity, plan.mixture(case), 4 * plan.eval_samples, generator)
                 record.point(told, kind="set", **case.labels)
+    learned.run(record, plan, device)
+    against_filter.run(record, plan, PLANS["paper"], device)
     sweeps.run(record, plan)
     phases.run(record, plan, PLANS["paper"])
     for n, rarest in plan.checks:
@@ -53,15 +55,19 @@ def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Rec
 def predict(plan: Plan, case: Case) -> dict[str, Any]:
     """Descend on the expansion: excess of all tokens and of the rarest pattern's, by step.
 
-    ``best`` is the excess of the best weight of the family, ``law`` that of perfect selection.
+    ``products``: those of two patterns at the end, see :func:`products`. ``best`` is the excess of
+    the best weight of the family, ``law`` that of perfect selection.
     """
     mixture = plan.mixture(case)
+    # Few query tokens of a net have a pattern that few data points hold.
+    n_points = plan.n_points if case.inclusion is None else 8 * plan.n_points
     queries = draw_queries(mixture, SCHEDULE, n_points=8 * plan.n_points, seed=1)
     records = list(descend(mixture, SCHEDULE, plan.record_at[-1], lr=plan.step_size(mixture),
-                           n_points=plan.n_points, record_at=(0, *plan.record_at)))  # fmt: skip
+                           n_points=n_points, record_at=(0, *plan.record_at)))  # fmt: skip
     return {
         "excess": [record.excess.value for record in records],
         "rare": [pattern_excess(record.weight, queries, 0) for record in records],
+        "products": products(records[-1].weight, mixture),
         "best": best_weight(mixture, SCHEDULE, n_points=plan.n_points)[1],
         "law": mean_denoising_excess(mixture, SCHEDULE),
     }
@@ -74,6 +80,8 @@ def simulate(plan: Plan, case: Case, seed: int, device: torch.device | str) -> d
     point then shows K of the M patterns, so batches are M/K times as large.
     """
     mixture = plan.mixture(case)
+    if case.inclusion is not None:
+        return _simulate_rare_data(plan, case, seed, device)
     records = list(descend(mixture, SCHEDULE, plan.record_at[-1], method="simulation",
                            lr=plan.step_size(mixture), record_at=plan.record_at, seed=seed,
                            batch_size=round(plan.batch_size * case.n_patterns / mixture.k),
@@ -83,8 +91,38 @@ def simulate(plan: Plan, case: Case, seed: int, device: torch.device | str) -> d
     last = records[-1].weight
     return {
         "excess": [record.excess_risk for record in records],
-        "rare": simulated_pattern_excess(last, mixture, 0, plan.eval_samples, held_out),
+        "rare": simulated_excess([last], mixture, plan.eval_samples, held_out, pattern=0)[0],
     }
+
+
+def _simulate_rare_data(
+    plan: Plan, case: Case, seed: int, device: torch.device | str
+) -> dict[str, Any]:
+    """Train where few data points hold pattern 0: those are drawn more often and count for less."""
+    mixture, steps = plan.mixture(case), plan.record_at[-1]
+    size = 2 * round(plan.batch_size * case.n_patterns / mixture.k)
+    path = one_pattern.descend(mixture, steps, lr=plan.step_size(mixture), batch_size=size,
+                               seed=seed, device=device)  # fmt: skip
+    kept = [weight for step, weight in path if step in plan.record_at]
+    of_all, of_rare = (torch.Generator(device).manual_seed(derived_seed(seed, k)) for k in (1, 2))
+    samples = 4 * plan.eval_samples
+    return {
+        "excess": simulated_excess(kept, mixture, samples, of_all),
+        "rare": simulated_excess(kept[-1:], mixture, samples, of_rare, pattern=0)[0],
+        "products": products(kept[-1], mixture),
+    }
+
+
+def products(weight: ReducedWeight, mixture: MultiTokenGMM) -> dict[str, float]:
+    """Query-key products of the rarest pattern and of another one: with itself, largest other."""
+    every = weight.products(mixture)
+    found = {}
+    for name, query in (("rarest", 0), ("commonest", 1)):
+        row = every[query]
+        others = torch.cat([row[:query], row[query + 1 :]])
+        found[f"{name} same"] = float(row[query])
+        found[f"{name} different"] = float(others.max())
+    return found
 
 
 def check_phase(plan: Plan, case: Case, device: torch.device | str) -> dict[str, Any]:
@@ -101,53 +139,13 @@ def check_phase(plan: Plan, case: Case, device: torch.device | str) -> dict[str,
     )
     found = risk(weight, mixture, SCHEDULE, method="simulation", n_samples=plan.eval_samples,
                  generator=held_out, bayes=_NO_BAYES).excess_risk  # fmt: skip
-    rare = simulated_pattern_excess(weight, mixture, 0, plan.eval_samples, again)
+    (rare,) = simulated_excess([weight], mixture, plan.eval_samples, again, pattern=0)
     return {
         "all": found / begin[0],
         "rare": rare / begin[1],
         "predicted": expected[0] / begin[0],
         "rare predicted": expected[1] / begin[1],
     }
-
-
-@torch.no_grad()
-def simulated_pattern_excess(
-    weight: ReducedWeight,
-    mixture: MultiTokenGMM,
-    pattern: int,
-    n_samples: int,
-    generator: torch.Generator | None = None,
-) -> Estimate:
-    """Excess risk of the tokens of one pattern, by simulation.
-
-    Each token's squared error counts in proportion to its posterior probability of the pattern, as
-    in :func:`gmmtf.scaling.steps.pattern_excess`.
-    """
-    times = stratified_times(SCHEDULE, n_samples, generator)
-    chunks = draw_in_chunks(mixture, SCHEDULE, times, generator)
-    pieces = [_pattern_errors(weight, mixture, tokens, pattern) for tokens in chunks]
-    errors, counts = (torch.cat(part) for part in zip(*pieces, strict=True))
-    ratio = float(errors.sum() / counts.sum())
-    # To first order the error of a ratio is that of its numerator minus ratio times denominator.
-    scatter = Estimate.from_strata((errors - ratio * counts) / float(counts.mean()))
-    return Estimate(ratio, scatter.standard_error)
-
-
-def _pattern_errors(
-    weight: ReducedWeight, mixture: MultiTokenGMM, tokens: ReducedTokens, pattern: int
-) -> tuple[Tensor, Tensor]:
-    """Return posterior-weighted squared errors, and the posteriors' sums, of each data point."""
-    span, factor, level, _ = tokens
-    radius = mixture.require_equal_orthogonal("the reduced simulation")
-    keys = span @ weight.pattern.to(span.device).T
-    scores = span @ keys.mT + weight.gamma(mixture).to(span.device) * (factor @ factor.mT)
-    attention = torch.softmax(scores, dim=-1)
-    posterior = posterior_from_projections(mixture, radius * span, level)
-    in_span = (attention @ span - level.signal * radius * posterior).square().sum(-1)
-    square = in_span + (attention @ factor).square().sum(-1)
-    chosen = posterior[..., pattern]
-    errors = level.gain.flatten() ** 2 * (square * chosen).sum(1) / mixture.dim
-    return errors, chosen.sum(1)
 
 
 @torch.no_grad()
