@@ -33,8 +33,11 @@ class Recorded(Protocol):
 
 
 @runtime_checkable
-class RecordedWeight(Recorded, Protocol):
-    """A record that holds its weight, such as :class:`gmmtf.descent.DescentRecord`."""
+class RecordedWeight(Protocol):
+    """A record with its weight, such as :class:`gmmtf.descent.DescentRecord`.
+
+    It is :class:`Recorded` too, or has its risks given the active set.
+    """
 
     @property
     def weight(self) -> ReducedWeight:
@@ -94,7 +97,7 @@ class Curve:
         For K < M a prediction knows the active set, as :class:`gmmtf.risks.head_risk.HeadRisk` says
         of ``excess_given_set``; its excess and score error are those.
         """
-        kept = list(records)
+        kept: list[Any] = list(records)
         read = [_GivenSet(r) if getattr(r, "active_set", None) == "given" else r for r in kept]
         return cls.from_weights(read, [record.weight for record in kept], law)
 

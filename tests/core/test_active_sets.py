@@ -181,6 +181,43 @@ def test_a_set_that_underflows_may_be_the_likeliest():
     assert found[:, 1].tolist() == pytest.approx([1 - expected, 1 - expected], rel=1e-9)
 
 
+@pytest.mark.parametrize("edge", [99.9, 100.1])
+def test_sets_that_weigh_next_to_nothing_may_be_left_out(edge):
+    """Two data points of one pattern each: a set is kept for either of them, or drops below e^-100.
+
+    Evidence of the sets: 0, -30, -``edge`` and 0, -``edge``, -35, apart from the fourth set, which
+    is negligible in both.
+    """
+    first, second = [0.0, -30.0, -edge, -400.0], [0.0, -edge, -35.0, -400.0]
+    logits = torch.tensor([[first, [0.0] * 4], [[0.0] * 4, second]], dtype=torch.float64)
+    law = replace(RARE, n_tokens=2, inclusion=None, n_active=1)
+    members = posteriors.active_sets(law)
+    prior = torch.zeros(4, dtype=torch.float64)
+    found, exact = posteriors._by_products(logits, members, prior)
+    again = posteriors._in_log_space(logits, members, prior)
+    assert bool(exact.all())
+    torch.testing.assert_close(found, again, rtol=0, atol=1e-13)
+    # What is kept has all its digits, also where it is small.
+    for point, u, power in ((0, 1, 30), (1, 2, 35)):
+        assert found[point, 0, u].item() == pytest.approx(math.exp(-power), rel=1e-10)
+
+
+@pytest.mark.parametrize("t", [10, 150, 500, 950])
+def test_posteriors_over_most_negligible_sets_are_those_of_log_space(t, monkeypatch):
+    """At low noise one set of 220 is left, at high noise all are."""
+    law = MultiTokenGMM(n_patterns=12, dim=16, n_tokens=20, radius=5.0, sigma=0.3, n_active=3)
+    times = torch.full((16,), t)
+    noisy = draw_noisy(law, SCHEDULE, times, torch.Generator().manual_seed(t), torch.float64)
+    found = posterior(law, SCHEDULE, noisy.x_t, times)
+    monkeypatch.setattr(
+        posteriors,
+        "_by_products",
+        lambda logits, *_: (logits, torch.zeros(len(logits), dtype=torch.bool)),
+    )
+    again = posterior(law, SCHEDULE, noisy.x_t, times)
+    torch.testing.assert_close(found, again, rtol=0, atol=1e-13)
+
+
 def test_many_sets_are_enumerated_and_too_many_are_counted():
     law = MultiTokenGMM(n_patterns=24, dim=24, n_tokens=6, radius=8.0, sigma=0.3, n_active=5)
     assert math.comb(24, 5) > 20_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from gmmtf.curve import Curve
 from gmmtf.descent import weights
 from gmmtf.jsonvalues import decode, encode
 from gmmtf.randomness import derived_seed
+from gmmtf.risks.simulation import HeldOutData, bayes_probabilities
 
 SCHEDULE = NoiseSchedule.linear(1000)
 MIXTURE = MultiTokenGMM(n_patterns=3, dim=16, n_tokens=32, radius=5.0, sigma=0.3)
@@ -93,6 +96,10 @@ def test_batches_may_change_with_the_step():
             {"method": "simulation", "batch_size": lambda step: 0},
             "batch_size: expected an integer of at least 1",
         ),
+        (
+            {"method": "simulation", "target": "noise"},
+            r"target: expected one of \('bayes', 'oracle'\), got 'noise'",
+        ),
     ],
 )
 def test_bad_input_is_refused_at_the_call(options, message):
@@ -102,17 +109,64 @@ def test_bad_input_is_refused_at_the_call(options, message):
 
 def test_records_are_evaluated_on_other_data_than_the_descent(monkeypatch):
     """Seed by seed: the generator of the records is not that of the batches."""
-    states = []
+    asked = []
 
-    def noted(*arguments, generator, **options):
-        states.append(generator.initial_seed())
-        return risk(*arguments, generator=generator, **options)
+    class Noted(HeldOutData):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            asked.append((options["generator"].initial_seed(), options["n_samples"]))
+            super().__init__(*arguments, **options)
 
-    monkeypatch.setattr("gmmtf.descent.risk", noted)
-    run(2, method="simulation", seed=5)
-    assert states
-    assert set(states) == {derived_seed(5, 1)}
-    assert 5 not in states
+    monkeypatch.setattr("gmmtf.descent.HeldOutData", Noted)
+    run(2, method="simulation", seed=5, eval_samples=9)
+    assert asked == [(derived_seed(5, 1), 9)]
+    assert derived_seed(5, 1) != 5
+
+
+@pytest.mark.parametrize("n_active", [None, 2])
+def test_records_of_a_simulation_are_risks_on_the_same_data(n_active):
+    """What a record says is what a simulated risk of its weight says, for each of them."""
+    law = replace(MIXTURE, n_active=n_active)
+    bayes = Estimate(0.2, 0.01)
+    for record in descend(law, SCHEDULE, 2, method="simulation", seed=5, batch_size=4,
+                          eval_samples=9, bayes=bayes, record_every=1):  # fmt: skip
+        expected = risk(
+            record.weight, law, SCHEDULE, method="simulation", n_samples=9, bayes=bayes,
+            generator=torch.Generator().manual_seed(derived_seed(5, 1)),
+        )  # fmt: skip
+        assert record.excess_risk == expected.excess_risk
+        assert record.score_error == expected.score_error
+        assert record.loss == expected.loss
+
+
+FEW = replace(MIXTURE, n_active=2)
+
+
+def test_steps_may_regress_on_the_oracle():
+    """The same descent but for the noise of the batches, without a posterior at any step."""
+    options = {"method": "simulation", "batch_size": 64, "eval_samples": 64, "seed": 1,
+               "bayes": Estimate(0.0), "record_at": [8]}  # fmt: skip
+    (bayes,) = descend(FEW, SCHEDULE, 8, **options)
+    (oracle,) = descend(FEW, SCHEDULE, 8, **options, target="oracle")
+    assert not torch.equal(bayes.weight.pattern, oracle.weight.pattern)
+    # On the same batches; what is left is the noise of what the Bayes estimate does not know.
+    gap = (bayes.weight.pattern - oracle.weight.pattern).norm() / bayes.weight.pattern.norm()
+    assert float(gap) < 0.1
+    assert bayes.excess_risk.relative_to(oracle.excess_risk.value) < 0.05
+
+
+def test_only_records_need_a_posterior_of_an_oracle_descent(monkeypatch):
+    asked = []
+
+    def noted(mixture: MultiTokenGMM, tokens: Any) -> torch.Tensor:
+        asked.append(len(tokens.span))
+        return bayes_probabilities(mixture, tokens)
+
+    monkeypatch.setattr("gmmtf.risks.simulation.bayes_probabilities", noted)
+    options = {"method": "simulation", "batch_size": 4, "eval_samples": 8, "record_every": 1}
+    list(descend(FEW, SCHEDULE, 3, **options, bayes=Estimate(0.0), target="oracle"))
+    assert asked == [8]
+    list(descend(FEW, SCHEDULE, 3, **options, bayes=Estimate(0.0)))
+    assert sorted(asked) == [4, 4, 4, 8, 8]
 
 
 def test_a_quadratic_is_descended_by_its_own_law():
@@ -142,6 +196,24 @@ def test_a_curve_holds_the_records_and_comes_back_from_json():
         torch.testing.assert_close(curve.products[index], record.weight.products(MIXTURE))
     back = Curve.from_json(decode(json.loads(json.dumps(encode(curve.as_json())))))
     assert back.as_json() == curve.as_json()
+
+
+@pytest.mark.parametrize("method", ["expansion", "integral"])
+def test_a_predicted_curve_with_few_active_patterns_is_given_the_active_set(method):
+    records = list(descend(FEW, SCHEDULE, 2, method=method, n_points=32))
+    curve = Curve.from_records(records, FEW)
+    assert curve.steps == [0, 1, 2]
+    assert curve.excess == [r.excess_given_set for r in records]
+    assert curve.score == [r.score_given_set for r in records]
+    torch.testing.assert_close(curve.products[2], records[2].weight.products(FEW))
+
+
+@pytest.mark.parametrize("method", ["simulation", "limit"])
+def test_any_other_curve_with_few_active_patterns_is_of_the_excess_risk(method):
+    records = list(descend(FEW, SCHEDULE, 2, method=method, batch_size=4, eval_samples=8))
+    curve = Curve.from_records(records, FEW)
+    assert curve.excess == [r.excess_risk for r in records]
+    assert curve.score == [r.score_error for r in records]
 
 
 def test_the_mean_of_curves():

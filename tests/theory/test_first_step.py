@@ -16,9 +16,11 @@ from gmmtf.denoisers.optimal import BayesDenoiser
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws import posterior
 from gmmtf.laws.level import noise_level
+from gmmtf.risks import first_step
 from gmmtf.risks.first_step import (
     descent_direction,
     exact_descent_direction,
+    label_covariances,
     natural_step_size,
 )
 from gmmtf.risks.reduced_tokens import draw_tokens
@@ -53,8 +55,11 @@ def label_covariance_moments(mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
     """
     n, size = mixture.n_tokens, mixture.n_patterns
     sets = list(combinations(range(size), mixture.k))
+    odds = mixture.log_set_weights.exp().tolist()
+    products = [math.prod(odds[u] for u in active) for active in sets]
     mean, square = np.zeros((size, size)), np.zeros((size, size))
-    for active in sets:
+    for active, product in zip(sets, products, strict=True):
+        chance = product / sum(products)
         pi = mixture.probabilities.numpy()[list(active)]
         counts = np.indices([n + 1] * mixture.k).reshape(mixture.k, -1).T
         counts = counts[counts.sum(1) == n]
@@ -64,8 +69,8 @@ def label_covariance_moments(mixture: MultiTokenGMM) -> tuple[Tensor, Tensor]:
         f = np.zeros((len(counts), size))
         f[:, list(active)] = counts / n
         b = f[:, :, None] * np.eye(size) - f[:, :, None] * f[:, None, :]
-        mean += np.einsum("i,iuv->uv", weight, b) / len(sets)
-        square += np.einsum("i,iuv->uv", weight, b @ b) / len(sets)
+        mean += chance * np.einsum("i,iuv->uv", weight, b)
+        square += chance * np.einsum("i,iuv->uv", weight, b @ b)
     return torch.from_numpy(mean), torch.from_numpy(square)
 
 
@@ -191,9 +196,83 @@ def test_the_library_formula_is_the_sum_over_all_label_counts(n, k):
     torch.testing.assert_close(coordinates, exact_coordinates(mixture), rtol=1e-6, atol=1e-9)
 
 
-def test_the_limit_of_many_tokens_needs_all_patterns_active():
-    with pytest.raises(ValueError, match="n_active: the first-step formula needs all 3 patterns"):
-        descent_direction(mixture_of(6, n_active=2), SCHEDULE)
+UNEQUAL_SETS = [
+    {"n_active": 2},
+    {"n_active": 2, "weights": None, "inclusion": (0.9, 0.75, 0.35)},
+    {"n_active": 1},
+]
+
+
+@pytest.mark.parametrize("changes", [{}, *UNEQUAL_SETS])
+@pytest.mark.parametrize("n", [2, 3, 9])
+def test_label_covariances_are_sums_over_all_label_counts(n, changes):
+    mixture = mixture_of(n, **changes)
+    for found, expected in zip(
+        label_covariances(mixture), label_covariance_moments(mixture), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_moments_and_limit_are_the_same_however_few_sets_are_done_at_a_time(monkeypatch):
+    mixture = MultiTokenGMM(
+        n_patterns=5, dim=6, n_tokens=7, radius=3.0, sigma=0.4, n_active=3,
+        inclusion=(0.2, 0.4, 0.7, 0.8, 0.9),
+    )  # fmt: skip
+    whole = [*label_covariances(mixture), descent_direction(mixture, SCHEDULE).pattern]
+    monkeypatch.setattr(first_step, "_PART_ELEMENTS", 3 * 25)  # of ten sets
+    parts = [*label_covariances(mixture), descent_direction(mixture, SCHEDULE).pattern]
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("changes", UNEQUAL_SETS)
+def test_the_limit_with_few_active_patterns_is_that_of_the_exact_step(changes):
+    limit = descent_direction(mixture_of(2, **changes), SCHEDULE).pattern
+    gaps = []
+    for n in (10**3, 2 * 10**3, 10**7):
+        exact = exact_descent_direction(mixture_of(n, **changes), SCHEDULE)
+        gaps.append(float((exact.pattern - limit).norm()))
+        assert float(exact.complement.abs()) < 10 / n
+    scale = float(exact_descent_direction(mixture_of(2), SCHEDULE).pattern.norm())
+    assert gaps[2] < 1e-6 * scale
+    assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.01)
+    if mixture_of(2, **changes).k == 1:  # one pattern: nothing to select
+        assert float(limit.abs().max()) == 0
+    else:
+        assert float(limit[0, 1]) < 0 < float(limit[0, 0])
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_the_limit_for_patterns_that_are_not_orthogonal_is_the_mean_over_active_sets(k):
+    """E (2c²ᾱ/d) C (ᾱC + τ²I) in the d dimensions of the tokens, set by set."""
+    patterns = torch.tensor([[2.0, 0.5, 0, 1], [0.3, 1.5, -1, 0], [0.0, 1.0, 1, 2]]).double()
+    pi = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    mixture = MultiTokenGMM.from_patterns(patterns, n_tokens=4, sigma=0.4, weights=pi, n_active=k)
+    level = noise_level(mixture, SCHEDULE, torch.arange(SCHEDULE.n_steps))
+    sets = list(combinations(range(3), k))
+    total = torch.zeros(4, 4, dtype=torch.float64)
+    for active in sets:
+        share = pi[list(active)] / pi[list(active)].sum()
+        given = patterns[list(active)]
+        mean = share @ given
+        covariance = (share[:, None] * given).T @ given - torch.outer(mean, mean)
+        for signal, variance, gain in zip(*level, strict=True):
+            inner = signal**2 * covariance + variance * torch.eye(4).double()
+            total += 2 * gain**2 * signal**2 / 4 * covariance @ inner / len(sets)
+    expected = patterns @ (total / SCHEDULE.n_steps) @ patterns.T
+    found = descent_direction(mixture, SCHEDULE).products(mixture)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_too_many_sets_are_refused_with_their_number():
+    mixture = MultiTokenGMM(n_patterns=40, dim=40, n_tokens=4, radius=3.0, sigma=0.4, n_active=20)
+    for refused in (
+        lambda: descent_direction(mixture, SCHEDULE),
+        lambda: exact_descent_direction(mixture, SCHEDULE),
+        lambda: label_covariances(mixture),
+    ):
+        with pytest.raises(ValueError, match=rf"C\(40, 20\) = {math.comb(40, 20)} active sets"):
+            refused()
 
 
 def test_the_natural_step_size_is_k_m_d_over_the_sixth_power_of_the_norm():

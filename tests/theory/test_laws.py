@@ -12,6 +12,7 @@ from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.optimal import OracleDenoiser
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.laws.level import noise_level
+from gmmtf.laws.noisy import draw_noisy
 from gmmtf.randomness import standard_normal
 from gmmtf.risks import formulas
 from gmmtf.risks.head import HeadScalars, output, scores
@@ -30,17 +31,44 @@ def mixture_of(**changes: object) -> MultiTokenGMM:
     return replace(base, **changes)
 
 
-@pytest.mark.parametrize("t", [None, 30, 600])
-def test_start_risk_is_the_exact_risk_at_zero(t):
-    mixture = mixture_of()
+RARE = {"n_active": 2, "weights": None, "inclusion": (0.2, 0.4, 0.6, 0.8)}
+
+
+@pytest.mark.parametrize(
+    ("t", "changes"),
+    [(None, {}), (30, {}), (600, {}), (300, {"n_active": 2}), (300, RARE)],
+)
+def test_start_risk_is_the_exact_risk_at_zero(t, changes):
+    mixture = mixture_of(**changes)
+    n_points = 256 if changes else 1024
     exact = risk(
-        ReducedWeight.zero(mixture), mixture, SCHEDULE, t=t, method="integral", n_points=1024
+        ReducedWeight.zero(mixture), mixture, SCHEDULE, t=t, method="integral", n_points=n_points
     )
     oracle = oracle_risk(mixture, SCHEDULE, t=t)
     expected = formulas.start_risk(mixture, SCHEDULE, t=t)
     assert exact.loss.value - oracle == pytest.approx(
         expected, rel=1e-3, abs=5 * exact.loss.standard_error
     )
+
+
+@pytest.mark.parametrize("changes", [{"n_active": 2}, RARE, {}])
+def test_start_risk_is_what_the_mean_of_the_tokens_leaves(changes):
+    """Measured on tokens, also of patterns that are not orthogonal."""
+    bent = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    settings = {"n_tokens": 5, "sigma": 0.3, "weights": SKEWED, **changes}
+    mixture = MultiTokenGMM.from_patterns(2 * bent, **settings)
+    t = 300
+    noisy = draw_noisy(
+        mixture, SCHEDULE, torch.full((20_000,), t), torch.Generator().manual_seed(1), torch.float64
+    )
+    level = noise_level(mixture, SCHEDULE, noisy.t).for_tokens(noisy.x_t)
+    estimate = level.gain * (noisy.x_t - noisy.x_t.mean(1, keepdim=True))
+    oracle = OracleDenoiser(mixture, SCHEDULE)(noisy.x_t, noisy.t, noisy.labels)
+    squares = (estimate - oracle).square().flatten(1).mean(1)
+    error = float(squares.std()) / math.sqrt(len(squares))
+    expected = formulas.start_risk(mixture, SCHEDULE, t=t)
+    assert abs(float(squares.mean()) - expected) < 4 * error
+    assert error < 0.01 * expected
 
 
 @pytest.mark.parametrize("changes", [{}, {"n_active": 2, "weights": None}, {"n_tokens": 3}])
@@ -115,8 +143,9 @@ def test_a_value_matrix_on_the_span_cuts_mean_denoising_by_the_dimension_ratio()
 
 
 def test_laws_refuse_what_they_do_not_cover():
-    with pytest.raises(ValueError, match="n_active"):
-        formulas.start_risk(mixture_of(n_active=2), SCHEDULE)
+    many = mixture_of(n_patterns=40, dim=40, n_active=20, weights=None)
+    with pytest.raises(ValueError, match=r"n_active: .* active sets"):
+        formulas.start_risk(many, SCHEDULE)
     for law in (formulas.expected_distinct, lambda m: formulas.mean_denoising_excess(m, SCHEDULE)):
         with pytest.raises(ValueError, match="weights"):
             law(mixture_of(n_active=2))
