@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ from gmmtf.risks.evaluate import Evaluation, evaluate
 from gmmtf.schedule import NoiseSchedule, stratified_times
 
 TARGETS = ("noise", "bayes")
+
+_UNREAD = 64  # losses that are kept before they are read
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def train(
         Before any work, if an argument is out of range, or if the checkpoint is a folder, is not
         whole, or belongs to a run with other settings, another law, schedule or architecture.
     FloatingPointError
-        If the loss is no longer finite; the last checkpoint is kept.
+        At the next record, or some steps later, if the loss is no longer finite; the last
+        checkpoint is kept.
     """
     steps = count("steps", steps, 1)
     if target not in TARGETS:
@@ -175,6 +178,7 @@ class _Run:
         self.generator = torch.Generator(data_device).manual_seed(settings.seed)
         self.step = 0
         self.global_state: dict[str, Tensor] = {}
+        self.unread: list[tuple[int, Tensor]] = []
         self.optimum = optimal_denoiser(law, schedule) if settings.target == "bayes" else None
         # What the optimizer is and does, however it was made; read before a step changes it.
         groups = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
@@ -216,19 +220,30 @@ class _Run:
         target = noise if self.optimum is None else self.optimum(x_t, t)
         predicted = self.denoiser(x_t.to(self.device), t.to(self.device))
         loss = (predicted - target.to(self.device)).square().mean()
-        self.require_finite(float(loss.detach()))
+        self.unread.append((self.step, loss.detach()))
+        if len(self.unread) == _UNREAD:
+            self.require_finite_losses()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
 
-    def require_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {loss} at step {self.step}; the last checkpoint is kept. "
-                f"A smaller step size than lr={self.optimizer.param_groups[0]['lr']:.3g} may help"
-            )
+    def require_finite_losses(self) -> None:
+        """Read the losses since the last time, all at once: each read makes a GPU's queue wait."""
+        losses = [loss for _, loss in self.unread]
+        read = torch.stack(losses).tolist() if losses else []
+        for (step, _), loss in zip(self.unread, read, strict=True):
+            if not math.isfinite(loss):
+                self.refuse(loss, step)
+        self.unread.clear()
+
+    def refuse(self, loss: float, step: int) -> NoReturn:
+        raise FloatingPointError(
+            f"the loss is {loss} at step {step}; the last checkpoint is kept. "
+            f"A smaller step size than lr={self.optimizer.param_groups[0]['lr']:.3g} may help"
+        )
 
     def evaluate(self) -> TrainingRecord:
+        self.require_finite_losses()
         if self.settings.eval_samples is None:
             unknown = Estimate(math.nan, math.nan)
             return TrainingRecord(unknown, unknown, unknown, self.step)
@@ -246,8 +261,7 @@ class _Run:
             )
         except FloatingPointError:
             # Before the caller saves: a spoilt weight must not replace the last good checkpoint.
-            self.require_finite(math.nan)
-            raise
+            self.refuse(math.nan, self.step)
         return TrainingRecord(found.loss, found.excess_risk, found.score_error, self.step)
 
     def save(self, path: Path | None, records: list[TrainingRecord]) -> None:

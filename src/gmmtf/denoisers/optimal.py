@@ -70,6 +70,8 @@ class BayesDenoiser:
     def __init__(self, mixture: MultiTokenGMM, schedule: NoiseSchedule) -> None:
         self.mixture = mixture
         self.schedule = schedule
+        # Computed once, here: torch.compile cannot trace the lock of a cached property.
+        _ = mixture.means, mixture.gram, mixture.probabilities, schedule.alpha_bars
 
     @checked
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:

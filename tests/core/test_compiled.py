@@ -1,0 +1,85 @@
+"""What a GPU or a compiled graph needs: no number is read inside a step, and graphs are whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gmmtf import AttentionDenoiser, BayesDenoiser, LinearDenoiser, MultiTokenGMM, NoiseSchedule
+from gmmtf import training
+
+SCHEDULE = NoiseSchedule.linear(100)
+LAW = MultiTokenGMM(n_patterns=4, dim=16, n_tokens=8, radius=8.0, sigma=0.3)
+X_T = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0))
+T = torch.tensor([3, 50])
+
+
+class Reads(TorchDispatchMode):
+    """Counts what would make the processor wait for an accelerator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(name in str(func) for name in ("local_scalar", "is_nonzero", "aten.equal")):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("target", ["noise", "bayes"])
+def test_a_training_step_reads_nothing(monkeypatch, target):
+    """Times are checked by reading them on the CPU only; here as on an accelerator."""
+    found = []
+    step = training._Run.update
+
+    def watched(run: Any) -> None:
+        with monkeypatch.context() as patch, Reads() as reads:
+            patch.setattr(torch.compiler, "is_compiling", lambda: True)
+            step(run)
+        found.append(reads.found)
+
+    monkeypatch.setattr(training._Run, "update", watched)
+    head = AttentionDenoiser(LAW, SCHEDULE)
+    for _ in training.train(head, LAW, SCHEDULE, 3, target=target, eval_samples=None):
+        pass
+    assert found == [[], [], []]
+    with Reads() as reads:
+        SCHEDULE.check_times(T)
+    assert reads.found  # it sees what it should
+
+
+@pytest.mark.parametrize("step", [0, 2, 65])
+def test_a_loss_that_is_not_finite_is_found_with_its_step(step):
+    class Spoilt(torch.nn.Linear):
+        calls = 0
+
+        def forward(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return super().forward(x_t) * (float("nan") if self.calls == step + 1 else 1)
+
+    run = training.train(Spoilt(16, 16), LAW, SCHEDULE, 100, lr=1e-3, batch_size=2,
+                         record_every=100, eval_samples=None)  # fmt: skip
+    with pytest.raises(FloatingPointError, match=f"the loss is nan at step {step}; "):
+        list(run)
+
+
+@pytest.mark.parametrize(
+    "denoise",
+    [
+        AttentionDenoiser(LAW, SCHEDULE, value=True, skip=True, tilt_correction=True),
+        BayesDenoiser(LAW, SCHEDULE),
+        LinearDenoiser(LAW, SCHEDULE),
+    ],
+    ids=lambda denoise: type(denoise).__name__,
+)
+def test_a_denoiser_is_one_graph(denoise):
+    compiled = torch.compile(denoise, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(X_T, T), denoise(X_T, T))
+    with pytest.raises(RuntimeError, match="t: expected indices from 0 to 99"):
+        compiled(X_T, torch.tensor([3, 100]))
+    with pytest.raises(RuntimeError, match="t: expected indices from 0 to 99"):
+        compiled(X_T, torch.tensor([-1, 9]))
