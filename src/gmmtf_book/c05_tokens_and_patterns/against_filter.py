@@ -47,11 +47,6 @@ def law(sizes: Plan, k: int, n: int) -> MultiTokenGMM:
     return sizes.mixture(Case(PATTERNS, n, None if k == PATTERNS else k))
 
 
-def boundary(mixture: MultiTokenGMM) -> float:
-    """K d/(M - 1), the number of tokens at which two rough estimates are equal."""
-    return mixture.k * mixture.dim / (mixture.n_patterns - 1)
-
-
 def cell(mixture: MultiTokenGMM) -> float | None:
     """Excess over the oracle of the best head, over that of the best linear denoiser.
 

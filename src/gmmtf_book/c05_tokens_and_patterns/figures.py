@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 
 from gmmtf import Estimate
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks, ticks_at
-from gmmtf_book.c05_tokens_and_patterns.summary import Series, Study
+from gmmtf_book.c05_tokens_and_patterns.compared import Series
+from gmmtf_book.c05_tokens_and_patterns.summary import Study
 
 _LAW_COLOURS = (PATTERN_COLOURS[4], PATTERN_COLOURS[9])  # that stand for nothing elsewhere
 _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
@@ -137,7 +138,7 @@ def phase_diagrams(
     mesh = None
     for axis, (title, table) in zip(axes[0], panels.items(), strict=True):
         x, tokens = (np.asarray(v, float).tolist() for v in (table.columns, table.index))
-        sides, levels = _cell_edges(x), _cell_edges(tokens)
+        sides, levels = cell_edges(x), cell_edges(tokens)
         mesh = axis.pcolormesh(sides, levels, table, rasterized=True, **look)
         axis.contour(x, tokens, table, levels=[share], colors="white", linewidths=2.5)
         if edges is not None and title in edges:
@@ -155,7 +156,7 @@ def phase_diagrams(
     return figure
 
 
-def _cell_edges(centres: Sequence[float]) -> list[float]:
+def cell_edges(centres: Sequence[float]) -> list[float]:
     """Where cells around increasing positive numbers begin and end on a logarithmic axis."""
     logs = np.log(np.array(centres, dtype=float))
     inner = (logs[1:] + logs[:-1]) / 2

@@ -47,9 +47,8 @@ def simulate(
     """
     mixture = plan.mixture(case)
     at = sorted({max(1, round(factor * expected)) for factor in _AROUND})
-    size = 2 * round(plan.batch_size * case.n_patterns / mixture.k)
-    path = one_pattern.descend(mixture, at[-1], lr=plan.step_size(mixture), batch_size=size,
-                               seed=seed, device=device)  # fmt: skip
+    path = one_pattern.descend(mixture, at[-1], lr=plan.step_size(mixture), seed=seed,
+                               batch_size=2 * plan.batch_size, device=device)  # fmt: skip
     kept = [weight for step, weight in path if step in at]
     held_out = torch.Generator(device).manual_seed(derived_seed(seed, 3))
     start, *excess = one_pattern.simulated_excess(

@@ -1,7 +1,7 @@
 """Simulated excess risk of one pattern's tokens, and descents that meet a rare pattern often.
 
-Where few data points hold a pattern, most of a batch says nothing about it. So data points with it
-are drawn more often than the law says, and count for less, which changes no mean.
+Where few data points hold pattern 0, most of a batch says nothing about it. So those that hold it
+are drawn apart from those that do not, and count for as much as the law says: that changes no mean.
 """
 
 from __future__ import annotations
@@ -22,29 +22,34 @@ from gmmtf.risks.simulation import squared_error
 from gmmtf.schedule import stratified_times
 from gmmtf_book.c05_tokens_and_patterns.plan import SCHEDULE
 
-OFTEN = 0.5  # share of data points drawn that hold the rarest pattern, where few do by the law
-NEARLY_ALL = 0.95  # the same where its tokens alone are looked at
-
-
-def drawn_law(mixture: MultiTokenGMM, share: float) -> MultiTokenGMM:
-    """Return the law that data points are drawn from: a share of them hold pattern 0."""
-    if mixture.inclusion is None:
-        return mixture
-    others = [(mixture.k - share) / (mixture.n_patterns - 1)] * (mixture.n_patterns - 1)
-    return replace(mixture, inclusion=[share, *others])
+NEARLY_ALL = 0.95  # share that holds pattern 0 where data points are drawn that do
 
 
 def draw(
-    mixture: MultiTokenGMM, times: Tensor, generator: torch.Generator | None, share: float = OFTEN
+    mixture: MultiTokenGMM, n_samples: int, generator: torch.Generator | None, *, apart: bool = True
 ) -> Iterator[tuple[ReducedTokens, Tensor]]:
-    """Draw chunks of data points, each with what it counts for, ``[batch]``: 1 on average."""
-    drawn = drawn_law(mixture, share)
-    for tokens in draw_in_chunks(drawn, SCHEDULE, times, generator):
-        yield tokens, _counts(tokens.labels, mixture, drawn)
+    """Draw chunks of noisy data points, each with what it counts for, ``[batch]``.
+
+    If few data points hold pattern 0, ``n_samples`` are drawn by the law, of which only those
+    without it count, and as many of which nearly all hold it; without ``apart`` the latter alone.
+    The counts of all add up to ``n_samples`` in the mean.
+    """
+    parts = [(mixture, torch.ones(2))]
+    if mixture.inclusion is not None:
+        n_others = mixture.n_patterns - 1
+        others = [(mixture.k - NEARLY_ALL) / n_others] * n_others
+        with_it = replace(mixture, inclusion=[NEARLY_ALL, *others])
+        parts = [(mixture, torch.tensor([1.0, 0.0])), (with_it, torch.tensor([0.0, 1.0]))]
+        parts = parts if apart else parts[1:]
+    for drawn, kept in parts:
+        times = stratified_times(SCHEDULE, n_samples, generator)
+        for tokens in draw_in_chunks(drawn, SCHEDULE, times, generator):
+            holds = (tokens.labels == 0).any(1).long()
+            yield tokens, kept.to(times.device)[holds] * _ratio(tokens.labels, mixture, drawn)
 
 
-def _counts(labels: Tensor, mixture: MultiTokenGMM, drawn: MultiTokenGMM) -> Tensor:
-    """p(S) of the law over p(S) of the one drawn from; S is what occurs among the labels."""
+def _ratio(labels: Tensor, mixture: MultiTokenGMM, drawn: MultiTokenGMM) -> Tensor:
+    """p(S) of a law over p(S) of the one drawn from; S is what occurs among the labels."""
     if drawn is mixture:
         return torch.ones(len(labels), dtype=torch.float64, device=labels.device)
     active = one_hot(labels, mixture.n_patterns).amax(1)
@@ -63,16 +68,15 @@ def descend(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[int, ReducedWeight]]:
-    """Gradient descent from W = 0 on fresh data points, drawn as :func:`draw` does.
+    """Gradient descent from W = 0 on fresh data points, a batch of each kind in :func:`draw`.
 
     Regresses on the oracle's estimate, which has the same expected gradient as the Bayes one.
     """
     generator = torch.Generator(device).manual_seed(seed)
 
     def loss(weight: ReducedWeight) -> Tensor:
-        times = stratified_times(SCHEDULE, batch_size, generator)
         total = torch.zeros((), dtype=torch.float64, device=device)
-        for tokens, counts in draw(mixture, times, generator):
+        for tokens, counts in draw(mixture, batch_size, generator):
             known = one_hot(tokens.labels, mixture.n_patterns)
             errors = squared_error(weight, mixture, tokens, known)
             total = total + (counts * tokens.level.gain.flatten() ** 2 * errors).sum()
@@ -92,12 +96,11 @@ def simulated_excess(
 ) -> list[Estimate]:
     """Excess risk of weights, of all tokens or of those of one pattern, on the same data points.
 
-    With a pattern, each token's squared error counts in proportion to its posterior probability of
-    the pattern, as in :func:`gmmtf.scaling.steps.pattern_excess`.
+    A token is of the pattern whose label it has. If few data points hold pattern 0, it is the one
+    that may be asked for.
     """
-    times = stratified_times(SCHEDULE, n_samples, generator)
     pieces = []
-    for tokens, counts in draw(mixture, times, generator, OFTEN if pattern is None else NEARLY_ALL):
+    for tokens, counts in draw(mixture, n_samples, generator, apart=pattern is None):
         errors, share = _errors(several, mixture, tokens, pattern)
         pieces.append((counts * errors, counts * share))
     errors, shares = torch.cat([e for e, _ in pieces], 1), torch.cat([s for _, s in pieces])
@@ -117,10 +120,10 @@ def _errors(
     pattern: int | None,
 ) -> tuple[Tensor, Tensor]:
     """Sums over tokens of squared errors ``[weights, batch]``, and of what they count for."""
-    span, factor, level, _ = tokens
+    span, factor, level, labels = tokens
     radius = mixture.require_equal_orthogonal("the reduced simulation")
     posterior = posterior_from_projections(mixture, radius * span, level)
-    chosen = torch.ones_like(posterior[..., 0]) if pattern is None else posterior[..., pattern]
+    chosen = torch.ones_like(labels) if pattern is None else (labels == pattern).long()
     sums = []
     for weight in several:
         keys = span @ weight.pattern.to(span.device).T

@@ -53,8 +53,8 @@ class Case:
 class Plan(study.Plan):
     """Sizes that all cases share, the cases, the training, and what else is computed.
 
-    ``included``: smallest inclusion probabilities, with ``included_active`` patterns in a data
-    point; ``learned``: smallest probabilities, of tokens and of data points, at which the steps
+    ``included``: smallest inclusion probabilities, with half of the patterns in a data point;
+    ``learned``: smallest probabilities, of tokens and of data points, at which the steps
     until the rare pattern is learned are counted. ``record_at``: steps at which the excess is
     evaluated, in increasing order; the last ends the run. ``relative_step_size``: step size in
     units of K M d/r⁶. ``batch_size``: data points a step, times M/K. ``n_points``: query tokens of
@@ -75,7 +75,6 @@ class Plan(study.Plan):
     rarest: tuple[float, ...] = (0.02, 0.05, 0.125)
     token_counts: tuple[int, ...] = (64, 96, 128)
     included: tuple[float, ...] = (0.05, 0.5)
-    included_active: int = 4
     learned: tuple[float, ...] = (0.04, 0.08)
     record_at: tuple[int, ...] = (10, 30)
     relative_step_size: float = 1.0
@@ -99,7 +98,7 @@ class Plan(study.Plan):
 
     unrecorded = frozenset({
         "sweeps", "sweep_first", "sweep_points", "phase_tokens", "phase_rarest", "phase_radii",
-        "phase_points", "checks", "theory_points", "included", "included_active", "learned",
+        "phase_points", "checks", "theory_points", "included", "learned",
         "filter_active", "filter_tokens", "filter_checks",
     })  # fmt: skip
 
@@ -122,7 +121,7 @@ class Plan(study.Plan):
 
     def rare_data(self, p: float) -> Case:
         """Return the case in which a share ``p`` of the data points hold the rarest pattern."""
-        m, k = self.n_patterns, self.included_active
+        m, k = self.n_patterns, self.n_patterns // 2
         return Case(m, self.n_tokens, k, inclusion=None if p == k / m else p)
 
     def learned_cases(self) -> dict[str, list[Case]]:

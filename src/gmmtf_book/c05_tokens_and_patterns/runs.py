@@ -98,14 +98,14 @@ def simulate(plan: Plan, case: Case, seed: int, device: torch.device | str) -> d
 def _simulate_rare_data(
     plan: Plan, case: Case, seed: int, device: torch.device | str
 ) -> dict[str, Any]:
-    """Train where few data points hold pattern 0: those are drawn more often and count for less."""
+    """Train where few data points hold pattern 0, with those drawn apart from the others."""
     mixture, steps = plan.mixture(case), plan.record_at[-1]
-    size = 2 * round(plan.batch_size * case.n_patterns / mixture.k)
+    size = round(plan.batch_size * case.n_patterns / mixture.k)
     path = one_pattern.descend(mixture, steps, lr=plan.step_size(mixture), batch_size=size,
                                seed=seed, device=device)  # fmt: skip
     kept = [weight for step, weight in path if step in plan.record_at]
     of_all, of_rare = (torch.Generator(device).manual_seed(derived_seed(seed, k)) for k in (1, 2))
-    samples = 4 * plan.eval_samples
+    samples = 2 * plan.eval_samples
     return {
         "excess": simulated_excess(kept, mixture, samples, of_all),
         "rare": simulated_excess(kept[-1:], mixture, samples, of_rare, pattern=0)[0],

@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from gmmtf import Estimate
 from gmmtf.scaling import PowerLaw, fit_power_law
+from gmmtf_book.c05_tokens_and_patterns import filter_numbers
+from gmmtf_book.c05_tokens_and_patterns.compared import Compared, Series
 from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, Case, Plan
 from gmmtf_book.c05_tokens_and_patterns.sweeps import SWEEPS
 from gmmtf_book.study import Study as StudyOf
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A simulated number, over all seeds, and its prediction."""
-
-    simulated: Estimate
-    predicted: float
-
-    @property
-    def deviation(self) -> float:
-        """|simulated / predicted - 1|."""
-        return self.simulated.relative_to(self.predicted)
-
-    @property
-    def standard_errors(self) -> float:
-        """|simulated - predicted| in standard errors."""
-        return self.simulated.errors_from(self.predicted)
-
-    def disagreement(self, tolerance: float = 0.05, errors: float = 2.0) -> float:
-        """Deviation in units of what is allowed, the wider of two: at most 1 where both agree."""
-        return min(self.deviation / tolerance, self.standard_errors / errors)
-
-
-class Series(NamedTuple):
-    """A family of cases: abscissae, simulated excesses, and their predictions."""
-
-    x: list[float]
-    simulated: list[Estimate]
-    predicted: list[float]
 
 
 class Study(StudyOf[Plan]):
@@ -102,10 +73,26 @@ class Study(StudyOf[Plan]):
         """Largest relative deviation of simulated from predicted excess in a family."""
         return max(pair.deviation for pair in self.points(family))
 
+    def rare_pairs(self, family: str) -> list[Compared]:
+        """Return the excess of the rarest pattern's tokens after the run, simulated for it."""
+        cases = self.plan.families()[family][1]
+        return [self.compare(case, what="rare") for case in cases]
+
     def rare_errors(self) -> float:
         """Most standard errors between simulated and predicted excess of the rarest pattern."""
-        cases = self.plan.families()["pi_min"][1]
-        return max(self.compare(case, what="rare").standard_errors for case in cases)
+        return max(pair.standard_errors for pair in self.rare_pairs("pi_min"))
+
+    def learned(self, reading: str) -> tuple[Series, list[float]]:
+        """Return the steps until a rare pattern is learned, and those by the first step alone.
+
+        ``reading``: what is rare, ``"tokens"`` or ``"data"``.
+        """
+        cases = self.plan.learned_cases()[reading]
+        points = [self.record.value(kind="learned", **case.labels) for case in cases]
+        counted = [self.record.select(kind="counted", **case.labels) for case in cases]
+        found = [Estimate.pooled([Estimate(p.value) for p in runs]) for runs in counted]
+        series = Series(list(self.plan.learned), found, [point["steps"] for point in points])
+        return series, [point["first"] for point in points]
 
     def told(self) -> float:
         """Largest value of knowing the active set, as a share of the trained head's excess."""
@@ -133,11 +120,14 @@ class Study(StudyOf[Plan]):
 def recorded() -> dict[str, float]:
     """Return the numbers of the recorded run that are checked and quoted as claims, by name."""
     study = Study.recorded()
-    found: dict[str, float] = {"told": study.told(), "rare standard errors": study.rare_errors()}
+    found = {
+        "told": study.told(), "rare standard errors": study.rare_errors(),
+        **_rare_data(study), **filter_numbers.recorded(study),
+    }  # fmt: skip
     for family in study.plan.families():
         found[f"{family} disagreement"] = max(p.disagreement() for p in study.points(family))
         found[f"{family} deviation"] = study.deviation(family)
-        if family != "pi_min":
+        if family not in ("pi_min", "inclusion"):
             fits = study.exponents(family)
             found |= _named(f"{family} simulated", fits["trained"])
             found |= _named(f"{family} best", fits["best"])
@@ -162,6 +152,28 @@ def recorded() -> dict[str, float]:
     }
 
 
+def _rare_data(study: Study) -> dict[str, float]:
+    """What differs if few data points hold the rare pattern, not few tokens."""
+    whole = [e.value for e in study.series("inclusion").simulated]
+    found = {
+        "inclusion rare deviation": max(p.deviation for p in study.rare_pairs("inclusion")),
+        "inclusion spread": max(whole) / min(whole),
+    }
+    for reading in ("tokens", "data"):
+        series, first = study.learned(reading)
+        pairs = [Compared(*pair) for pair in zip(series.simulated, series.predicted, strict=True)]
+        power = fit_power_law(series.x, [e.value for e in series.simulated])
+        ratios = [e.value / alone for e, alone in zip(series.simulated, first, strict=True)]
+        found |= _named(f"learned {reading}", power) | {
+            f"learned {reading} disagreement": max(p.disagreement() for p in pairs),
+            f"learned {reading} deviation": max(p.deviation for p in pairs),
+            f"learned {reading} derived": fit_power_law(series.x, first).exponent,
+            f"learned {reading} least over first": min(ratios),
+            f"learned {reading} most over first": max(ratios),
+        }
+    return found
+
+
 def family_table(study: Study) -> pd.DataFrame:
     """Exponents of the excess risk against K, K = M and N."""
     rows = {}
@@ -174,6 +186,22 @@ def family_table(study: Study) -> pd.DataFrame:
             "law": f"{fits['law'].exponent:.3f}",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("against")
+
+
+def product_table(study: Study) -> pd.DataFrame:
+    """Query-key products after the run where the fewest data points hold the rarest pattern."""
+    case = study.plan.families()["inclusion"][1][0]
+    predicted = study.record.value(kind="predicted", **case.labels)["products"]
+    runs = [p.value["products"] for p in study.record.select(kind="simulated", **case.labels)]
+    rows = {}
+    for name, value in predicted.items():
+        query, key = name.split()
+        found = Estimate.pooled([Estimate(run[name]) for run in runs])
+        rows[f"{query} query, {key} pattern"] = {
+            "simulated": f"{found.value:.2f} ± {found.standard_error:.2f}",
+            "predicted": f"{value:.2f}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("product")
 
 
 def sweep_table(study: Study, kinds: tuple[str, ...]) -> pd.DataFrame:
