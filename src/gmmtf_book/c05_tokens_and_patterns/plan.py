@@ -54,8 +54,8 @@ class Plan(study.Plan):
     """Sizes that all cases share, the cases, the training, and what else is computed.
 
     ``included``: smallest inclusion probabilities, with half of the patterns in a data point;
-    ``learned``: smallest probabilities, of tokens and of data points, at which the steps
-    until the rare pattern is learned are counted. ``record_at``: steps at which the excess is
+    ``learned``: smallest probabilities, of tokens and of data points, at which the steps until the
+    rare pattern is learned are counted, with ``learned_tokens`` tokens. ``record_at``: steps at which the excess is
     evaluated, in increasing order; the last ends the run. ``relative_step_size``: step size in
     units of K M d/r⁶. ``batch_size``: data points a step, times M/K. ``n_points``: query tokens of
     the prediction. ``sweeps``: names of sweeps, all when None, with their ``sweep_first`` quickest
@@ -76,6 +76,7 @@ class Plan(study.Plan):
     token_counts: tuple[int, ...] = (64, 96, 128)
     included: tuple[float, ...] = (0.05, 0.5)
     learned: tuple[float, ...] = (0.04, 0.08)
+    learned_tokens: int = 64
     record_at: tuple[int, ...] = (10, 30)
     relative_step_size: float = 1.0
     batch_size: int = 6
@@ -99,7 +100,7 @@ class Plan(study.Plan):
     unrecorded = frozenset({
         "sweeps", "sweep_first", "sweep_points", "phase_tokens", "phase_rarest", "phase_radii",
         "phase_points", "checks", "theory_points", "included", "learned",
-        "filter_active", "filter_tokens", "filter_checks",
+        "learned_tokens",        "filter_active", "filter_tokens", "filter_checks",
     })  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
@@ -119,17 +120,17 @@ class Plan(study.Plan):
         }
         return {name: ([float(x) for x, _ in v], [c for _, c in v]) for name, v in found.items()}
 
-    def rare_data(self, p: float) -> Case:
+    def rare_data(self, p: float, n_tokens: int | None = None) -> Case:
         """Return the case in which a share ``p`` of the data points hold the rarest pattern."""
         m, k = self.n_patterns, self.n_patterns // 2
-        return Case(m, self.n_tokens, k, inclusion=None if p == k / m else p)
+        return Case(m, n_tokens or self.n_tokens, k, inclusion=None if p == k / m else p)
 
     def learned_cases(self) -> dict[str, list[Case]]:
         """Return the cases of the times until a rare pattern is learned, by what is rare."""
-        m, n = self.n_patterns, self.n_tokens
+        m, n = self.n_patterns, self.learned_tokens
         return {
             "tokens": [Case(m, n, None, p) for p in self.learned],
-            "data": [self.rare_data(p) for p in self.learned],
+            "data": [self.rare_data(p, n) for p in self.learned],
         }
 
     def mixture(self, case: Case) -> MultiTokenGMM:
@@ -154,7 +155,7 @@ PLANS = {
         dim=256, radius=16.0, n_tokens=512, active_counts=(2, 4, 6, 8),
         pattern_counts=(2, 4, 8, 16), rarest=(0.01, 0.02, 0.05, 0.125),
         token_counts=(64, 128, 256, 512), included=(0.01, 0.02, 0.05, 0.125, 0.5),
-        learned=(0.01, 0.02, 0.04, 0.08), record_at=(20, 40), n_points=2048, seeds=(0, 1, 2),
+        learned=(0.01, 0.02, 0.04, 0.08), learned_tokens=256, record_at=(20, 40), n_points=2048, seeds=(0, 1, 2),
         sweeps=None, sweep_first=5, sweep_points=512,
         phase_tokens=(64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048),
         phase_rarest=(0.005, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.07, 0.1, 0.125),
