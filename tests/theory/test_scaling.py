@@ -16,7 +16,7 @@ from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.head_risk import ExpansionFailed
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import risk, squared_error
-from gmmtf_book.c05_tokens_and_patterns.runs import simulated_pattern_excess
+from gmmtf_book.c05_tokens_and_patterns.one_pattern import simulated_excess
 
 SCHEDULE = NoiseSchedule.linear(1000)
 MIXTURE = MultiTokenGMM(n_patterns=4, dim=64, n_tokens=256, radius=10.0, sigma=0.3)
@@ -145,7 +145,7 @@ def test_the_excess_of_a_pattern_is_that_of_a_simulation():
     total = 0.0
     for u, probability in enumerate(rare.probabilities.tolist()):
         predicted = scaling.pattern_excess(weight, queries, u)
-        simulated = simulated_pattern_excess(weight, rare, u, 128, generator)
+        (simulated,) = simulated_excess([weight], rare, 128, generator, pattern=u)
         allowed = 4 * simulated.standard_error + 0.02 * predicted
         assert abs(simulated.value - predicted) < allowed
         total += probability * predicted

@@ -1,6 +1,14 @@
 """Chapter 5: tokens and patterns (F2B, F2C, C4)."""
 
-from gmmtf_book.c05_tokens_and_patterns import figures, phases, quoted, sweeps
+from gmmtf_book.c05_tokens_and_patterns import (
+    figures,
+    filter_figure,
+    filter_numbers,
+    phases,
+    quoted,
+    rare_numbers,
+    sweeps,
+)
 from gmmtf_book.c05_tokens_and_patterns.checks import BOUNDS, bounds_of, live
 from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, SCHEDULE, Case, Plan
 from gmmtf_book.c05_tokens_and_patterns.runs import run

@@ -29,6 +29,10 @@ BOUNDS = [
     _recorded("K simulated exponent", "trained, against K: exponent", 0.05, 0.35),
     _recorded("K best exponent", "best head, against K: exponent", 0.5, 1.1),
     _recorded("hump of pi_min", "hump: excess at the top / at smallest pi_min", at_least=1.02),
+    _recorded("inclusion disagreement", "recorded, rare data points: disagreement", at_most=1),
+    _recorded("inclusion deviation", "recorded, rare data points: largest deviation", at_most=0.05),
+    _recorded("inclusion rare deviation", "the same, tokens of the rare pattern", at_most=0.05),
+    _recorded("inclusion spread", "rare data points: largest / smallest excess", at_most=1.05),
     _recorded("tokens, target exponent", "tokens against target: exponent", -1.5, -1),
     _recorded("tokens, K = M exponent", "tokens against K = M: exponent", 0.8, 1.3),
     Bound("live recomputed", "tokens: error on other queries", at_most=0.05, shown=False),
@@ -46,6 +50,21 @@ BOUNDS = [
     _recorded("rare, pi_min most time over derived",
               "time of a rare pattern / first-step time, most", at_most=1.25),
     _recorded("share, step size exponent", "steps against step size: exponent", -1.1, -0.9),
+    _recorded("learned tokens disagreement", "rare tokens, steps until learned: disagreement",
+              at_most=1),
+    _recorded("learned tokens exponent", "rare tokens, steps until learned: exponent", -2, -1.4),
+    _recorded("learned data deviation", "rare data points, steps until learned: largest deviation",
+              at_most=0.05),
+    _recorded("learned data exponent", "rare data points, steps until learned: exponent",
+              -1.2, -0.8),
+    _recorded("filter short", "head / filter, up to K d/(M-1) tokens: least", at_least=1),
+    _recorded("filter beyond", "head / filter, from 3 K d/(M-1) tokens on: most", at_most=1),
+    _recorded("filter level least", "tokens where they are level, over K d/(M-1): least",
+              at_least=1.5),
+    _recorded("filter level most", "tokens where they are level, over K d/(M-1): most",
+              at_most=2.5),
+    _recorded("filter disagreement", "head / filter, simulated cells: disagreement", at_most=1),
+    Bound("live filter", "head / filter: live / recorded - 1", at_most=0.02, shown=False),
     Bound("live crossover, r = 4", "crossover probability, r = 4", 0.02, 0.04),
     Bound("live crossover, r = 64", "crossover probability, r = 64", 8e-5, 1.6e-4),
     Bound("live share, K = M", "live: exponent, share, K = M", 1.2, 2.2),
@@ -65,6 +84,7 @@ def live(run: Study, recorded: Study, split: pd.DataFrame) -> dict[str, float]:
         "live disagreement": max(pair.disagreement(0.15, 4) for pair in pairs),
         "live recomputed": recomputed(split),
         "live phase": _phase_deviation(run, recorded),
+        "live filter": _filter_deviation(run, recorded),
         "live crossover, r = 4": sweeps.crossover(law(sweeps.MANY, ratio=1 / 64)),
         "live crossover, r = 64": sweeps.crossover(law(sweeps.MANY, ratio=4.0)),
         **{f"live {name}": run.fitted(name)[0].exponent for name in names},
@@ -88,3 +108,11 @@ def _phase_deviation(run: Study, recorded: Study) -> float:
         elif None not in both:
             found.append(point.value / same)
     return max(abs(ratio - 1) for ratio in found)
+
+
+def _filter_deviation(run: Study, recorded: Study) -> float:
+    """Largest relative deviation of cells of head over filter from the recorded ones."""
+    cells = run.record.select(kind="filter")
+    expected = [float(recorded.record.value(**cell.labels)) for cell in cells]
+    pairs = zip(cells, expected, strict=True)
+    return max(abs(float(cell.value) / value - 1) for cell, value in pairs)

@@ -41,9 +41,9 @@ class Panel:
     log_y: bool = True
 
 
-def excess_panels(*panels: Panel) -> Figure:
+def excess_panels(*panels: Panel, sharey: bool = False) -> Figure:
     """Draw simulated points and predicted lines on a logarithmic abscissa, one panel each."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.9), squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.9), squeeze=False, sharey=sharey)
     entries: dict[str, Artist] = {}
     for axis, panel in zip(axes[0], panels, strict=True):
         _series(axis, panel.recorded, "recorded")

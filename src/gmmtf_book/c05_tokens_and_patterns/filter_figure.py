@@ -18,7 +18,7 @@ _LOOK: dict[str, Any] = {"norm": LogNorm(0.1, 10), "cmap": "PuOr_r"}  # white wh
 _RATIOS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
-def against_filter(mapped: pd.DataFrame, simulated: pd.DataFrame) -> Figure:
+def filter_panels(mapped: pd.DataFrame, simulated: pd.DataFrame) -> Figure:
     """Draw the ratio head / filter over K/M and N/d, and against N over the boundary.
 
     Left: a map with a line at the ratio 1, and the boundary dashed; circles are simulated cells,

@@ -55,14 +55,14 @@ class Plan(study.Plan):
 
     ``included``: smallest inclusion probabilities, with half of the patterns in a data point;
     ``learned``: smallest probabilities, of tokens and of data points, at which the steps until the
-    rare pattern is learned are counted, with ``learned_tokens`` tokens. ``record_at``: steps at which the excess is
-    evaluated, in increasing order; the last ends the run. ``relative_step_size``: step size in
-    units of K M d/r⁶. ``batch_size``: data points a step, times M/K. ``n_points``: query tokens of
-    the prediction. ``sweeps``: names of sweeps, all when None, with their ``sweep_first`` quickest
-    points; ``checks``: cells (N, π_min) of the phase diagram that are simulated;
-    ``filter_active``, ``filter_tokens``: K and N of the cells that are compared with a linear
-    filter, ``filter_checks`` those (K, N) that are simulated; ``theory_points``: query tokens of
-    what is computed for a figure or table and not recorded.
+    rare pattern is learned are counted, with ``learned_tokens`` tokens. ``record_at``: steps at
+    which the excess is evaluated, in increasing order; the last ends the run.
+    ``relative_step_size``: step size in units of K M d/r⁶. ``batch_size``: data points a step,
+    times M/K. ``n_points``: query tokens of the prediction. ``sweeps``: names of sweeps, all when
+    None, with their ``sweep_first`` quickest points; ``checks``: cells (N, π_min) of the phase
+    diagram that are simulated; ``filter_active``, ``filter_tokens``: K and N of the cells that are
+    compared with a linear filter, ``filter_checks`` those (K, N) that are simulated;
+    ``theory_points``: query tokens of what is computed for a figure or table and not recorded.
     """
 
     dim: int = 64
@@ -100,7 +100,7 @@ class Plan(study.Plan):
     unrecorded = frozenset({
         "sweeps", "sweep_first", "sweep_points", "phase_tokens", "phase_rarest", "phase_radii",
         "phase_points", "checks", "theory_points", "included", "learned",
-        "learned_tokens",        "filter_active", "filter_tokens", "filter_checks",
+        "learned_tokens", "filter_active", "filter_tokens", "filter_checks",
     })  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
@@ -155,7 +155,8 @@ PLANS = {
         dim=256, radius=16.0, n_tokens=512, active_counts=(2, 4, 6, 8),
         pattern_counts=(2, 4, 8, 16), rarest=(0.01, 0.02, 0.05, 0.125),
         token_counts=(64, 128, 256, 512), included=(0.01, 0.02, 0.05, 0.125, 0.5),
-        learned=(0.01, 0.02, 0.04, 0.08), learned_tokens=256, record_at=(20, 40), n_points=2048, seeds=(0, 1, 2),
+        learned=(0.01, 0.02, 0.04, 0.08), learned_tokens=256,
+        record_at=(20, 40), n_points=2048, seeds=(0, 1, 2),
         sweeps=None, sweep_first=5, sweep_points=512,
         phase_tokens=(64, 91, 128, 181, 256, 362, 512, 724, 1024, 1448, 2048),
         phase_rarest=(0.005, 0.007, 0.01, 0.014, 0.02, 0.03, 0.045, 0.07, 0.1, 0.125),

@@ -188,22 +188,6 @@ def family_table(study: Study) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("against")
 
 
-def product_table(study: Study) -> pd.DataFrame:
-    """Query-key products after the run where the fewest data points hold the rarest pattern."""
-    case = study.plan.families()["inclusion"][1][0]
-    predicted = study.record.value(kind="predicted", **case.labels)["products"]
-    runs = [p.value["products"] for p in study.record.select(kind="simulated", **case.labels)]
-    rows = {}
-    for name, value in predicted.items():
-        query, key = name.split()
-        found = Estimate.pooled([Estimate(run[name]) for run in runs])
-        rows[f"{query} query, {key} pattern"] = {
-            "simulated": f"{found.value:.2f} ± {found.standard_error:.2f}",
-            "predicted": f"{value:.2f}",
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("product")
-
-
 def sweep_table(study: Study, kinds: tuple[str, ...]) -> pd.DataFrame:
     """Exponents of the sweeps of some kinds, fitted and derived, and the points found."""
     rows = {}
