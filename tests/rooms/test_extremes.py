@@ -12,8 +12,14 @@ import pytest
 import torch
 
 from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
+from gmmtf.record import Recording
+from gmmtf_book import RESULTS
 from gmmtf_book.c01_multi_token_gmm import summary as c01
 from gmmtf_book.c03_mmse_denoiser import summary as c03
+from gmmtf_book.c06_mean_denoising import PLANS, tables
+from gmmtf_book.c06_mean_denoising import summary as c06
+from gmmtf_book.c08_better_heads import summary as c08
+from gmmtf_book.c09_digits_as_tokens import summary as c09
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -106,3 +112,39 @@ def test_chapter_3_quotes_the_worst_mean_and_the_largest_correlation():
     assert found["mean-deviation"] == pytest.approx(worst)
     assert found["correlation"] == pytest.approx(float(correlations[0, 1]) * 2000**0.5)
     assert abs(float(correlations[0, 1])) > 3 * abs(float(correlations[0, 2]))
+
+
+def test_chapter_6_quotes_the_largest_deviations_and_the_last_readable_level():
+    record = Recording(RESULTS / "06_mean_denoising.json")
+    found = c06.account(record, PLANS["paper"].mixture)
+    maps = tables.maps(record)
+    sim, law = (maps[side].astype(float) for side in ("simulated", "predicted"))
+    deviations = [abs(law["oracle"][at] / sim["oracle"][at] - 1) for at in sim["oracle"].index]
+    assert found["largest_oracle"] == pytest.approx(max(deviations))
+    trained, bayes, gap = sim["oracle", "trained"], sim["bayes", "trained"], law["parts", "gap"]
+    missed = [abs(trained[t] - bayes[t] - gap[t]) / trained[t] for t in trained.index]
+    assert found["pythagoras"] == pytest.approx(max(missed))
+    share = gap / law["oracle", "trained"]
+    widest = max(share.index, key=lambda t: share[t])
+    assert found["readable"] == max(t for t in share.index if t <= widest and share[t] < 0.01)
+    assert found["readable"] > min(share.index)
+
+
+def test_chapter_8_quotes_the_worst_distance_and_the_extreme_levels():
+    frame = pd.DataFrame({"simulated": off(2, 5, 1), "exact": [Estimate(1.0)] * 3})
+    assert c08.floor_deviation(frame) == 5
+    paper = c08.Study.recorded()
+    levels = paper.levels()
+    retuned = levels["retuned"]["value"] / levels["predicted"]["value"]
+    found = c08.level_numbers(paper)
+    assert found["retuned-best"] == min(retuned) < max(retuned)
+    assert found["retuned-low"] == retuned[min(levels.index)]
+    assert found["tilt-low-t"] == min(levels.index)
+
+
+def test_chapter_9_quotes_the_least_and_the_largest_share_of_a_rare_digit():
+    study = c09.Study.recorded()
+    shares = [s for digit in study.plan.rare_digits for s in study.rare_times(digit)["share"]]
+    found = study.numbers()
+    assert found["least final share of a rare digit"] == min(shares) < max(shares)
+    assert found["largest final share of a rare digit"] == max(shares)
