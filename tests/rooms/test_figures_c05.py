@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 from gmmtf import Estimate
 from gmmtf.figures import COLOURS, PATTERN_COLOURS
-from gmmtf_book.c05_tokens_and_patterns import figures
+from gmmtf_book.c05_tokens_and_patterns import figures, filter_figure
 from rooms.drawn import (
     Look,
     Series,
@@ -35,6 +36,7 @@ from rooms.drawn import (
     tick_labels,
     titles,
 )
+from rooms.drawn import levels as drawn_levels
 
 BLACK, RED = COLOURS["theory"], COLOURS["trained"]
 CHAPTER = "05_tokens_and_patterns"
@@ -115,10 +117,101 @@ def test_captions_name_the_sides() -> None:
     said, code = caption(CHAPTER, "fig-tok-k"), source(CHAPTER, "fig-tok-k")
     assert said.index("left for a fixed number of patterns") < said.index("right for $K = M$")
     assert code.index('"K": f"$K$') < code.index('"K = M": "$K = M$"')
-    assert "excess_panels(whole, rare)" in source(CHAPTER, "fig-tok-pi")
-    left, right = sides(CHAPTER, "fig-tok-pi")
-    assert "of all tokens" in left
-    assert "of the tokens of the rarest pattern alone" in right
+    code = source(CHAPTER, "fig-tok-pi")
+    assert code.index('"pi_min": r"tokens') < code.index('"inclusion": r"data points')
+    for name in ("fig-tok-pi", "fig-tok-own", "fig-tok-learned"):
+        left, right = sides(CHAPTER, name)
+        assert "rare tokens" in left
+        assert "rare data points" in right
+        assert "sharey=True" in source(CHAPTER, name)
+    assert "of all tokens" in caption(CHAPTER, "fig-tok-pi")
+    assert 'what="rare"' not in code
+    assert "of the rarest pattern's tokens alone" in caption(CHAPTER, "fig-tok-own")
+    assert 'what="rare", share=True' in source(CHAPTER, "fig-tok-own")
+    assert '("tokens", "data"), labels.values()' in source(CHAPTER, "fig-tok-learned")
+
+
+def test_panels_may_share_their_ordinate(
+    panel_pair: tuple[figures.Panel, figures.Panel],
+) -> None:
+    alike = [replace(panel, log_y=True) for panel in panel_pair]
+    left, right = panels(figures.excess_panels(*alike, sharey=True))
+    assert left.get_ylim() == right.get_ylim()
+    left, right = panels(figures.excess_panels(*alike))
+    assert left.get_ylim() != right.get_ylim()
+
+
+def cells_of_a_map() -> pd.DataFrame:
+    """A map whose ratio is a power of N and K, with 1 between its cells."""
+    rows = [(k, n, 0.9 * k**0.5 * 16 / n) for k in (1, 2, 4) for n in (8, 16, 32, 64)]
+    table = pd.DataFrame(rows, columns=["K", "N", "ratio"])
+    return table.assign(**{
+        "K/M": table["K"] / 4, "N/d": table["N"] / 32, "beyond": table["N"] * 3 / (32 * table["K"])
+    })  # fmt: skip
+
+
+def test_filter_panels() -> None:
+    table = cells_of_a_map()
+    simulated = table.iloc[[1, 6]].assign(found=[Estimate(1.1, 0.02), Estimate(0.6, 0.01)])
+    figure = filter_figure.filter_panels(table.sample(frac=1, random_state=0), simulated)
+    left, right = panels(figure)
+    x, y, shown = cells(left)
+    assert x == pytest.approx([0.25 / 2**0.5, 0.25 * 2**0.5, 0.5 * 2**0.5, 2**0.5])
+    assert y == pytest.approx([2**k / 2**0.5 for k in (-2, -1, 0, 1, 2)])
+    assert shown == pytest.approx(table["ratio"].to_numpy().reshape(3, 4).T)
+    levels, points, colour = level_line(left)
+    assert (levels, colour) == ([1], BLACK)
+    at = RegularGridInterpolator(([0.25, 0.5, 1, 2], [0.25, 0.5, 1]), shown, bounds_error=False)
+    values = at(points[:, ::-1])
+    assert values[np.isfinite(values)] == pytest.approx(1, abs=1e-6)
+    assert np.isfinite(values).sum() >= 3
+    # The boundary is where N is K d/(M - 1): N/d = (K/M) M/(M - 1).
+    assert lines(left) == [
+        Series([0.25, 0.5, 1], pytest.approx([1 / 3, 2 / 3, 4 / 3]), Look(BLACK, "--"))
+    ]
+    ((places, colours),) = scatters(left)
+    assert places.tolist() == [[0.25, 0.5], [0.5, 1.0]]
+    assert colours == [1.1, 0.6]
+    for each in (left.collections[0], left.collections[-1]):
+        assert isinstance(each.norm, LogNorm)
+        assert (each.norm.vmin, each.norm.vmax) == (0.1, 10)
+    assert left.collections[0].get_cmap() == left.collections[-1].get_cmap()
+    assert axis_labels(left) == ("$K/M$", "$N/d$")
+    assert scales(left) == scales(right) == ("log", "log")
+    assert (left.get_xlim(), left.get_ylim()) == ((x[0], x[-1]), (y[0], y[-1]))
+    (bar,) = colour_bars(figure)
+    assert bar.get_xlabel() == "head / linear filter"
+    assert tick_labels(bar.xaxis) == {r: f"{r:g}" for r in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)}
+
+
+def test_filter_panels_collapsed() -> None:
+    table = cells_of_a_map()
+    simulated = table.iloc[[1, 6]].assign(found=[Estimate(1.1, 0.02), Estimate(0.6, 0.01)])
+    _, right = panels(filter_figure.filter_panels(table, simulated))
+    beyond = table["beyond"].tolist()
+    ends = [min(beyond), max(beyond)]
+    assert lines(right) == [
+        Series(beyond, table["ratio"].tolist(), Look(BLACK, "", "."), "map"),
+        Series(ends, [1 / at for at in ends], Look(BLACK, "--"), "rough estimate"),
+    ]
+    assert error_bars(right) == [
+        Series(
+            [beyond[1], beyond[6]],
+            [1.1, 0.6],
+            Look(RED, "", "o", filled=False),
+            "simulated",
+            pytest.approx([0.04, 0.02]),
+        )
+    ]
+    assert drawn_levels(right) == [("h", 1)]
+    assert right.get_ylabel() == "head / linear filter"
+    assert "K d}{M - 1}" in right.get_xlabel()
+    assert legend(right) == named(right)
+    assert {"map", "rough estimate", "linear filter", "simulated"} == set(legend(right))
+    left_said, right_said = sides(CHAPTER, "fig-tok-filter")
+    assert "solid line: they are level; dashed: the boundary" in left_said
+    assert "in units of the boundary" in right_said
+    assert "filter_panels(cells, simulated)" in source(CHAPTER, "fig-tok-filter")
 
 
 def test_descent_curves() -> None:

@@ -46,7 +46,7 @@ def _map(figure: Figure, axis: Axes, mapped: pd.DataFrame, simulated: pd.DataFra
     axis.set(xlim=(sides[0], sides[-1]), ylim=(levels[0], levels[-1]))
     log_ticks(axis.xaxis)
     log_ticks(axis.yaxis)
-    bar = figure.colorbar(mesh, ax=axis, location="top", label="head / linear filter")
+    bar = figure.colorbar(mesh, ax=[axis], location="top", label="head / linear filter")
     bar.set_ticks(_RATIOS, labels=[f"{value:g}" for value in _RATIOS])
 
 

@@ -40,10 +40,10 @@ def recorded(study: Study[Plan]) -> dict[str, float]:
     mapped = cells(study)
     at = level(mapped)
     return {
-        "filter short": mapped.loc[mapped["beyond"] <= 1, "ratio"].min(),
-        "filter beyond": mapped.loc[mapped["beyond"] >= 3, "ratio"].max(),
-        "filter level least": at.min(),
-        "filter level most": at.max(),
+        "filter short": float(mapped.loc[mapped["beyond"] <= 1, "ratio"].min()),
+        "filter beyond": float(mapped.loc[mapped["beyond"] >= 3, "ratio"].max()),
+        "filter level least": float(at.min()),
+        "filter level most": float(at.max()),
         "filter disagreement": disagreement(checked(study, mapped)),
     }
 
@@ -56,16 +56,13 @@ def disagreement(found: pd.DataFrame) -> float:
 
 def quoted(study: Study[Plan]) -> dict[str, object]:
     """Return what the prose quotes."""
-    mapped = cells(study)
-    at = level(mapped)
-    simulated = checked(study, mapped)
+    mapped, numbers = cells(study), recorded(study)
     few, all_active = (mapped[(mapped["K"] == k) & (mapped["N"] == DIM)] for k in (2, PATTERNS))
     return {
         "filter-m": PATTERNS, "filter-dim": DIM, "filter-cells": len(mapped),
-        "filter-simulated": len(simulated), "filter-low": at.min(), "filter-high": at.max(),
-        "filter-one": at.loc[1],
-        "filter-short": mapped.loc[mapped["beyond"] <= 1, "ratio"].min(),
-        "filter-beyond": mapped.loc[mapped["beyond"] >= 3, "ratio"].max(),
+        "filter-simulated": len(checked(study, mapped)), "filter-one": level(mapped).loc[1],
+        "filter-low": numbers["filter level least"], "filter-high": numbers["filter level most"],
+        "filter-short": numbers["filter short"], "filter-beyond": numbers["filter beyond"],
         "filter-few": few["ratio"].item(), "filter-all": all_active["ratio"].item(),
     }  # fmt: skip
 
