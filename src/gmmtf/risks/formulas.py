@@ -79,7 +79,9 @@ def tilt_floor(
 
     Softmax weights prefer tokens whose noise points along Wᵀx_n, which moves the average by τ²Wᵀx_n
     however many tokens there are. If attention selects the right pattern, this alone costs
-    (1-ᾱ) E‖Wᵀx_n‖²/d. The tilt-corrected head does not pay it.
+    (1-ᾱ) E‖Wᵀx_n‖²/d. The tilt-corrected head does not pay it. This is the floor of the given
+    weight where labels are read; a positive floor remains for every weight, also for one that
+    grows with N (theory result 12).
 
     Raises
     ------
