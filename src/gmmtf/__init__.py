@@ -29,6 +29,7 @@ from gmmtf.risks.risk import risk
 from gmmtf.scaling.steps import steps_to_risk
 from gmmtf.scaling.tokens import best_weight, tokens_needed
 from gmmtf.schedule import NoiseSchedule, stratified_times
+from gmmtf.sweep import sweep
 from gmmtf.training import TrainingRecord, train
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "score",
     "steps_to_risk",
     "stratified_times",
+    "sweep",
     "tokens_needed",
     "train",
 ]

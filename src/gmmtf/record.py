@@ -46,12 +46,17 @@ class Point:
 
         ``1`` and ``1.0`` are one number, ``True`` is another label.
         """
-        return _key(labels) <= _key(self.labels)
+        return label_key(labels) <= label_key(self.labels)
 
     @checked
     def has_exactly(self, labels: Mapping[str, Label]) -> bool:
         """Whether the point has these labels and no others."""
-        return _key(labels) == _key(self.labels)
+        return label_key(labels) == label_key(self.labels)
+
+
+def label_key(labels: Mapping[str, Label]) -> frozenset[tuple[str, bool, Label]]:
+    """Return what is equal for equal labels: ``1`` and ``1.0`` are one number, ``True`` another."""
+    return frozenset((name, isinstance(label, bool), label) for name, label in labels.items())
 
 
 class Recording:
@@ -144,12 +149,18 @@ class Recording:
         return self.take(Point(labels, value, made)).value
 
     @checked
-    def take(self, point: Point) -> Point:
-        """Record a point with the provenance that it has; return the one that is recorded."""
+    def take(self, point: Point, *, instead_of: Point | None = None) -> Point:
+        """Record a point with the provenance that it has; return the one that is recorded.
+
+        A point that is recorded with the same labels stays, unless it is ``instead_of``.
+        """
         new = Point(_labels(point.labels), decode(encode(point.value)), dict(point.provenance))
         self._refuse_if_read_only(new.labels)
         with self._changing():
             known = self._known(new.labels)
+            if known is not None and known == instead_of:
+                self.points.remove(known)
+                known = None
             if known is None:
                 self.points.append(new)
         return known or new
@@ -263,8 +274,8 @@ class Recording:
                 f"{self.path}: holds points with other settings ({'; '.join(differing)}); "
                 "expected the same, or another file"
             )
-        known = {_key(point.labels) for point in points}
-        self.points = points + [p for p in self.points if _key(p.labels) not in known]
+        known = {label_key(point.labels) for point in points}
+        self.points = points + [p for p in self.points if label_key(p.labels) not in known]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Point]]:
@@ -303,10 +314,6 @@ def _labels(labels: Mapping[str, Any]) -> dict[str, Label]:
         if isinstance(label, (list, dict, Estimate)):
             raise TypeError(f"label {name!r}: expected a text, a number or None, got {label!r}")
     return plain
-
-
-def _key(labels: Mapping[str, Label]) -> frozenset[tuple[str, bool, Label]]:
-    return frozenset((name, isinstance(label, bool), label) for name, label in labels.items())
 
 
 def _shown(settings: Mapping[str, Any], name: str) -> str:
