@@ -373,6 +373,7 @@ ELSEWHERE = {
     "gmmtf.images.pixels": "names what its callers say",
     "gmmtf.images.workers": "starts processes",
     "gmmtf.laws.sets": "takes what the mixture has checked",
+    "gmmtf.record.label_key": "takes what the record has checked",
     "gmmtf.risks.expansion": "takes what the risk has checked",
     "gmmtf.risks.head.Output": "takes what the risk has checked",
     "gmmtf.risks.head.scores": "takes what the risk has checked",
@@ -392,7 +393,9 @@ ELSEWHERE = {
     "gmmtf.risks.head_risk.HeadRisk": "holds results",
     "gmmtf.risks.queries.Queries": "holds results",
     "gmmtf.scaling.power_law.PowerLaw": "holds results",
+    "gmmtf.sweep": "starts processes",
     "gmmtf.training.TrainingRecord": "holds results",
+    "gmmtf.workers": "starts processes",
 }
 """What these tests leave out, and why."""
 

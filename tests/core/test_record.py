@@ -231,6 +231,7 @@ def test_a_point_made_elsewhere_keeps_its_provenance(path):
     record.take(Point({"seed": 0}, (1, 2), made))
     assert Recording(path).points == [Point({"seed": 0}, [1, 2], made)]
     assert record.take(Point({"seed": 0}, 5, {})).value == [1, 2]  # the first one stays
+    assert record.take(Point({"seed": 0}, 5, {}), instead_of=Point({"seed": 0}, 1, {})).value != 5
 
 
 @pytest.mark.parametrize("nowhere", ["", None])
