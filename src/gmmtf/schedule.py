@@ -1,7 +1,7 @@
 """Noise schedules of the forward process.
 
 The forward process of DDPM turns data ``x_0`` into ``x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε`` with standard
-normal ``ε``. Times are array indices ``t = 0, ..., T-1``: DDPM's time is ours plus one.
+normal ``ε``. Times are array indices ``t = 0, ..., T-1``: DDPM and the book count from 1.
 """
 
 from __future__ import annotations

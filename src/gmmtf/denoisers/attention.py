@@ -21,7 +21,7 @@ class AttentionDenoiser(nn.Module):
     token's scaled pattern by a weighted mean of all tokens, itself included, and the time enters
     through c alone. ``W`` starts at zero, where attention is uniform (C2). The paper's exact
     parameterisation is not known to us; this one is our reading of C2 and C6. With all options the
-    estimate of the scaled pattern is ``V Σ_m A_nm x_m + s x_n - τ² Wᵀx_n``.
+    estimate of the scaled pattern is ``V Σ_m A_nm x_m + ι x_n - τ² Wᵀx_n``.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class AttentionDenoiser(nn.Module):
     value
         Whether to learn a value matrix V, which starts at the identity (theory result 7).
     skip
-        Whether to learn the scalar s, which starts at 0.
+        Whether to learn the scalar ι, which starts at 0.
     tilt_correction
         Whether to subtract τ² Wᵀx_n, by which softmax weights displace the average of normal tokens
         (theory result 6); nothing is learned for it.

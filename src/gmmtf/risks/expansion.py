@@ -33,10 +33,10 @@ class Expanded(NamedTuple):
 
 
 class _Moments(NamedTuple):
-    """Moments of another token under the weights ω² and ω³, about the limit T of the average.
+    """Moments of another token under the weights ω² and ω³, about the limit y_∞ of the average.
 
-    The first axis is the power, 2 or 3. ``mass``: E ω^j ``[2, Q]``; ``mean``: E[ω^j (x - T)]
-    ``[2, M + 1, Q]``; ``square``: E[ω^j ‖V(x - T)‖²] ``[2, Q]``.
+    The first axis is the power, 2 or 3. ``mass``: E ω^j ``[2, Q]``; ``mean``: E[ω^j (x - y_∞)]
+    ``[2, M + 1, Q]``; ``square``: E[ω^j ‖V(x - y_∞)‖²] ``[2, Q]``.
     """
 
     mass: Tensor
@@ -66,7 +66,7 @@ def expand(scores: Scores, output: Output, queries: Queries) -> Expanded:
 
 
 def _moments(scores: Scores, output: Output, queries: Queries) -> tuple[Tensor, Tensor, _Moments]:
-    """Return log E e^{score}, the limit T of the average, and the moments under ω² and ω³."""
+    """Return log E e^{score}, the limit y_∞ of the average, and the moments under ω² and ω³."""
     power = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, device="cpu")[:, None, None]
     weighted = queries.log_weights + power * scores.shifts
     logs = torch.logsumexp(weighted, 1)  # [3, Q]
@@ -94,17 +94,17 @@ def _ratio(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Mean and mean square, orders 1/n and 1/n², of the average about its centre.
 
-    The deviation is ``keep * S / (1 + keep * δ)`` with S the mean of η = ω(x-T) + (ω-1) pull and δ
-    that of ω - 1, both of mean zero. Means are returned as vectors; squares are of V times it.
+    The deviation is ``keep * m / (1 + keep * δ)`` with m the mean of ϖ = ω(x-y_∞) + (ω-1) pull and
+    δ that of ω - 1, both of mean zero. Means are returned as vectors; squares are of V times it.
     """
     spread = moments.mass[0] - 1
     skew = moments.mass[1] - 3 * moments.mass[0] + 2
     mixed = moments.mean[1] - 2 * moments.mean[0]
-    cross = moments.mean[0] + spread * pull  # E[η(ω-1)]
-    cross_2 = mixed + skew * pull  # E[η(ω-1)²]
+    cross = moments.mean[0] + spread * pull  # E[ϖ(ω-1)]
+    cross_2 = mixed + skew * pull  # E[ϖ(ω-1)²]
     pulled = 2 * output.apply(output.apply(pull))
     pull_square = (pulled * pull).sum(0) / 2
-    # E‖Vη‖² and E[‖Vη‖²(ω-1)]
+    # E‖Vϖ‖² and E[‖Vϖ‖²(ω-1)]
     square = moments.square[0] + (moments.mean[0] * pulled).sum(0) + spread * pull_square
     cubic = moments.square[1] - moments.square[0] + (mixed * pulled).sum(0) + skew * pull_square
     share = keep / n

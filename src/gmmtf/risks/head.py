@@ -17,8 +17,8 @@ from gmmtf.risks.queries import Queries
 class HeadScalars:
     """Options of the head that stay cheap: scalars on the patterns' span and on its complement.
 
-    The head estimates √ᾱ m_n by ``V y_n + S x_n - θ τ² Wᵀx_n``, where y_n is the attention average,
-    V acts as ``value_span`` on the patterns' span and as ``value_complement`` on the rest, S acts
+    The head estimates √ᾱ m_n by ``V y_n + Θ x_n - θ τ² Wᵀx_n``, where y_n is the attention average,
+    V acts as ``value_span`` on the patterns' span and as ``value_complement`` on the rest, Θ acts
     as ``skip_span`` and ``skip_complement``, and θ is ``tilt_correction`` (theory results 6, 7).
     The defaults are the plain head. Entries may be tensors that require gradients.
     """
