@@ -137,6 +137,7 @@ def test_panels_may_share_their_ordinate(
     alike = [replace(panel, log_y=True) for panel in panel_pair]
     left, right = panels(figures.excess_panels(*alike, sharey=True))
     assert left.get_ylim() == right.get_ylim()
+    assert (left.get_ylabel(), right.get_ylabel()) == ("excess risk", "")
     left, right = panels(figures.excess_panels(*alike))
     assert left.get_ylim() != right.get_ylim()
 

@@ -52,6 +52,8 @@ def excess_panels(*panels: Panel, sharey: bool = False) -> Figure:
             axis.plot(x, y, "--", color=colour, label=name)
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel, xscale="log")
         ticks_at(axis.xaxis, sorted({x for _, s in (panel.recorded, panel.live) for x in s.x}))
+        if sharey:
+            axis.label_outer()
         if panel.log_y:
             axis.set_yscale("log")
             log_ticks(axis.yaxis)

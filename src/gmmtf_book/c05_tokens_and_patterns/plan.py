@@ -169,4 +169,4 @@ PLANS = {
                        (16, 64), (16, 256), (16, 1024)),
     ),
 }  # fmt: skip
-"""``live``: half a minute of one core; ``smoke``: seconds; ``paper``: ten minutes, recorded."""
+"""``live``: half a minute of one core; ``smoke``: seconds; ``paper``: twenty minutes, recorded."""
