@@ -23,12 +23,15 @@ _LOG_MASS_CAP = 150.0
 class Expanded(NamedTuple):
     """E‖error‖² of each query, ``[Q]``, and two signs of how far the expansion can be trusted.
 
-    ``last_order``: size of the 1/N² terms, in the units of ``square``; ``dispersion``: ρ/(N-1) with
-    ρ = E ω², the inverse of the effective number of tokens. Both ``[Q]``.
+    ``doubt``: estimated size of what is left out, in the units of ``square``: the next order, if
+    the sizes of the orders went on as a geometric series, but no more than the last one; and the
+    cost of an :func:`_absence`, which no order sees. The size of an order is the sum of the
+    absolute values of its parts: parts that cancel say nothing of what follows. ``dispersion``:
+    (ρ-1)/(N-1) with ρ = E ω², the variance of the mean weight. Both ``[Q]``.
     """
 
     square: Tensor
-    last_order: Tensor
+    doubt: Tensor
     dispersion: Tensor
 
 
@@ -36,12 +39,28 @@ class _Moments(NamedTuple):
     """Moments of another token under the weights ω² and ω³, about the limit y_∞ of the average.
 
     The first axis is the power, 2 or 3. ``mass``: E ω^j ``[2, Q]``; ``mean``: E[ω^j (x - y_∞)]
-    ``[2, M + 1, Q]``; ``square``: E[ω^j ‖V(x - y_∞)‖²] ``[2, Q]``.
+    ``[2, M + 1, Q]``; ``square``: E[ω^j ‖V(x - y_∞)‖²] ``[2, Q]``. ``label_mass``: E ω² if scores
+    varied with the labels only, ``[Q]``.
     """
 
     mass: Tensor
     mean: Tensor
     square: Tensor
+    label_mass: Tensor
+
+
+class _Orders(NamedTuple):
+    """Mean and mean square of the average about its centre, by order in 1/n.
+
+    ``mean_parts``: the two parts of the second order of the mean; ``square_parts``: those of
+    ``square_2``, arranged so that only one is left of weights that select, which have two values.
+    """
+
+    mean_1: Tensor
+    square_1: Tensor
+    mean_parts: tuple[Tensor, Tensor]
+    square_2: Tensor
+    square_parts: tuple[Tensor, Tensor, Tensor]
 
 
 def expand(scores: Scores, output: Output, queries: Queries) -> Expanded:
@@ -53,16 +72,33 @@ def expand(scores: Scores, output: Output, queries: Queries) -> Expanded:
     # Where the average would be if the others stood exactly at their limit: the query pulls it.
     pull = (1 - keep) * (limit - queries.token)
     base = output.apply(limit - pull) + output.offset
-    mean_1, mean_2, square_1, square_2 = _ratio(moments, pull, output, keep, n)
+    orders = _ratio(moments, pull, output, keep, n)
+    square_1, square_2 = orders.square_1, orders.square_2
     bias = 2 * output.apply(base)
-    first = base.square().sum(0) + (bias * mean_1).sum(0) + square_1
-    mean_part = (bias * mean_2).sum(0)
+    bias_1 = (bias * orders.mean_1).sum(0)
+    bias_2 = (bias * (orders.mean_parts[0] + orders.mean_parts[1])).sum(0)
     # A negative correction of a square is resummed, x -> x/(1 - x/s), so the square stays positive.
     negative = square_2.clamp(max=0)
     resummed = square_1 * negative / (square_1 - negative).clamp(min=1e-300)
-    square = first + mean_part + square_2.clamp(min=0) + resummed
-    last_order = (mean_part.abs() + square_2.abs()).detach()
-    return Expanded(square, last_order, moments.mass[0].detach() / n)
+    first = base.square().sum(0) + bias_1 + square_1
+    square = first + bias_2 + square_2.clamp(min=0) + resummed
+    with torch.no_grad():
+        bias_parts = [(bias * part).sum(0) for part in orders.mean_parts]
+        size_1 = bias_1.abs() + square_1
+        size_2 = torch.stack([*bias_parts, *orders.square_parts]).abs().sum(0)
+        size_3 = size_2 * (size_2 / size_1.clamp(min=1e-300)).clamp(max=1)
+        # Attention then falls on another pattern, √2 times the length of a pattern away.
+        absent = 2 * (output.span * queries.reach) ** 2 * _absence(moments.label_mass, n)
+        dispersion = (moments.mass[0] - 1) / n
+    return Expanded(square, size_3 + absent, dispersion)
+
+
+def _absence(label_mass: Tensor, n: float) -> Tensor:
+    """Probability that none of the n tokens has a label that counts.
+
+    1/E ω² is the probability of the labels that count where all of them count alike.
+    """
+    return (1 - 1 / label_mass).clamp(min=0) ** n
 
 
 def _moments(scores: Scores, output: Output, queries: Queries) -> tuple[Tensor, Tensor, _Moments]:
@@ -85,13 +121,12 @@ def _moments(scores: Scores, output: Output, queries: Queries) -> tuple[Tensor, 
     scatter = span_square * (1 - labels[1:].square().sum(1))
     isotropic = queries.level.variance * output.trace
     square = output.apply(mean).square().sum(1) + scatter + isotropic
-    moments = _Moments(mass, mass[:, None] * mean, mass * square)
+    label_mass = torch.exp((logs[1] - 2 * logs[0]).clamp(max=_LOG_MASS_CAP))
+    moments = _Moments(mass, mass[:, None] * mean, mass * square, label_mass)
     return logs[0] + scores.variance / 2, limit, moments
 
 
-def _ratio(
-    moments: _Moments, pull: Tensor, output: Output, keep: Tensor, n: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _ratio(moments: _Moments, pull: Tensor, output: Output, keep: Tensor, n: float) -> _Orders:
     """Mean and mean square, orders 1/n and 1/n², of the average about its centre.
 
     The deviation is ``keep * m / (1 + keep * δ)`` with m the mean of ϖ = ω(x-y_∞) + (ω-1) pull and
@@ -109,8 +144,10 @@ def _ratio(
     cubic = moments.square[1] - moments.square[0] + (mixed * pulled).sum(0) + skew * pull_square
     share = keep / n
     mean_1 = -(keep * share) * cross
-    mean_2 = (keep * share**2) * cross_2 + (3 * share * spread) * (keep * mean_1)
+    mean_parts = (keep * share**2) * cross_2, (3 * share * spread) * (keep * mean_1)
     square_1 = keep * share * square
     cross_square = output.apply(cross).square().sum(0)
     square_2 = share**2 * keep * (3 * keep * (square * spread + 2 * cross_square) - 2 * cubic)
-    return mean_1, mean_2, square_1, square_2
+    scale, alike = share**2 * keep, keep * square * spread  # where weights select, cubic is alike
+    square_parts = scale * alike, 6 * scale * keep * cross_square, 2 * scale * (alike - cubic)
+    return _Orders(mean_1, square_1, mean_parts, square_2, square_parts)

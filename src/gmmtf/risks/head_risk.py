@@ -31,12 +31,14 @@ class HeadRisk:
         What the reference knows of a data point's active set: ``"unknown"`` for the Bayes denoiser,
         ``"given"`` for the posterior mean given the set; ``"only"`` for K = M, where they agree.
     validity
-        For the expansion the share of its last order in the excess, for the integral the largest
-        error of a known integral; 0 for a simulation.
+        For the expansion the estimated error over the excess: what the next order would be if the
+        orders went on as a geometric series, and the cost of data points without any token that
+        counts; for the integral the largest error of a known integral; 0 for a simulation.
     dispersion
-        Mean ρ/(N-1) of the expansion, the inverse of the effective number of tokens; else 0.
+        Mean (ρ-1)/(N-1) of the expansion, the variance of the mean attention weight; else 0.
     holds
-        Whether ``validity`` is below the limit of its method.
+        Whether ``validity`` is below the limit of its method, and for the expansion ``dispersion``
+        below its own.
     """
 
     loss: Estimate

@@ -20,7 +20,10 @@ from gmmtf.risks.queries import Queries
 _LOG_LAMBDA_STEP = 0.45  # the midpoint rule in log λ converges geometrically in 1/step
 _SCORE_RANGE = 7.0  # the normal part of a score is integrated to this many standard deviations
 _EXPONENT_END = 36.0  # λ runs until its exponential factor is e^-36
-_LOG_LAMBDA_BELOW = 14.0  # and starts this far, in log λ, below where the factor is 1/e
+_LOG_LAMBDA_BELOW = 14.0  # and starts this far, in log λ, below where the factor is 1/e,
+_LOG_WEIGHT_BELOW = 9.0  # or this far below the inverse of the largest weight that carries mass:
+_LEAST_MASS = 1e-9  # a weight that n tokens have in at least this many data points
+_LOG_WEIGHT_CAP = 40.0  # larger ones belong to scores that the nodes do not resolve
 _WIDEST_SCORES = 8.0  # largest standard deviation of a score that the nodes resolve
 
 
@@ -116,7 +119,10 @@ def _lambda_nodes(weights: _Weights, own: Tensor, n: float) -> tuple[Tensor, Ten
     """Midpoints in log λ, ``[Q, L]``, and their spacing ``[Q]``."""
     middle = _log_lambda_where(1.0, weights, own, n)
     top = _log_lambda_where(_EXPONENT_END, weights, own, n)
-    bottom = middle - _LOG_LAMBDA_BELOW
+    # One heavy token makes D exceed its typical size by far more than many tokens do together.
+    carried = weights.values.masked_fill(n * weights.masses < _LEAST_MASS, 0).amax((1, 2))
+    largest = carried.clamp(min=1e-300).log().clamp(max=_LOG_WEIGHT_CAP)
+    bottom = torch.minimum(middle - _LOG_LAMBDA_BELOW, -largest - _LOG_WEIGHT_BELOW)
     count = math.ceil(float((top - bottom).max()) / _LOG_LAMBDA_STEP)
     step = (top - bottom) / count
     nodes = torch.arange(count, dtype=torch.float64, device="cpu") + 0.5

@@ -25,8 +25,11 @@ from gmmtf.schedule import NoiseSchedule, Times
 
 METHODS = ("expansion", "integral", "simulation", "limit")
 
-VALIDITY_LIMIT = 0.1
-"""The expansion is taken to hold while its last order is below this share of the risk."""
+VALIDITY_LIMIT = 0.05
+"""The expansion is taken to hold while its estimated error is below this share of the risk,"""
+
+DISPERSION_LIMIT = 0.08
+"""and the variance of the mean attention weight, (ρ-1)/(N-1), below this in the mean."""
 
 DEFECT_LIMIT = 1e-3
 """The integral is taken to hold while it misses a known integral by less than this."""
@@ -65,8 +68,10 @@ def risk(
         A time, several (the mean over them), or None for the mean over the schedule.
     method
         ``"expansion"``: second order in 1/N (theory result 5 and its next order); cheap, and valid
-        while attention averages over many tokens. It fails for large weights whatever N is: the
-        average over queries of its last order diverges where τ²β > (1+√2)/3 for G = βI.
+        while attention averages over many tokens. It estimates its own error (``validity``), and is
+        taken to hold while that is small and the mean weight varies little (``dispersion``). It
+        fails for large weights whatever N is: the average over queries of its last order diverges
+        where τ²β > (1+√2)/3 for G = βI.
         ``"integral"``: exact for any N up to quadrature, some hundred times slower. The cost of
         neither depends on N. ``"simulation"``: Monte Carlo over whole data points in reduced
         coordinates, exact for any N (theory result 3); of the plain head. ``"limit"``: N → ∞, then
@@ -119,16 +124,17 @@ def risk(
     excess = _over_nets(columns[:, 0])
     gap = _over_nets(columns[:, 0] + columns[:, 2])
     base = oracle_risk(law, schedule, t=t)
-    validity = _validity(columns, method)
+    validity, dispersion = _validity(columns, method), _over_nets(columns[:, 4]).value
     limit = VALIDITY_LIMIT if method == "expansion" else DEFECT_LIMIT
+    small = validity < limit and dispersion < DISPERSION_LIMIT
     result = HeadRisk(
         loss=Estimate(base + gap.value, gap.standard_error),
         excess=excess,
         score=_over_nets(columns[:, 1]),
         active_set="only" if law.k == law.n_patterns else "given",
         validity=validity,
-        dispersion=_over_nets(columns[:, 4]).value,
-        holds=validity < limit and 0 <= excess.value < math.inf,
+        dispersion=dispersion,
+        holds=small and 0 <= excess.value < math.inf,
     )
     if not result.holds:
         warnings.warn(_advice(result, method), ValidityWarning, stacklevel=2)
@@ -181,7 +187,7 @@ def _in_the_limit(
 def _net_means(
     weight: ReducedWeight, net: Queries, head: HeadScalars, method: str
 ) -> tuple[float, float, float, float, float]:
-    """Means over one net: excess, score error, gap, last order or defect, dispersion."""
+    """Means over one net: excess, score error, gap, doubt or defect, dispersion."""
     if method == "expansion":
         seen = scores(weight, net)
         error = output(head, seen.tilt, net)
@@ -221,7 +227,9 @@ def _validity(columns: Tensor, method: str) -> float:
 def _advice(result: HeadRisk, method: str) -> str:
     if method == "expansion":
         return (
-            f"the expansion in 1/N does not hold here: its last order is {result.validity:.2g} of "
-            f"the risk (limit {VALIDITY_LIMIT}); method='integral' is exact"
+            f"the expansion in 1/N does not hold here: it estimates its error as "
+            f"{result.validity:.2g} of the risk (limit {VALIDITY_LIMIT}), and the mean weight has "
+            f"the variance {result.dispersion:.2g} (limit {DISPERSION_LIMIT}); method='integral' "
+            "is exact"
         )
     return f"the quadrature of the integral is off by {result.validity:.2g}"

@@ -160,6 +160,7 @@ def _require_validity(
         checked = risk(weight, mixture, schedule, n_points=256, seed=seed + 1)
     if not checked.holds:
         raise ExpansionFailed(
-            f"target: the expansion does not hold where the target is met (last order "
-            f"{checked.validity:.2g} of the risk)"
+            "target: the expansion does not hold where the target is met (estimated error "
+            f"{checked.validity:.2g} of the risk, variance of the mean weight "
+            f"{checked.dispersion:.2g})"
         )

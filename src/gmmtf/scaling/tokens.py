@@ -82,7 +82,8 @@ def best_weight(
     if not (checked.holds and 0 < found < math.inf):
         raise ExpansionFailed(
             f"n_tokens: with {mixture.n_tokens} tokens the expansion does not hold at the best "
-            f"weight found (last order {checked.validity:.2g} of the risk)"
+            f"weight found (estimated error {checked.validity:.2g} of the risk, variance of the "
+            f"mean weight {checked.dispersion:.2g})"
         )
     return best, found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from gmmtf.check import Bound
-from gmmtf.risks.risk import VALIDITY_LIMIT
 
 _hidden = partial(Bound, shown=False)
 _recorded = partial(Bound, run="recorded")
@@ -30,7 +29,9 @@ BOUNDS = [
     _recorded("integral_deviation", "recorded: integral, standard errors away", at_most=4),
     _recorded("grid_worst_error", "recorded: grid, worst error where it holds", at_most=0.03),
     _recorded("grid_smallest_indicator_of_failure",
-              "recorded: grid, smallest indicator of a 5 % error", at_least=VALIDITY_LIMIT),
+              "recorded: grid, smallest indicator / limit of a 5 % error", at_least=1),
+    _recorded("search_worst_error", "recorded: random settings, worst error where it holds",
+              at_most=0.05),
     _recorded("floor_best", "recorded: excess of the best weight, most tokens", 0.0025, 0.0036),
     _recorded("floor_exponent", "recorded: floor against d, exponent", -0.75, -0.58),
 ]  # fmt: skip

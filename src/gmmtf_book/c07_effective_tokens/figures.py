@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from gmmtf import MultiTokenGMM
 from gmmtf.descent import DescentRecord
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks
-from gmmtf.risks.risk import VALIDITY_LIMIT
+from gmmtf_book.c07_effective_tokens.limits import strain
 from gmmtf_book.c07_effective_tokens.runs import HUGE, Study
 
 PART_COLOURS = {
@@ -70,8 +70,8 @@ def sweeps(live: Study, paper: Study) -> Figure:
 def risk_against_strength(live: Study, paper: Study) -> Figure:
     """Compare three computations of the excess risk of a weight βP as it grows.
 
-    The expansion is drawn on the left only where it holds, and the share of its last order, which
-    decides on that, on the right.
+    The expansion is drawn on the left only where it holds, and the larger of its indicators over
+    its limit, which decides on that, on the right.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.8))
     for study, wide in ((live, False), (paper, True)):
@@ -84,12 +84,12 @@ def risk_against_strength(live: Study, paper: Study) -> Figure:
         label = f"integral, {_where(wide)}"
         left.plot(points["x"], exact, line, color=COLOURS["same"], label=label)
         fill = None if wide else "white"
-        right.plot(points["x"], points["validity"], marker="o", linestyle=line,
+        right.plot(points["x"], strain(points), marker="o", linestyle=line,
                    color=COLOURS["different"], markerfacecolor=fill)  # fmt: skip
     left.set(xlabel=r"strength $\beta r^2$", ylabel="excess risk", xscale="log", yscale="log")
-    right.axhline(VALIDITY_LIMIT, color="0.5", linestyle=":")
-    right.annotate("limit", (1, VALIDITY_LIMIT), (0, 4), textcoords="offset points", color="0.3")
-    right.set(xlabel=r"strength $\beta r^2$", ylabel="last order / risk")
+    right.axhline(1, color="0.5", linestyle=":")
+    right.annotate("limit", (1, 1), (0, 4), textcoords="offset points", color="0.3")
+    right.set(xlabel=r"strength $\beta r^2$", ylabel="indicator / limit")
     right.set(xscale="log", yscale="log")
     for axis in (left.xaxis, right.xaxis):
         log_ticks(axis)
@@ -114,25 +114,30 @@ def _expansion(axis: Axes, x: Any, y: Any, *, recorded: bool) -> None:
     axis.plot(x, y, line, color=COLOURS["theory"], linewidth=2, label=label)
 
 
-def indicator(live: Any, recorded: Any) -> Figure:
-    """Draw the expansion's error against the share of its last order, with the limit on it."""
+def indicator(live: Any, recorded: Any, searched: Any) -> Figure:
+    """Draw the expansion's error against the larger of its indicators over its limit.
+
+    ``searched``: random settings of the recorded run, drawn as small dots where the error is known.
+    """
     figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
+    known = searched[searched["known"]]
+    axis.plot(strain(known).clip(1e-7, 1e3), known["error"].clip(1e-7, 1e3), ".", color="0.5",
+              markersize=2, zorder=1, label="random settings", rasterized=True)  # fmt: skip
     for points, wide in ((recorded, True), (live, False)):
         axis.plot(
-            points["validity"],
+            strain(points).clip(1e-7, 1e3),
             points["error"].clip(1e-7, 1e3),
             "o",
             color=COLOURS["trained"],
             markerfacecolor=None if wide else "white",
             label=_where(wide),
         )
-    axis.axvspan(VALIDITY_LIMIT, 1e2, color="0.92", zorder=0)
+    axis.axvspan(1, 2e3, color="0.92", zorder=0)
     axis.axhline(0.05, color="0.5", linestyle=":")
     axis.annotate("5 %", (1.5e-7, 0.05), (0, 4), textcoords="offset points", color="0.3")
-    place = (VALIDITY_LIMIT, 2e-7)
-    axis.annotate("does not hold", place, (6, 0), textcoords="offset points", color="0.3")
-    axis.set(xscale="log", yscale="log", xlim=(1e-7, 1e2))
-    axis.set(xlabel="last order / risk", ylabel="relative error")
+    axis.annotate("does not hold", (1, 2e-7), (6, 0), textcoords="offset points", color="0.3")
+    axis.set(xscale="log", yscale="log", xlim=(5e-8, 2e3))
+    axis.set(xlabel="indicator / limit", ylabel="relative error")
     axis.legend(loc="upper left")
     return figure
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gmmtf import MultiTokenGMM, ReducedWeight, risk, scaling
@@ -15,6 +16,7 @@ from gmmtf.descent import gradient
 from gmmtf.estimate import Estimate
 from gmmtf.record import Recording
 from gmmtf.risks import first_step, formulas
+from gmmtf.risks.risk import DISPERSION_LIMIT, VALIDITY_LIMIT
 from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, Plan, on_patterns
 from gmmtf_book.c07_effective_tokens.runs import Study, expanded
 
@@ -25,8 +27,8 @@ ENDLESS = 10**12
 def indicator_grid(study: Study) -> Any:
     """The expansion's error, against the integral on the same queries, over a grid of settings.
 
-    A table, a row a setting: the ``validity`` that the expansion reports, whether it ``holds``, and
-    the relative ``error``. Points that are recorded are read.
+    A table, a row a setting: the ``validity`` and ``dispersion`` that the expansion reports,
+    whether it ``holds``, and the relative ``error``. Points that are recorded are read.
     """
     plan = study.plan
     for mixture, t, strength in itertools.islice(_grid(plan), 0, None, plan.grid_every):
@@ -45,7 +47,13 @@ def _indicator(
     found = expanded((weight, mixture, t), n_points=n_points)
     exact = risk(weight, mixture, SCHEDULE, t=t, method="integral", n_points=n_points)
     error = found.excess_given_set.relative_to(exact.excess_given_set)
-    return {"validity": found.validity, "holds": found.holds, "error": error}
+    said = {name: getattr(found, name) for name in ("validity", "dispersion", "holds")}
+    return {**said, "error": error}
+
+
+def strain(points: Any) -> Any:
+    """Larger of the expansion's two indicators over its limit; it is taken to hold below 1."""
+    return np.maximum(points["validity"] / VALIDITY_LIMIT, points["dispersion"] / DISPERSION_LIMIT)
 
 
 def _grid(plan: Plan) -> Iterator[tuple[MultiTokenGMM, int, float]]:

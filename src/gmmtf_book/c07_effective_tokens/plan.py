@@ -29,7 +29,8 @@ class Plan(LawPlan):
     and simulated at the ``curve_steps``; ``line_steps``, ``huge_steps``: steps of the descents at
     the recorded and at a huge size; ``curve_points``, ``gradient_points``: query tokens of
     descents, and of the gradient at W = 0. ``grid_points``, ``grid_every``: query tokens of the
-    grid of settings, and the stride with which they are taken. ``line_points``: of drawn lines.
+    grid of settings, and the stride with which they are taken; ``search_batches``: hundreds of
+    random settings. ``line_points``: of drawn lines.
     """
 
     short_patterns: int = 4
@@ -53,12 +54,14 @@ class Plan(LawPlan):
     gradient_points: int = 1024
     grid_points: int = 8
     grid_every: int = 17
+    search_batches: int = 0
     many_counts: tuple[int, ...] = (*(10**n for n in range(3, 10)), 10**12)
     floor_dims: tuple[int, ...] = (64, 256, 1024, 4096, 16384)
 
     unrecorded = frozenset({
         "curve_length", "curve_every", "line_steps", "huge_steps", "line_points", "curve_points",
-        "gradient_points", "grid_points", "grid_every", "many_counts", "floor_dims",
+        "gradient_points", "grid_points", "grid_every", "search_batches", "many_counts",
+        "floor_dims",
     })  # fmt: skip
 
     main = LawPlan.mixture  # the mixture with long patterns
@@ -96,7 +99,8 @@ PLANS = {
         token_counts=(512, 724, 1024, 2048), strengths=(2, 4, 8, 12, 16, 24),
         short_strengths=(1, 2, 4, 6, 8, 12), curve_steps=(0, 5, 10, 30, 100, 300),
         curve_length=300, curve_every=5, huge_steps=400, seeds=(0, 1, 2), n_points=128,
-        grid_points=32, grid_every=1, many_counts=tuple(10**n for n in range(3, 13)),
+        grid_points=32, grid_every=1, search_batches=25,
+        many_counts=tuple(10**n for n in range(3, 13)),
     ),
 }  # fmt: skip
 """``live``: half a minute of one core; ``smoke``: seconds; ``paper``: ten minutes of one core."""

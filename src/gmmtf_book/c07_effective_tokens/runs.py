@@ -16,11 +16,14 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from gmmtf import Estimate, MultiTokenGMM, ReducedWeight, risk
-from gmmtf.descent import DescentRecord, descend
+from gmmtf import Estimate, MultiTokenGMM, ReducedWeight, natural_step_size, risk
+from gmmtf.descent import DescentRecord, descend, weights
 from gmmtf.record import Recording
 from gmmtf.risks.head_risk import HeadRisk, ValidityWarning
+from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import squared_error
 from gmmtf_book.c07_effective_tokens.plan import PLANS, SCHEDULE, SWEEPS, Plan, Setting
 from gmmtf_book.study import Study as StudyOf
 
@@ -116,8 +119,40 @@ def descents(live: Study, paper: Study) -> dict[str, list[DescentRecord]]:
     return {
         "live": own,
         "paper": own if same else path(paper.plan.main, plan.line_steps, 5),
-        "huge": path(HUGE, plan.huge_steps, 3),
+        "huge": symmetric_descent(HUGE, plan.huge_steps, 3, n_points=plan.curve_points),
     }
+
+
+def symmetric_descent(
+    mixture: MultiTokenGMM, steps: int, every: int, *, n_points: int
+) -> list[DescentRecord]:
+    """Descend among the weights in which all patterns are alike.
+
+    A law of patterns that are alike never leaves them. On a net, whose queries hold some patterns
+    more often than others, the gradient does; without that part a small net is enough.
+    """
+    queries = draw_queries(mixture, SCHEDULE, n_points=n_points, seed=0)
+
+    def loss(weight: ReducedWeight) -> Tensor:
+        return (queries.factor * squared_error(_alike(weight), queries)).mean()
+
+    path = weights(ReducedWeight.zero(mixture), loss, steps, lr=natural_step_size(mixture))
+    return [
+        DescentRecord(
+            **vars(risk(weight, mixture, SCHEDULE, n_points=max(1, n_points // 8), seed=1)),
+            step=step, weight=weight,
+        )
+        for step, weight in path if step in {*range(0, steps, every), steps}
+    ]  # fmt: skip
+
+
+def _alike(weight: ReducedWeight) -> ReducedWeight:
+    """Mean of a weight over all orders of the patterns."""
+    size = len(weight.pattern)
+    same = weight.pattern.diagonal().mean()
+    other = (weight.pattern.sum() - size * same) / max(1, size * (size - 1))
+    eye = torch.eye(size, dtype=torch.float64)
+    return ReducedWeight(other + (same - other) * eye, weight.complement)
 
 
 def three_numbers(weight: ReducedWeight) -> list[float]:

@@ -14,11 +14,13 @@ from torch import Tensor
 from gmmtf import Estimate, MultiTokenGMM, risk, scaling
 from gmmtf.descent import DescentRecord
 from gmmtf.record import Recording
-from gmmtf.risks.risk import VALIDITY_LIMIT
+from gmmtf.risks.risk import DISPERSION_LIMIT, VALIDITY_LIMIT
 from gmmtf_book import RESULTS
+from gmmtf_book.c07_effective_tokens.limits import strain
 from gmmtf_book.c07_effective_tokens.parts import TokenCloud
 from gmmtf_book.c07_effective_tokens.plan import SCHEDULE, SWEEPS, on_patterns
 from gmmtf_book.c07_effective_tokens.runs import Study
+from gmmtf_book.c07_effective_tokens.search import random_cases
 
 Numbers = dict[str, Any]
 
@@ -82,20 +84,21 @@ def sweeps(live: Study, paper: Study) -> Numbers:
         "integral": integral_deviation(live.points()),
         "held-until": float(short.loc[short["holds"], "x"].max()), "strongest": float(last["x"]),
         "blow-up": f"{abs(last['expansion'].value / last['simulated'].value):.0e}",
-        "strongest-validity": last["validity"], "limit": VALIDITY_LIMIT,
+        "strongest-validity": last["validity"],
+        "limit": 100 * VALIDITY_LIMIT, "dispersion-limit": DISPERSION_LIMIT,
         "last-alpha": f"{float(SCHEDULE.alpha_bar(torch.tensor(999))):.0e}",
     }  # fmt: skip
 
 
 def indicator(grid: Any) -> pd.DataFrame:
-    """Number of settings and worst error, by the share of the last order."""
-    edges = [0, 1e-4, 1e-3, 1e-2, VALIDITY_LIMIT]
+    """Number of settings and worst error, by the larger of the indicators over its limit."""
+    edges = [0, 1e-3, 1e-2, 0.1, 1]
     names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)] + [f"{edges[-1]:g} and more"]
-    share = pd.cut(grid["validity"], [*edges, math.inf], right=False, labels=names)
+    share = pd.cut(strain(grid), [*edges, math.inf], right=False, labels=names)
     errors = grid["error"].groupby(share, observed=False)
     worst = errors.max().map(lambda error: f"{100 * error:.2g} %").astype(str)
     return pd.DataFrame({"settings": errors.size(), "worst error": worst}).rename_axis(
-        "last order / risk"
+        "indicator / limit"
     )
 
 
@@ -186,6 +189,9 @@ def recorded() -> dict[str, float]:
     right, wrong = grid[grid["holds"]], grid[grid["error"] > ALLOWED]
     worst, tolerance = agreement(points, errors=2)
     floor = floors(record.frame(kind="floor"), record.frame(kind="floor_by_dim"))
+    searched = random_cases(paper)
+    known = searched[searched["known"]]
+    fine = known[known["error"] < ALLOWED]
     return {
         "points": len(points),
         "points_held": int(points["holds"].sum()),
@@ -197,7 +203,12 @@ def recorded() -> dict[str, float]:
         "grid_settings": len(grid),
         "grid_held": len(right),
         "grid_worst_error": float(right["error"].max()),
-        "grid_smallest_indicator_of_failure": float(wrong["validity"].min()),
+        "grid_smallest_indicator_of_failure": float(strain(wrong).min()),
+        "search_settings": len(known),
+        "search_held": int(known["holds"].sum()),
+        "search_worst_error": float(known.loc[known["holds"], "error"].max()),
+        "search_wrong": len(known) - len(fine),
+        "search_refused": float(1 - fine["holds"].mean()),
         "floor_fixed": floor["floor-fixed"],
         "floor_best": floor["floor-best"],
         "floor_exponent": floor["exponent"],
@@ -214,4 +225,7 @@ def quoted(found: Mapping[str, float]) -> Numbers:
         "grid-settings": found["grid_settings"], "grid-held": found["grid_held"],
         "grid-worst": 100 * found["grid_worst_error"],
         "grid-first": found["grid_smallest_indicator_of_failure"],
+        "search-settings": found["search_settings"], "search-held": found["search_held"],
+        "search-worst": 100 * found["search_worst_error"],
+        "search-wrong": found["search_wrong"], "search-refused": 100 * found["search_refused"],
     }  # fmt: skip

@@ -82,7 +82,7 @@ def _heads(denoiser: nn.Module) -> list[AttentionDenoiser]:
 def predicted(plan: Plan, name: str) -> dict[str, Any]:
     """Predict the best head of a kind, and its excess risk at some times, without tokens."""
     best = best_head(KINDS[name], plan.mixture, SCHEDULE, n_points=plan.n_points)
-    # At single times the share of the last order may be above its limit; the mean is checked.
+    # At single times the estimated error may be above its limit; the mean is checked.
     with warnings.catch_warnings(action="ignore", category=ValidityWarning):
         levels = [
             risk(best.weight, plan.mixture, SCHEDULE, t=t, head=best.scalars, method=best.method,
