@@ -219,3 +219,31 @@ def test_repeated_exact_denoising_collapses_below_the_margin_one(margin, togethe
         assert float(distance.min()) > 0.2
         side = (x[0] @ (law.means[0] - law.means[1]).double()).sign()
         assert set(side.tolist()) == {-1.0, 1.0}
+
+
+def test_a_value_matrix_reaches_zero_outside_the_family_alone():
+    """Cases 3 and 5 of our theorem: scalars of the family leave a floor, oblique directions none.
+
+    The family is that of equal probabilities, with the part along 1 of both W and V. The last
+    start runs off to weights and values whose product is a linear filter.
+    """
+    variance, size, dim = 0.6, 2, 4
+    means = 1.8 * np.eye(size, dim)
+    ones = np.zeros((dim, dim))
+    ones[:size, :size] = 1
+    span = np.diag([1.0] * size + [0.0] * (dim - size))
+    none = np.zeros((dim, dim))
+
+    def error(entries: np.ndarray) -> float:
+        g_1, g_2, v_1, w, v_2 = entries
+        value = v_1 * span + w * ones + v_2 * (np.eye(dim) - span)
+        head = (g_1 * span + g_2 * ones, value)
+        return error_of_heads(means, EVEN, variance, [head], none, 7)
+
+    starts = [(1, 0, 1, 0, 0), (0.3, -0.1, 2, -0.5, 0.5), (0.01, 0, 50, 0, 0), (30, 0, 0.02, 0, 0)]
+    least = min(minimize(error, s, method="BFGS", options={"maxiter": 80}).fun for s in starts)
+    assert 0.01 < least < error(np.array([0.0, 0, 1, 0, 0]))
+    free = np.eye(dim)[size:]
+    weight = (span + span[:size].T @ free) / variance
+    value = span - span[:size].T @ free
+    assert error_of_heads(means, EVEN, variance, [(weight, value)], none) < 1e-25
