@@ -181,14 +181,13 @@ def test_a_set_that_underflows_may_be_the_likeliest():
     assert found[:, 1].tolist() == pytest.approx([1 - expected, 1 - expected], rel=1e-9)
 
 
-@pytest.mark.parametrize("edge", [99.9, 100.1])
-def test_sets_that_weigh_next_to_nothing_may_be_left_out(edge):
+@pytest.mark.parametrize("drop", [99.9, 100.1, 400.0])
+def test_sets_that_weigh_next_to_nothing_may_be_left_out(drop, edge=99.0):
     """Two data points of one pattern each: a set is kept for either of them, or drops below e^-100.
 
-    Evidence of the sets: 0, -30, -``edge`` and 0, -``edge``, -35, apart from the fourth set, which
-    is negligible in both.
+    Evidence of the sets: 0, -30, -``edge``, -``drop`` and 0, -``edge``, -35, -``drop``.
     """
-    first, second = [0.0, -30.0, -edge, -400.0], [0.0, -edge, -35.0, -400.0]
+    first, second = [0.0, -30.0, -edge, -drop], [0.0, -edge, -35.0, -drop]
     logits = torch.tensor([[first, [0.0] * 4], [[0.0] * 4, second]], dtype=torch.float64)
     law = replace(RARE, n_tokens=2, inclusion=None, n_active=1)
     members = posteriors.active_sets(law)
@@ -197,9 +196,11 @@ def test_sets_that_weigh_next_to_nothing_may_be_left_out(edge):
     again = posteriors._in_log_space(logits, members, prior)
     assert bool(exact.all())
     torch.testing.assert_close(found, again, rtol=0, atol=1e-13)
+    assert (found[..., 3] > 0).any().item() == (drop < 100)
     # What is kept has all its digits, also where it is small.
-    for point, u, power in ((0, 1, 30), (1, 2, 35)):
-        assert found[point, 0, u].item() == pytest.approx(math.exp(-power), rel=1e-10)
+    for point, u, power in ((0, 1, 30), (1, 2, 35), (0, 2, edge), (1, 1, edge)):
+        expected = pytest.approx(math.exp(-power), rel=1e-10, abs=0)
+        assert found[point, point, u].item() == expected
 
 
 @pytest.mark.parametrize("t", [10, 150, 500, 950])

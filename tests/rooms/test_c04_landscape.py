@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -116,25 +117,97 @@ def test_a_descent_made_in_pieces_is_the_descent_in_one():
     assert path.excess[-1].value < path.excess[0].value
 
 
-def test_seven_starts_differ():
-    starts = landscape.starting_points(SMALL, seed=0)
-    assert len(starts) == 7
-    patterns = [weight.pattern for weight in starts.values()]
+def test_starts_differ():
+    starts = [*landscape.starting_points(SMALL).values()]
+    starts += [landscape.random_point(SMALL, 5, seed) for seed in range(3)]
+    assert len(starts) == 8
+    patterns = [weight.pattern for weight in starts]
     assert all(not torch.equal(a, b) for i, a in enumerate(patterns) for b in patterns[:i])
-    again = landscape.starting_points(SMALL, seed=0)["random 5"].pattern
-    assert torch.equal(again, starts["random 5"].pattern)
+    assert all(float(weight.complement) == 0 for weight in starts)
 
 
 def test_starts_are_as_they_are_named():
-    starts = {n: 64 * w.pattern for n, w in landscape.starting_points(SMALL, seed=0).items()}
+    starts = {n: 64 * w.pattern for n, w in landscape.starting_points(SMALL).items()}
     eye = torch.eye(3, dtype=torch.float64)
     assert torch.equal(starts["zero"], 0 * eye)
     for name in ("negative", "different", "permuted"):  # attention to another pattern
         assert (starts[name].argmax(dim=1) != torch.arange(3)).all()
     # Adding the same number to all products of a query changes no attention.
     torch.testing.assert_close(starts["different"] - starts["negative"], torch.full_like(eye, 5))
-    torch.testing.assert_close(starts["random 10"], 2 * starts["random 5"])
     torch.testing.assert_close(starts["large"], 100 * eye)
+
+
+def test_random_starts_have_their_size_and_are_the_same_again():
+    small, large = (landscape.random_point(SMALL, size, 3).pattern for size in (5, 10))
+    torch.testing.assert_close(large, 2 * small)
+    assert torch.equal(landscape.random_point(SMALL, 5, 3).pattern, small)
+    products = torch.stack([64 * landscape.random_point(SMALL, 5, s).pattern for s in range(300)])
+    assert float(products.std()) == pytest.approx(5, rel=0.05)
+    assert float(products.mean(0).abs().max()) < 4 * 5 / 300**0.5
+
+
+def test_a_descent_ends_where_it_reaches_the_level():
+    options = {"lr": natural_step_size(SMALL), "n_points": 8}
+    start = landscape.symmetric_weight(SMALL, 1.0)
+    at = [0, 1, 2, 4, 5]
+    whole = landscape.descend_to(0.0, start, SMALL, at, **options)
+    assert whole.steps == at
+    values = [excess.value for excess in whole.excess]
+    assert values == sorted(values, reverse=True)
+    for level, least, end in ((values[1], 0, 2), (values[1], 3, 4), (9.0, 0, 1), (9.0, 5, 5)):
+        path = landscape.descend_to(level, start, SMALL, at, least=least, **options)
+        assert path.steps == at[:end]
+        assert path.excess == whole.excess[:end]
+        assert torch.equal(path.products, whole.products[:end])
+
+
+def test_descents_from_other_starts_are_recorded_by_start_and_seed(monkeypatch):
+    """The one from zero goes on to its end; the others end at a level, or at the end."""
+    monkeypatch.setattr(runs, "ZERO_STEPS", 40)
+    monkeypatch.setattr(runs, "MOST_STEPS", 60)
+    monkeypatch.setattr(runs, "N_RANDOM", 2)
+    monkeypatch.setattr(landscape, "curvature", lambda weight, *_, **__: {
+        "gradient": float(weight.pattern.norm()), "smallest": 1.0, "largest": 2.0, "direction": [],
+    })  # fmt: skip
+    asked = []
+
+    def descent(
+        level: float, start: ReducedWeight, law: MultiTokenGMM, at: list[int], **options: Any
+    ) -> Curve:
+        asked.append((level, at, options))
+        excess = [Estimate(1.0 / (1 + step), 0.1) for step in at]
+        products = torch.stack([64 * start.pattern * (1 + step) for step in at])
+        assert products.shape[1:] == (law.n_patterns,) * 2
+        return Curve(at, excess, excess, products, torch.zeros(len(at)))
+
+    monkeypatch.setattr(landscape, "descend_to", descent)
+    plan = replace(PLANS["smoke"], starts_steps=30)
+    run = Run(plan, None, torch.device("cpu"))
+    run.from_starts()
+    labels = [point.labels for point in run.study.record.select(kind="start")]
+    random = [{"start": f"random {size}", "seed": seed} for size in (5, 10) for seed in (0, 1)]
+    given = [{"start": name} for name in ("negative", "different", "permuted", "large")]
+    assert labels == [{"kind": "start", **each} for each in ({"start": "zero"}, *given, *random)]
+    early = {*runs.spread_steps(30, 20), 0, 20, 40}
+    options = {"lr": plan.step_size(plan.every), "n_points": 128, "seed": 0, "least": 30}
+    assert asked[0] == (0.0, sorted(early), options)
+    for level, at, given_options in asked[1:]:
+        assert level == pytest.approx(1.1 / 31)
+        assert at == sorted({*early, 60})
+        assert given_options == options
+    starts = run.study.starts()
+    first = starts["random 10"][0][0].products[0]
+    torch.testing.assert_close(
+        first, 64 * landscape.random_point(plan.every, 10, 0).pattern, atol=1e-4, rtol=0
+    )
+    assert starts["zero"][0][1].value > 0
+    # The curvature is taken at the step that is looked at: 31 times the start.
+    bent = run.study.curvature()["gradient"]
+    assert bent["zero"] == 0
+    assert bent["plateau"] == pytest.approx(31 * float(first.norm()) / 64, rel=1e-4)
+    before = len(asked)
+    run.from_starts()
+    assert len(asked) == before
 
 
 def test_coordinates_of_a_path_are_means_over_pairs():
@@ -161,17 +234,24 @@ def test_the_surface_has_a_row_for_each_product_of_different_patterns():
 
 def test_the_recorded_landscape_says_what_the_chapter_claims():
     paper = Study.recorded()
-    numbers, law = paper.landscape_numbers(), paper.plan.mixture
+    numbers, law = paper.landscape_numbers(), paper.plan.every
+    found = paper.arrivals()
+    by_start = found.groupby("start")["arrived"]
+    assert by_start.size()[["random 5", "random 10"]].tolist() == [10, 10]
+    assert numbers["missing"] == 0
     for name in ("negative", "different", "permuted", "random 5"):
-        assert 0.9 < numbers[f"end {name}"] <= numbers["worst_end"] < 1.25
-    assert numbers["end zero"] == 1
-    assert numbers["end random 10"] > 5
-    assert numbers["end large"] > 2
+        assert 0.9 < numbers[f"early {name}"] <= numbers["worst_early"] < 1.25
+    assert numbers["early zero"] == 1
+    assert numbers["early random 10"] > 5
+    assert numbers["early large"] > 2
+    late = by_start.get_group("random 10")
+    assert (late > paper.plan.starts_steps).sum() == 6
+    assert by_start.max()["random 10"] < by_start.max()["large"]
     assert numbers["check"] < 4
     assert numbers["smallest_at_zero"] < -0.05
     assert numbers["smallest_at_end"] > -1e-3
-    for name in ("zero", "random 10"):
-        path, _ = paper.starts()[name]
+    for name in ("permuted", "random 10"):
+        path, _ = paper.starts()[name][0]
         again = risk(path.weight(law), law, SCHEDULE, method="integral", n_points=32, seed=5)
         assert again.excess_risk.errors_from(path.excess[-1]) < 4
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from gmmtf import Estimate
+from gmmtf import Estimate, MultiTokenGMM, bayes_risk, linear_risk
 from gmmtf.curve import Curve
 from gmmtf.record import Recording
-from gmmtf_book.c04_training import PLANS, Study, summary
+from gmmtf_book.c04_training import PLANS, SCHEDULE, Study, summary
 from gmmtf_book.c04_training.plan import Plan
 
 
@@ -26,11 +27,16 @@ def made_curve(excess: list[float], error: float = 0.1) -> Curve:
 
 
 def made_study(plan: Plan = PLANS["smoke"], **curves: Curve | list[Curve]) -> Study:
-    """A study with descents of the equal law, by kind; several for several seeds."""
+    """A study with descents of the law of few patterns, by kind; several for several seeds.
+
+    It has a Bayes risk, and a simulated descent of the law of every pattern.
+    """
     record = Recording(None, plan.settings())
     for kind, each in curves.items():
         for seed, curve in enumerate(each if isinstance(each, list) else [each]):
-            record.add(curve.as_json(), 0.0, kind=kind, law="equal", seed=seed)
+            record.add(curve.as_json(), 0.0, kind=kind, law="few", seed=seed)
+    record.add(Estimate(0.2, 0.01), 0.0, kind="bayes")
+    record.add(made_curve([3.0, 0.25]).as_json(), 0.0, kind="simulated", law="every", seed=0)
     return Study(record, plan)
 
 
@@ -45,7 +51,26 @@ def test_numbers_of_a_descent_are_those_of_the_mean_over_seeds():
         "kept_score": pytest.approx((1 + 0.25) / (16 + 4)),
         "deviation": pytest.approx(0.25),
         "deviation_one_seed": pytest.approx(2 / 3),
+        "over_linear": pytest.approx(0.75 / (linear_risk(study.plan.mixture, SCHEDULE) - 0.2)),
+        "every_over_linear": pytest.approx(0.25 / left_by_the_filter(study.plan.every)),
     }
+
+
+def left_by_the_filter(law: MultiTokenGMM) -> float:
+    """Excess of the best linear filter where every pattern is active."""
+    return linear_risk(law, SCHEDULE) - bayes_risk(law, SCHEDULE).value
+
+
+def test_the_end_over_the_linear_filter_is_of_the_law_and_kind_that_are_named():
+    study = made_study(full=made_curve([4.0, 1.5]), simulated=made_curve([4.0, 1.0]))
+    few, every = (
+        linear_risk(study.plan.mixture, SCHEDULE) - 0.2,
+        left_by_the_filter(study.plan.every),
+    )
+    assert study.over_linear("few") == pytest.approx(1.0 / few)
+    assert study.over_linear("few", "full") == pytest.approx(1.5 / few)
+    assert study.over_linear("every") == pytest.approx(0.25 / every)
+    assert study.bayes() == 0.2
 
 
 def test_the_deviation_is_the_largest_of_all_steps():
@@ -77,8 +102,8 @@ def test_numbers_of_products_tell_the_queries_and_the_keys_apart():
     for law, kind, curve in (
         ("unequal", "simulated", made),
         ("unequal", "predicted", predicted),
-        ("equal", "simulated", other),
-        ("equal", "predicted", other),
+        ("few", "simulated", other),
+        ("few", "predicted", other),
     ):
         record.add(curve.as_json(), 0.0, kind=kind, law=law)
     assert Study(record, plan).product_numbers() == {
@@ -108,36 +133,72 @@ def test_the_ratio_of_growth_rates_is_pooled_over_seeds():
     assert ratio.standard_error == pytest.approx(6 * relative)
 
 
-def test_the_numbers_of_the_landscape():
+def made_starts(**excesses: list[list[float]]) -> Recording:
+    """Descents from other starts with these excess risks at steps 0, 10, 20, ..., by start.
+
+    The simulated end is half a standard error off, and twice two for ``large``.
+    """
     record = Recording(None, {})
-    ends = {"zero": 2.0, "negative": 2.2, "different": 1.8, "permuted": 2.4, "random 5": 3.0,
-            "random 10": 40.0, "large": 10.0}  # fmt: skip
-    for name, end in ends.items():
-        path = made_curve([50.0 + end, end], error=0.3)
-        check = Estimate(end + (-2.0 if name == "large" else 0.1), 0.4)
-        record.add(path.as_json() | {"check": check}, 0.0, kind="start", start=name)
+    for name, descents in {"zero": [[4.0, 2.0, 1.5, 1.0, 0.5]], **excesses}.items():
+        for seed, values in enumerate(descents):
+            excess = [Estimate(value, 0.3) for value in values]
+            path = made_curve([1.0 + seed] * len(values))
+            path = replace(path, steps=[10 * k for k in range(len(values))], excess=excess)
+            off = 1.0 if name == "large" else 0.25
+            labels = {"seed": seed} if name.startswith("random") else {}
+            value = path.as_json() | {"check": Estimate(values[-1] - off, 0.4)}
+            record.add(value, 0.0, kind="start", start=name.replace("_", " "), **labels)
+    return record
+
+
+PLAN = replace(PLANS["smoke"], starts_steps=30)
+STARTS = {
+    "large": [[1.3, 1.3, 1.2, 1.15, 1.11]],
+    "permuted": [[9.0, 1.5, 1.05, 0.8]],
+    "random_10": [[5.0, 5.0, 5.0, 5.0, 3.0, 1.09], [2.0, 1.1, 1.0, 0.9]],
+}
+
+
+def test_arrivals_are_where_the_level_of_the_descent_from_zero_is_reached():
+    """Its excess is 1 after 30 steps: the level is 1.1."""
+    found = Study(made_starts(**STARTS), PLAN).arrivals()
+    assert found["start"].tolist() == ["zero", "large", "permuted", "random 10", "random 10"]
+    assert found["first"].tolist() == [4, 1.3, 9, 5, 2]
+    assert found["early"].tolist() == pytest.approx([1, 1.15, 0.8, 5, 0.9])
+    assert found["arrived"].tolist() == [30, math.inf, 20, 50, 10]
+    assert found["check"].tolist() == pytest.approx([0.5, 2, 0.5, 0.5, 0.5])
+
+
+def test_descents_from_random_starts_are_in_the_order_of_their_seeds():
+    record = made_starts(random_10=[[1.0] * 4] * 3)
+    record.points[:] = [record.points[k] for k in (3, 0, 2, 1)]
+    found = Study(record, PLAN).starts()
+    assert list(found) == ["zero", "random 10"] or list(found) == ["random 10", "zero"]
+    assert [float(path.products[0, 0, 0]) for path, _ in found["random 10"]] == [1, 2, 3]
+
+
+def test_the_numbers_of_the_landscape():
+    record = made_starts(**STARTS)
     for place, smallest, largest in (("zero", -0.5, 4.0), ("end", 0.02, 8.0), ("plateau", 9, 10)):
         bent = {"gradient": 1.0, "smallest": smallest, "largest": largest, "direction": []}
         record.add(bent, 0.0, kind="curvature", place=place)
-    assert Study(record, PLANS["smoke"]).landscape_numbers() == {
-        "end zero": 1.0,
-        "end negative": 1.1,
-        "end different": 0.9,
-        "end permuted": 1.2,
-        "end random 5": 1.5,
-        "end random 10": 20.0,
-        "end large": 5.0,
-        "worst_end": 1.5,
-        "check": pytest.approx(2 / 0.5),
+    assert Study(record, PLAN).landscape_numbers() == {
+        "check": pytest.approx(2.0),
+        "missing": 1,
         "smallest_at_zero": -0.125,
         "smallest_at_end": 0.005,
+        "early zero": 1,
+        "early large": 1.15,
+        "early permuted": 0.8,
+        "early random 10": 5,
+        "worst_early": 1,
     }
 
 
 def test_what_is_outside_the_family_is_compared_with_its_walk_at_the_end():
     record = Recording(None, {})
     value = made_curve([2.0, 1.0]).as_json() | {"outside": [0.0, 3.0], "walk": [0.0, 4.0]}
-    record.add(value, 0.0, kind="full", law="equal")
+    record.add(value, 0.0, kind="full", law="few")
     assert Study(record, PLANS["smoke"]).outside_over_walk() == 0.75
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
-from gmmtf import Estimate, ReducedWeight, descend, linear_risk
+from gmmtf import Estimate, ReducedWeight, bayes_risk, descend, linear_risk, oracle_risk
 from gmmtf.record import Recording
 from gmmtf.risks.first_step import descent_direction, exact_descent_direction
 from gmmtf.risks.formulas import mean_denoising_excess, start_risk
@@ -18,18 +21,24 @@ from rooms import drawn
 from rooms.curves import made
 
 PLAN = PLANS["smoke"]
-STARTS = tuple(starting_points(PLAN.mixture, 0))
+SIZES = {"few": 6, "every": 4, "unequal": 4}
+BAYES = Estimate(0.25, 0.01)
+GIVEN = tuple(starting_points(PLAN.every))
+RANDOM = ("random 5", "random 10")
+CAUGHT = (0, 1, 10, 70, 100)
+"""Steps of the descents from other starts; 70 of them are looked at."""
 
 
 def fill(record: Recording, seed: int) -> None:
-    """Add made-up descents from W = 0 of both laws, and rates."""
-    cases = [(kind, law) for kind in ("predicted", "simulated") for law in ("equal", "unequal")]
+    """Add made-up descents from W = 0 of all laws, a Bayes risk, and rates."""
+    cases = [(kind, law) for kind in ("predicted", "simulated") for law in SIZES]
     for k, (kind, law) in enumerate(cases):
         for n in range(2 if kind == "simulated" else 1):
-            value = made(seed + 2 * k + n, size=4).as_json()
+            value = made(seed + 2 * k + n, size=SIZES[law]).as_json()
             record.add(value, 0.0, kind=kind, law=law, seed=n)
     outside = {"outside": [0.0, 1.0, 2.0, 3.0], "walk": [0.0, 4.0, 5.0, float(seed)]}
-    record.add(made(seed - 1, size=4).as_json() | outside, 0.0, kind="full", law="equal")
+    record.add(made(seed - 1, size=6).as_json() | outside, 0.0, kind="full", law="few")
+    record.add(BAYES + seed / 1000, 0.0, kind="bayes")
     numbers = made(seed, range(16), size=1).excess
     record.add([numbers[:4], numbers[4:8], numbers[8:12], numbers[12:]], 0.0, kind="rates", seed=0)
     record.add(
@@ -53,20 +62,36 @@ def run() -> Run:
     return run
 
 
+def descent(seed: int, values: Sequence[float]) -> dict[str, Any]:
+    """A made-up descent with these excess risks."""
+    excess = [Estimate(value, 0.01) for value in values]
+    path = made(seed, CAUGHT[: len(values)], size=4)
+    return replace(path, excess=excess).as_json() | {"check": excess[-1] + 0.03}
+
+
 @pytest.fixture(scope="module")
 def paper() -> Study:
     """A study that holds all kinds of points, all made up."""
     record = Recording(None, {})
     fill(record, seed=30)
-    for k, name in enumerate(STARTS):
-        value = made(80 + k, size=4).as_json() | {"check": Estimate(0.5, 0.1)}
-        record.add(value, 0.0, kind="start", start=name)
+    excesses = {"zero": [0.4, 0.3, 0.2, 0.1, 0.05], "negative": [0.8, 0.6, 0.2, 0.109],
+                "different": [0.8, 0.3, 0.11, 0.105], "permuted": [1.2, 0.9, 0.6, 0.107],
+                "large": [0.8, 0.7, 0.6, 0.5, 0.2]}  # fmt: skip
+    for k, (name, values) in enumerate(excesses.items()):
+        record.add(descent(80 + k, values), 0.0, kind="start", start=name)
+    for seed, late in ((1, 0.4), (0, 0.2), (2, 0.1)):  # not in the order of their seeds
+        for name in RANDOM:
+            values = [0.8 + seed / 100, 0.6, 0.4, late if name == "random 10" else 0.108, 0.051]
+            record.add(descent(90 + seed, values), 0.0, kind="start", start=name, seed=seed)
     for k, place in enumerate(("zero", "plateau", "end")):
         bent = {"gradient": 10.0 + k, "smallest": 20.0 + k, "largest": 30.0 + k, "direction": []}
         record.add(bent, 0.0, kind="curvature", place=place)
-    best = {"excess": Estimate(0.01, 0.001), "products": [], "complement": -0.3}
-    record.add(best, 0.0, kind="best")
-    return Study(record, replace(PLAN, n_tokens=80, sigma=0.5, steps=70, first_batch_size=99))
+    for law, excess in (("few", 0.01), ("every", 0.02)):
+        best = {"excess": Estimate(excess, 0.001), "products": [], "complement": -30 * excess}
+        record.add(best, 0.0, kind="best", law=law)
+    changes = {"n_tokens": 80, "sigma": 0.5, "steps": 70, "first_batch_size": 99,
+               "starts_steps": 70}  # fmt: skip
+    return Study(record, replace(PLAN, **changes))
 
 
 def test_the_left_panel_is_of_this_run_and_the_right_one_recorded(run, paper):
@@ -80,8 +105,22 @@ def test_the_left_panel_is_of_this_run_and_the_right_one_recorded(run, paper):
         assert panel.simulated.excess == study.curve(kind).excess
         assert panel.predicted.excess == study.curve("predicted").excess
         assert panel.oracle < panel.bayes
-    assert (here.bayes, here.oracle) == (run.bayes, run.oracle)
+    assert (here.bayes, here.oracle) == (run.bayes.value, run.oracle)
+    assert (here.bayes, there.bayes) == pytest.approx((0.26, 0.28))
     assert there.oracle > here.oracle  # with a larger sigma
+    assert here.linear == linear_risk(PLAN.mixture, SCHEDULE)
+
+
+def test_panels_of_the_second_law_have_its_curves_and_risks(run, paper):
+    here, there = quoted.panels(run, paper, "every").values()
+    for panel, study in ((here, run.study), (there, paper)):
+        law = study.plan.every
+        assert panel.simulated.excess == study.curve("simulated", "every").excess
+        assert panel.predicted.excess == study.curve("predicted", "every").excess
+        assert panel.bayes == bayes_risk(law, SCHEDULE).value
+        assert panel.oracle == oracle_risk(law, SCHEDULE)
+        assert panel.linear == linear_risk(law, SCHEDULE)
+        assert panel.limit.products.shape[1:] == (4, 4)
 
 
 def test_the_upper_products_are_of_this_run_and_the_lower_ones_recorded(run, paper):
@@ -94,9 +133,10 @@ def test_the_upper_products_are_of_this_run_and_the_lower_ones_recorded(run, pap
 
 
 def test_the_limit_is_the_descent_of_the_plan_in_it():
-    found = quoted.limit(PLAN)
+    law = PLAN.every
+    found = quoted.limit(PLAN, law)
     assert found.steps == PLAN.at
-    records = descend(PLAN.mixture, SCHEDULE, PLAN.steps, lr=PLAN.lr, method="limit",
+    records = descend(law, SCHEDULE, PLAN.steps, lr=PLAN.step_size(law), method="limit",
                       record_at=PLAN.at)  # fmt: skip
     assert [e.value for e in found.excess] == [r.excess.value for r in records]
 
@@ -108,9 +148,11 @@ def test_numbers_beside_the_runs(run, paper):
         end = panel.simulated.excess[-1].value
         assert found[f"{key}-linear"] == pytest.approx(panel.linear - panel.bayes)
         assert found[f"{key}-over-linear"] == pytest.approx(end / (panel.linear - panel.bayes))
+        assert found[f"{key}-end"] == end
         assert found[f"{key}-limit"] == panel.limit.excess[-1].value
         assert found[f"{key}-over-limit"] == pytest.approx(end / panel.limit.excess[-1].value)
-    assert len(found) == 8
+    assert len(found) == 10
+    assert quoted.beside(panels, "every-") == {f"every-{name}": x for name, x in found.items()}
 
 
 def test_norms_of_the_weight_are_of_the_full_training(run):
@@ -118,8 +160,8 @@ def test_norms_of_the_weight_are_of_the_full_training(run):
     norms = quoted.norms(run)
     block = torch.stack([torch.linalg.matrix_norm(each) for each in full.products[1:]])
     torch.testing.assert_close(norms["pattern block"], block)
-    # The complement has d - M = 12 dimensions, and γ on each.
-    torch.testing.assert_close(norms["complement"], 12**0.5 * full.complement[1:].abs())
+    # The complement has d - M = 10 dimensions, and γ on each.
+    torch.testing.assert_close(norms["complement"], 10**0.5 * full.complement[1:].abs())
     assert norms["outside the family"].tolist() == [64, 128, 192]
     assert norms["noise of the batches"].tolist() == [256, 320, 640]
 
@@ -148,7 +190,7 @@ def test_numbers_of_the_training_tell_this_run_from_the_recorded_one(run, paper)
         "paper-best": 1 / begin,
         "paper-k-over-n": 100 * mean_denoising_excess(paper.plan.mixture, SCHEDULE) / begin,
         "paper-batch": 16,
-        "paper-first-batch": 99,
+        "paper-first-batch": 3 * 99,
         "paper-steps": 70,
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected)
@@ -160,16 +202,17 @@ def test_numbers_of_the_weight(run, paper):
     found = quoted.weight(run, paper)
     full, predicted = run.study.curve("full"), run.study.curve("predicted")
     products = full.products[-1].tolist()
-    own = torch.tensor([products[u][u] for u in range(4)])
-    others = [products[u][v] for u in range(4) for v in range(4) if u != v]
-    predicted_own = [float(predicted.products[-1, u, u]) for u in range(4)]
-    one_step = PLAN.lr * exact_descent_direction(PLAN.mixture, SCHEDULE).complement / 12**0.5
+    own = torch.tensor([products[u][u] for u in range(6)])
+    others = [products[u][v] for u in range(6) for v in range(6) if u != v]
+    predicted_own = [float(predicted.products[-1, u, u]) for u in range(6)]
+    law = PLAN.mixture
+    one_step = PLAN.step_size(law) * exact_descent_direction(law, SCHEDULE).complement / 10**0.5
     assert found == pytest.approx(
         {
             "diagonal": float(own.mean()),
             "diagonal-spread": float(own.std()),
-            "diagonal-predicted": sum(predicted_own) / 4,
-            "off-diagonal": sum(others) / 12,
+            "diagonal-predicted": sum(predicted_own) / 6,
+            "off-diagonal": sum(others) / 30,
             "row-sum": max(abs(sum(row)) for row in products),
             "gamma": float(full.complement[-1]),
             "gamma-predicted": float(predicted.complement[-1]),
@@ -190,13 +233,13 @@ def test_rates_at_the_start_are_means_over_pairs_of_patterns(run):
     exact = exact_descent_direction(PLAN.mixture, SCHEDULE).products(PLAN.mixture).tolist()
     limit = descent_direction(PLAN.mixture, SCHEDULE).products(PLAN.mixture).tolist()
     for kind in ("same", "other"):
-        pairs = [(u, v) for u in range(4) for v in range(4) if (u == v) == (kind == "same")]
+        pairs = [(u, v) for u in range(6) for v in range(6) if (u == v) == (kind == "same")]
         mean = sum(limit[u][v] for u, v in pairs)
         measured = sum(rates[u][v].value for u, v in pairs) / mean
         assert found[f"{kind}-ratio"] == pytest.approx(measured)
         assert found[f"exact-{kind}"] == pytest.approx(sum(exact[u][v] for u, v in pairs) / mean)
-    errors = sum(rates[u][u].standard_error ** 2 for u in range(4)) ** 0.5
-    assert found["direction-error"] == pytest.approx(errors / sum(limit[u][u] for u in range(4)))
+    errors = sum(rates[u][u].standard_error ** 2 for u in range(6)) ** 0.5
+    assert found["direction-error"] == pytest.approx(errors / sum(limit[u][u] for u in range(6)))
 
 
 def test_numbers_of_products_tell_the_rarest_from_the_commonest_pattern(run):
@@ -261,15 +304,22 @@ def test_numbers_of_the_slice_are_relative_to_the_first_start(run):
     assert ends[0] not in (min(ends), max(ends))
 
 
-def test_the_table_of_starts_has_their_ends_over_that_from_zero(paper):
+def test_the_table_of_starts_has_a_row_for_each_with_median_and_largest(paper):
     table = quoted.starts_table(paper)
-    assert tuple(table.index) == STARTS
-    paths = paper.starts()
-    zero = paths["zero"][0].excess[-1].value
-    for name, row in table.iterrows():
-        first, last = (paths[name][0].excess[k].value for k in (0, -1))
-        assert row.tolist() == [f"{first:.4f}", f"{last:.4f}", f"{last / zero:.2f}"]
-    assert list(table.columns) == ["excess there", "at the end", "end / end from zero"]
+    assert {name: row.tolist() for name, row in table.iterrows()} == {
+        "zero": [1, "0.40", "1.00", "70"],
+        "negative": [1, "0.80", "1.09", "70"],
+        "different": [1, "0.80", "1.05", "10"],
+        "permuted": [1, "1.20", "1.07", "70"],
+        "large": [1, "0.80", "5.00", "inf"],
+        "random 5": [3, "0.81 (0.82)", "1.08 (1.08)", "70 (70)"],
+        "random 10": [3, "0.81 (0.82)", "2.00 (4.00)", "100 (100)"],
+    }
+    assert list(table.columns) == [
+        "descents", "excess there", "after 70 steps, over that from zero",
+        "steps until it has arrived",
+    ]  # fmt: skip
+    assert table.index.name == "start"
 
 
 def test_the_table_of_curvatures_names_its_places(paper):
@@ -277,8 +327,8 @@ def test_the_table_of_curvatures_names_its_places(paper):
     assert list(table.columns) == ["gradient", "smallest", "largest eigenvalue"]
     assert {name: row.tolist() for name, row in table.iterrows()} == {
         "W = 0": ["1.0e+01", "2.0e+01", "3.0e+01"],
-        "end of the descent from zero": ["1.2e+01", "2.2e+01", "3.2e+01"],
-        "end from random 10": ["1.1e+01", "2.1e+01", "3.1e+01"],
+        "step 70 from zero": ["1.2e+01", "2.2e+01", "3.2e+01"],
+        "step 70 from random 10": ["1.1e+01", "2.1e+01", "3.1e+01"],
     }
     assert table.index.name == "Hessian at"
 
@@ -286,7 +336,7 @@ def test_the_table_of_curvatures_names_its_places(paper):
 def test_numbers_of_the_starts(paper):
     found = quoted.starts({2: 0.1, 4: -0.4}, paper)
     hills = paper.landscape_numbers()
-    rows = paper.starts()["random 10"][0].products[-1].tolist()
+    rows = made(90, CAUGHT, size=4).products[3].tolist()  # of seed 0, after 70 steps
     wrong = sum(row.index(max(row)) != u for u, row in enumerate(rows))
     columns = list(zip(*rows, strict=True))
     assert wrong != sum(column.index(max(column)) != u for u, column in enumerate(columns))
@@ -295,10 +345,17 @@ def test_numbers_of_the_starts(paper):
             "bend-2": 0.1,
             "bend-4": -0.4,
             "bend-paper": hills["smallest_at_zero"],
-            "easy-worst": hills["worst_end"],
-            "random-end": hills["end random 10"],
-            "large-end": hills["end large"],
-            "starts-steps": 100,
+            "easy-worst": 1.09,  # of negative
+            "random-median": 100,
+            "random-largest": 100,
+            "random-soon": 1,
+            "seeds": 3,
+            "random-early": 4,
+            "large-early": 5,
+            "large-arrived": math.inf,
+            "arrived-percent": 10,
+            "starts-steps": 70,
+            "starts": 10,
             "wrong": wrong,
             "gradient-drop": 10 / 11,
         }
@@ -306,7 +363,7 @@ def test_numbers_of_the_starts(paper):
 
 
 def test_attention_goes_to_the_own_pattern(run):
-    """At W = 0 attention is uniform; the own pattern has a token, and one in four of the others."""
+    """At W = 0 attention is uniform; the own pattern has a token, and one in two of the others."""
     found = quoted.attention(run, 100)
     attention, labels = run.attend(run.head, 100)
     assert attention.shape == (64, 48, 48)
@@ -317,14 +374,14 @@ def test_attention_goes_to_the_own_pattern(run):
         for n in range(48)
     )
     assert found["mass-after"] == pytest.approx(100 * own / (64 * 48))
-    assert found["mass-before"] == pytest.approx(100 * (1 / 48 + 47 / 48 / 4), abs=1)
-    assert found["mass-after"] > 2 * found["mass-before"]
+    assert found["mass-before"] == pytest.approx(100 * (1 / 48 + 47 / 48 / 2), abs=1)
+    assert found["mass-after"] > 1.5 * found["mass-before"]
     own = [float(attention[k, n, n]) for k in range(64) for n in range(48)]
     assert found["self-after"] == pytest.approx(100 * sum(own) / len(own))
     assert found["attention-time"] == 100
     assert found["perfect"] == pytest.approx(mean_denoising_excess(PLAN.mixture, SCHEDULE))
     end = run.records[-1].excess_risk.value
-    assert found["over-oracle"] == pytest.approx(end + run.bayes - run.oracle)
+    assert found["over-oracle"] == pytest.approx(end + run.bayes.value - run.oracle)
 
 
 def test_the_selection_table_compares_excesses_over_the_oracle(run):
@@ -356,7 +413,9 @@ def test_live_numbers_have_the_names_of_their_bounds(run):
             "live_kept": full.excess[-1].value / full.excess[0].value,
             "live_kept_score": full.score[-1].value / full.score[0].value,
             "live_over_linear": full.excess[-1].value
-            / (linear_risk(PLAN.mixture, SCHEDULE) - run.bayes),
+            / (linear_risk(PLAN.mixture, SCHEDULE) - run.bayes.value),
+            "live_every_over_linear": run.study.curve("simulated", "every").excess[-1].value
+            / (linear_risk(PLAN.every, SCHEDULE) - bayes_risk(PLAN.every, SCHEDULE).value),
             "live_end": full.excess[-1].value / predicted.excess[-1].value,
             "live_outside": 0.3,
             "live_attention": attention["mass-after"] / attention["mass-before"],

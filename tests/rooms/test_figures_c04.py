@@ -301,18 +301,27 @@ def test_the_profile_has_lines_by_name_and_markers_of_the_first():
 
 def test_descents_end_in_the_marker_of_their_check():
     paths = {
-        "zero": (made(0, [0, 1, 100]), Estimate(0.3, 0.02)),
-        "negative": (made(1, [0, 1, 100]), Estimate(0.4, 0.03)),
-        "different": (made(2, [0, 1, 60]), Estimate(0.5, 0.04)),
-    }
+        "zero": [(made(0, [0, 1, 100]), Estimate(0.3, 0.02))],
+        "negative": [
+            (made(1, [0, 1, 100]), Estimate(0.4, 0.03)), (made(3, [0, 1, 20]), Estimate(0.6, 0.01))
+        ],
+        "different": [(made(2, [0, 1, 60]), Estimate(0.5, 0.04))],
+    }  # fmt: skip
     figure = landscape_figures.descents_from(paths)
     (ax,) = drawn.panels(figure)
     looks = zip(PATTERN_COLOURS, ("-", "-", "--"), "osD", strict=False)
-    series = zip(paths.items(), drawn.lines(ax), drawn.error_bars(ax), looks, strict=True)
-    for (name, (path, check)), line, mark, (colour, dashes, marker) in series:
-        same_series(line, path.steps, values(path.excess), Look(colour, dashes), name)
+    each = [
+        (name if k == 0 else "", path, check, look)
+        for (name, descents), look in zip(paths.items(), looks, strict=False)
+        for k, (path, check) in enumerate(descents)
+    ]
+    series = zip(each, drawn.lines(ax), drawn.error_bars(ax), strict=True)
+    for (label, path, check, (colour, dashes, marker)), line, mark in series:
+        same_series(line, path.steps, values(path.excess), Look(colour, dashes), label)
         same_series(mark, path.steps[-1:], [check.value], Look(colour, "", marker))
         assert mark.y_half == two_errors([check])
+    one, several = ax.lines[0].get_linewidth(), drawn_width(ax, PATTERN_COLOURS[1])
+    assert several < one
     assert drawn.legend(figure) == drawn.named(ax)
     assert list(drawn.legend(figure)) == list(paths)
     assert figure.legends[0].get_title().get_text() == "descent from"
@@ -320,3 +329,12 @@ def test_descents_end_in_the_marker_of_their_check():
     assert drawn.axis_labels(ax) == ("step", "excess risk")
     assert drawn.tick_labels(ax.xaxis) == TICKS
     assert ax.get_xlim() == (-0.15, 130)
+
+
+def drawn_width(ax: plt.Axes, colour: str) -> float:
+    """Width of the first line of a colour."""
+    return next(
+        line.get_linewidth()
+        for line in ax.lines
+        if line.get_color() == colour and line.get_linestyle() != "None"
+    )

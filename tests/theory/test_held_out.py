@@ -12,8 +12,13 @@ from torch import Tensor
 from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight, bayes_risk, risk
 from gmmtf.risks import reduced_tokens, simulation
 from gmmtf.risks.optimum import oracle_risk
-from gmmtf.risks.reduced_tokens import draw_tokens
-from gmmtf.risks.simulation import HeldOutData, bayes_probabilities, excess_on_fresh_data
+from gmmtf.risks.reduced_tokens import draw_in_chunks, draw_tokens
+from gmmtf.risks.simulation import (
+    HeldOutData,
+    bayes_probabilities,
+    excess_on_fresh_data,
+    squared_error,
+)
 from gmmtf.schedule import stratified_times
 
 SCHEDULE = NoiseSchedule.linear(1000)
@@ -63,6 +68,24 @@ def test_held_out_data_give_the_numbers_of_a_simulated_risk(law, t):
         assert torch.equal(left, other.get_state())  # as after one draw
         torch.rand(3, generator=source)  # what is drawn meanwhile changes nothing
     assert data.risk(weight_of(law, 1)).excess != data.risk(weight_of(law, 2)).excess
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("law", LAWS)
+def test_each_data_point_is_compared_with_its_own_bayes_estimate(law):
+    """Chunk by chunk: what is kept of the first weight serves the second."""
+    data = HeldOutData(law, SCHEDULE, n_samples=8, generator=seeded(2), bayes=NO_BAYES)
+    for seed in (1, 2):
+        weight, source = weight_of(law, seed), seeded(2)
+        times = stratified_times(SCHEDULE, 8, source)
+        excess, score = [], []
+        for tokens in draw_in_chunks(law, SCHEDULE, times, source):
+            errors = squared_error(weight, law, tokens)
+            excess.append(tokens.level.gain.flatten() ** 2 * errors)
+            score.append(errors / tokens.level.variance.flatten() ** 2)
+        found = data.risk(weight)
+        assert found.excess.value == pytest.approx(float(torch.cat(excess).mean()), rel=1e-12)
+        assert found.score.value == pytest.approx(float(torch.cat(score).mean()), rel=1e-12)
 
 
 def test_other_states_are_other_data():

@@ -75,20 +75,19 @@ def excess_at(mixture: MultiTokenGMM, dim: int, power: float, at: Sequence[int])
 def table(grid: pd.DataFrame, n_active: int) -> pd.DataFrame:
     """Return a row for each ε: the steps, and the smallest sizes of the grid at which they suffice.
 
-    ``grid``: a row for each ``dim`` and ``tokens``, with what :func:`excess_at` gave. ``dε²`` and
-    ``Nε/K`` are of the smallest d with N = d² and the smallest N with N = d.
+    ``grid``: a row for each ``dim`` and ``tokens``, with what :func:`excess_at` gave. ``Nε/K`` is
+    of the smallest size with N = √d, where the tokens decide.
     """
     rows = {}
     steps = grid["step"].iloc[0]
     for place, target in enumerate(TARGETS):
         enough = {name: smallest(grid[grid["tokens"] == name], place, target) for name in TOKENS}
-        dim, tokens = enough["d²"], enough["d"]
+        dim = enough["√d"]
         rows[target] = {
             "step": steps[place],
             "slope": slope(steps, place),
             **{f"d, N = {name}": size for name, size in enough.items()},
-            "dε²": math.nan if dim is None else dim * target**2,
-            "Nε/K": math.nan if tokens is None else tokens * target / n_active,
+            "Nε/K": math.nan if dim is None else math.sqrt(dim) * target / n_active,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("ε")
 

@@ -6,13 +6,15 @@ r²γ√(d - M), so that numbers are comparable between laws of different size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gmmtf import Estimate, MultiTokenGMM, ReducedWeight, risk
-from gmmtf.descent import gradient
+from gmmtf.curve import Curve
+from gmmtf.descent import descend, gradient
 from gmmtf_book.c04_training.plan import SCHEDULE
 
 
@@ -32,26 +34,52 @@ def symmetric_weight(mixture: MultiTokenGMM, same: float, different: float = 0) 
     return weight_with(mixture, same * eye + different * (1 - eye))
 
 
-def starting_points(mixture: MultiTokenGMM, seed: int) -> dict[str, ReducedWeight]:
+def starting_points(mixture: MultiTokenGMM) -> dict[str, ReducedWeight]:
     """Weights from which to descend: no two of them would be found by the same argument.
 
     ``negative`` and ``different`` attend to all patterns but the own, ``permuted`` to the next one;
     ``large`` is so large that a noisy token attends to itself.
     """
-    size = mixture.n_patterns
-    eye = torch.eye(size, dtype=torch.float64)
-    generator = torch.Generator().manual_seed(seed)
-    normal = torch.randn(size, size, dtype=torch.float64, generator=generator)
+    eye = torch.eye(mixture.n_patterns, dtype=torch.float64)
     products = {
         "zero": 0 * eye,
         "negative": -5 * eye,
         "different": 5 * (1 - eye),
         "permuted": 10 * eye.roll(1, 0),
-        "random 5": 5 * normal,
-        "random 10": 10 * normal,
         "large": 100 * eye,
     }
     return {name: weight_with(mixture, value) for name, value in products.items()}
+
+
+def random_point(mixture: MultiTokenGMM, size: float, seed: int) -> ReducedWeight:
+    """Weight with γ = 0 and independent normal products of standard deviation ``size``."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (mixture.n_patterns, mixture.n_patterns)
+    return weight_with(mixture, size * torch.randn(shape, dtype=torch.float64, generator=generator))
+
+
+def descend_to(
+    level: float,
+    start: ReducedWeight,
+    mixture: MultiTokenGMM,
+    at: Sequence[int],
+    *,
+    least: int = 0,
+    **options: Any,
+) -> Curve:
+    """Descend on the exact integral until the excess risk is at most a level.
+
+    ``at``: the steps of the records; the last of them ends the descent in any case. ``least``: a
+    step before which it does not end. ``options`` as of :func:`gmmtf.descend`.
+    """
+    records = []
+    for record in descend(
+        mixture, SCHEDULE, at[-1], method="integral", start=start, record_at=at, **options
+    ):
+        records.append(record)
+        if record.step >= least and record.excess_risk.value <= level:
+            break
+    return Curve.from_records(records, mixture)
 
 
 def excess_risk(

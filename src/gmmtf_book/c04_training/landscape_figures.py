@@ -82,18 +82,22 @@ def strength_profile(
     return figure
 
 
-def descents_from(paths: Mapping[str, tuple[Curve, Estimate]]) -> Figure:
+def descents_from(paths: Mapping[str, Sequence[tuple[Curve, Estimate]]]) -> Figure:
     """Excess risk against the step of descents from several starts, computed without sampling.
 
-    ``paths``: by name, the descent, and the simulated excess risk of its last weight.
+    ``paths``: by name, descents in one colour, each with the simulated excess risk of its last
+    weight.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4.2))
     looks = zip(paths.items(), _MARKERS, PATTERN_COLOURS, cycle(["-", "-", "--"]), strict=False)
-    for (name, (path, check)), marker, colour, line in looks:
-        values = [excess.value for excess in path.excess]
-        axis.plot(path.steps, values, line, color=colour, label=name)
-        error_bars(axis, path.steps[-1:], [check], fmt=marker, color=colour, markersize=6)
+    for (name, each), marker, colour, line in looks:
+        width = 1.5 if len(each) == 1 else 0.7
+        for k, (path, check) in enumerate(each):
+            values = [excess.value for excess in path.excess]
+            axis.plot(path.steps, values, line, color=colour, linewidth=width,
+                      label=None if k else name)  # fmt: skip
+            error_bars(axis, path.steps[-1:], [check], fmt=marker, color=colour, markersize=4)
     axis.set(ylabel="excess risk", yscale="log")
-    step_axis(axis, max(path.steps[-1] for path, _ in paths.values()))
+    step_axis(axis, max(path.steps[-1] for each in paths.values() for path, _ in each))
     legend_below(figure, axis, title="descent from")
     return figure

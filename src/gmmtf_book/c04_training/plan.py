@@ -91,8 +91,9 @@ class Plan(LawPlan):
 
     def valley(self, n_patterns: int = 4) -> MultiTokenGMM:
         """The law of the slice of the landscape, with a few equal patterns."""
-        few = {"n_patterns": n_patterns, "n_active": None, "n_tokens": self.slice_tokens}
-        return replace(self.mixture, **few)
+        return replace(
+            self.mixture, n_patterns=n_patterns, n_active=None, n_tokens=self.slice_tokens
+        )
 
     def step_size(self, law: MultiTokenGMM) -> float:
         """Step size for a law with equal patterns."""
@@ -103,9 +104,13 @@ class Plan(LawPlan):
         """Steps at which runs with equal patterns are recorded."""
         return spread_steps(self.steps, 20)
 
-    def batches(self, size: int) -> Callable[[int], int]:
-        """Data points of each step of a simulation: ``size``, but for the noisy first steps."""
-        return lambda step: self.first_batch_size if step < self.first_steps else size
+    def batches(self, size: int, law: MultiTokenGMM) -> Callable[[int], int]:
+        """Data points of each step of a simulation: ``size``, but for the noisy first steps.
+
+        There a pattern is in as many data points whatever share of the patterns one holds.
+        """
+        first = self.first_batch_size * law.n_patterns // law.k
+        return lambda step: first if step < self.first_steps else size
 
 
 def spread_steps(last: int, n: int) -> list[int]:
@@ -126,7 +131,7 @@ PLANS = {
         radius=16.0, steps=100, batch_size=16, relative_step_size=4.0, n_reduced=3,
         first_batch_size=256, reduced_batch_size=16, precision="float32", rare_n_tokens=512,
         rare_steps=100, rare_seeds=3, rate_batches=80, rate_batch_size=16, n_evaluate=128,
-        n_exercise=16, starts_steps=120, grid_dims=tuple(4**k for k in range(4, 11)),
+        n_exercise=16, starts_steps=120, grid_dims=tuple(4**k for k in range(3, 11)),
     ),
 }  # fmt: skip
 """``live``: a minute; ``smoke``: seconds; ``paper``: about an hour of one CPU core."""

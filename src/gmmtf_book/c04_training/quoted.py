@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -17,7 +18,7 @@ from gmmtf_book.c04_training.figures import Panel
 from gmmtf_book.c04_training.landscape_figures import coordinates
 from gmmtf_book.c04_training.plan import SCHEDULE, Plan
 from gmmtf_book.c04_training.runs import Run, curve
-from gmmtf_book.c04_training.summary import Study, kept
+from gmmtf_book.c04_training.summary import ARRIVED, Study, kept
 
 Numbers = dict[str, object]
 
@@ -105,9 +106,26 @@ def training(run: Run, paper: Study) -> Numbers:
     return {name: 100 * share for name, share in shares.items()} | {
         "excess-first": first, "excess-last": full.excess[-1].value,
         "half": next(r.step for r in run.records if r.excess_risk.value < first / 2),
-        "paper-batch": there.batch_size, "paper-first-batch": there.first_batch_size,
+        "paper-batch": there.batch_size, "paper-first-batch": there.batches(0, there.mixture)(0),
         "paper-steps": there.steps,
     }  # fmt: skip
+
+
+def convergence_table(paper: Study) -> pd.DataFrame:
+    """What each excess risk takes, with dimensions as powers of two."""
+    found = paper.convergence()
+    sizes = [name for name in found if name.startswith("d,")]
+    power = {
+        name: found[name].map(lambda d: "-" if pd.isna(d) else f"2^{math.log2(d):.0f}")
+        for name in sizes
+    }
+    shown = found.assign(**power).rename(
+        columns={"step": "step k(ε/2)", "slope": "exponent in 1/ε"}
+    )
+    digits = {"exponent in 1/ε": "{:.2f}", "Nε/K": "{:.2g}"}
+    for name, form in digits.items():
+        shown[name] = shown[name].map(lambda x, form=form: "-" if pd.isna(x) else form.format(x))
+    return shown
 
 
 def norms(run: Run) -> dict[str, Tensor]:
@@ -237,22 +255,33 @@ def valley(run: Run, paths: dict[str, Curve]) -> Numbers:
 
 
 def starts_table(paper: Study) -> pd.DataFrame:
-    """Excess at the beginning and at the end of the descents from the seven starts."""
-    found = {name: path.excess for name, (path, _) in paper.starts().items()}
-    ends = {name: (excess[0].value, excess[-1].value) for name, excess in found.items()}
-    rows = {
-        name: [f"{first:.4f}", f"{last:.4f}", f"{last / ends['zero'][1]:.2f}"]
-        for name, (first, last) in ends.items()
+    """How the descents from each start get on; the median, and the largest where there are more."""
+    columns = {
+        "first": ("excess there", 2),
+        "early": (f"after {paper.plan.starts_steps} steps, over that from zero", 2),
+        "arrived": ("steps until it has arrived", 0),
     }
-    columns = ["excess there", "at the end", "end / end from zero"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("start")
+    rows = {}
+    for name, each in paper.arrivals().groupby("start", sort=False):
+        rows[name] = {"descents": len(each)} | {
+            title: _median_and_largest(each[column], digits)
+            for column, (title, digits) in columns.items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("start")
+
+
+def _median_and_largest(values: pd.Series, digits: int) -> str:
+    found = f"{values.median():.{digits}f}"
+    return found if len(values) == 1 else f"{found} ({values.max():.{digits}f})"
 
 
 def curvature_table(paper: Study) -> pd.DataFrame:
     """Gradient and extreme eigenvalues of the Hessian at three places."""
     places = {
-        "zero": "W = 0", "end": "end of the descent from zero", "plateau": "end from random 10",
-    }  # fmt: skip
+        "zero": "W = 0",
+        "end": f"step {paper.plan.starts_steps} from zero",
+        "plateau": f"step {paper.plan.starts_steps} from random 10",
+    }
     bent = paper.curvature().loc[list(places), ["gradient", "smallest", "largest"]]
     bent = bent.rename(index=places, columns={"largest": "largest eigenvalue"})
     return bent.rename_axis("Hessian at").map("{:.1e}".format)
@@ -260,14 +289,21 @@ def curvature_table(paper: Study) -> pd.DataFrame:
 
 def starts(bends: dict[int, float], paper: Study) -> Numbers:
     """Curvature, and the descents from other starts."""
-    hills, paths, slope = paper.landscape_numbers(), paper.starts(), paper.curvature()["gradient"]
-    preferred = paths["random 10"][0].products[-1].argmax(dim=1)
+    hills, found, slope = paper.landscape_numbers(), paper.arrivals(), paper.curvature()["gradient"]
+    steps = paper.plan.starts_steps
+    caught, _ = paper.starts()["random 10"][0]
+    preferred = caught.products[caught.steps.index(steps)].argmax(dim=1)
+    arrived = found.groupby("start")["arrived"]
+    random = arrived.get_group("random 10")
     return {f"bend-{count}": share for count, share in bends.items()} | {
-        "bend-paper": hills["smallest_at_zero"], "easy-worst": hills["worst_end"],
-        "random-end": hills["end random 10"], "large-end": hills["end large"],
-        "starts-steps": paths["zero"][0].steps[-1],
+        "bend-paper": hills["smallest_at_zero"], "easy-worst": hills["worst_early"],
+        "random-median": float(random.median()), "random-largest": float(random.max()),
+        "random-soon": int((random <= steps).sum()), "seeds": len(random),
+        "random-early": hills["early random 10"], "large-early": hills["early large"],
+        "large-arrived": float(arrived.max()["large"]), "arrived-percent": 100 * (ARRIVED - 1),
+        "starts-steps": steps, "starts": len(found) - 1,
         "wrong": int((preferred != torch.arange(len(preferred))).sum()),
-        "gradient-drop": slope["zero"] / slope["plateau"],
+        "gradient-drop": float(slope["zero"] / slope["plateau"]),
     }  # fmt: skip
 
 

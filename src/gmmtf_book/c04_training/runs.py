@@ -23,13 +23,19 @@ from gmmtf.scaling.tokens import best_weight
 from gmmtf_book.c04_training import convergence, landscape
 from gmmtf_book.c04_training.full_weight import growth_rates, outside_family
 from gmmtf_book.c04_training.plan import SCHEDULE, Plan, spread_steps
-from gmmtf_book.c04_training.summary import Study
+from gmmtf_book.c04_training.summary import ARRIVED, Study
 
 STRENGTHS = (-100, -50, -20, -10, -5, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12, 20, 35, 60, 100)
 """βr² of the line W = βP on which the objective is drawn."""
 
 SLICE_STARTS = ((0, 0), (-6, 0), (0, 6), (6, 11), (21, 4), (-6, -11))
 """Starts of the descents on the slice: products with the same and with another pattern."""
+
+RANDOM_SIZES, N_RANDOM = (5, 10), 10
+"""Standard deviations of the products of random starts, and how many starts of each."""
+
+ZERO_STEPS, MOST_STEPS = 2000, 6000
+"""Steps of the descent from zero, and steps after which any other one ends, wherever it is."""
 
 _NO_BAYES = Estimate(0.0)  # a Bayes risk, for simulations of which only the excess is used
 
@@ -124,15 +130,15 @@ class Run:
         """Record the trained curve, its prediction, and reduced simulations beside it."""
         plan = self.plan
         self.point(self._trained, kind="full", law="few")
-        options = {"batch_size": plan.batches(plan.reduced_batch_size), "target": "oracle",
-                   "eval_samples": plan.reduced_eval_samples, "bayes": self.bayes}  # fmt: skip
-        self._descend("few", self.law, plan.at, plan.step_size(self.law), plan.n_reduced, **options)
+        self._descend("few", self.law, plan.at, plan.step_size(self.law), plan.n_reduced,
+                      batch_size=plan.batches(plan.reduced_batch_size, self.law), target="oracle",
+                      eval_samples=plan.reduced_eval_samples, bayes=self.bayes)  # fmt: skip
 
     def compare_every(self) -> None:
         """Record predicted and simulated curves with every pattern in every data point."""
         plan, law = self.plan, self.plan.every
         self._descend("every", law, plan.at, plan.step_size(law), max(1, plan.n_reduced),
-                      batch_size=plan.batches(plan.reduced_batch_size),
+                      batch_size=plan.batches(plan.reduced_batch_size, law),
                       eval_samples=plan.reduced_eval_samples)  # fmt: skip
         if plan.starts_steps:
             for name, each in (("few", self.law), ("every", law)):
@@ -161,7 +167,8 @@ class Run:
             ), kind="rates", seed=k)  # fmt: skip
         lr = plan.rare_relative_step_size * natural_step_size(law)
         self._descend("unequal", law, spread_steps(plan.rare_steps, 16), lr, plan.rare_seeds,
-                      batch_size=plan.batches(plan.rare_batch_size), eval_samples=8)  # fmt: skip
+                      batch_size=plan.batches(plan.rare_batch_size, law),
+                      eval_samples=8)  # fmt: skip
 
     def _descend(
         self, name: str, law: MultiTokenGMM, at: list[int], lr: float, n_seeds: int, **options: Any
@@ -255,27 +262,42 @@ class Run:
         }  # fmt: skip
 
     def from_starts(self) -> None:
-        """Record the descents from seven starts and the curvature at three places."""
-        if not self.plan.starts_steps:
+        """Record the descents from other starts and the curvature at three places."""
+        plan, law = self.plan, self.plan.every
+        if not plan.starts_steps:
             return
-        law = self.plan.every
-        begins = landscape.starting_points(law, self.plan.seed)
-        for name, begin in begins.items():
-            self.point(partial(self._descend_from, begin), kind="start", start=name)
-        paths = self.study.starts()
+        given = landscape.starting_points(law)
+        zero = self._descend_from(given.pop("zero"), 0.0, ZERO_STEPS, start="zero")
+        index = zero.steps.index(plan.starts_steps)
+        level = ARRIVED * zero.excess[index].value
+        for name, begin in given.items():
+            self._descend_from(begin, level, start=name)
+        for size in RANDOM_SIZES:
+            for seed in range(N_RANDOM):
+                begin = landscape.random_point(law, size, seed)
+                self._descend_from(begin, level, start=f"random {size}", seed=seed)
+        caught = self.study.starts()["random 10"][0][0]
         for place, weight in {
-            "zero": begins["zero"],
-            "end": paths["zero"][0].weight(law),
-            "plateau": paths["random 10"][0].weight(law),
+            "zero": zero.weight(law, 0),
+            "end": zero.weight(law, index),
+            "plateau": caught.weight(law, caught.steps.index(plan.starts_steps)),
         }.items():
-            bend = partial(landscape.curvature, weight, law, seed=self.plan.seed)
+            bend = partial(landscape.curvature, weight, law, seed=plan.seed)
             self.point(bend, kind="curvature", place=place)
 
-    def _descend_from(self, begin: ReducedWeight) -> dict[str, Any]:
-        """Descend on the exact integral, and check the end by simulation."""
+    def _descend_from(
+        self, begin: ReducedWeight, level: float, last: int = MOST_STEPS, **labels: str | int
+    ) -> Curve:
+        """Record a descent to a level of excess risk, with a simulation of its end."""
         plan, law = self.plan, self.plan.every
-        path = curve(law, spread_steps(plan.starts_steps, 20), method="integral", start=begin,
-                     lr=plan.step_size(law), n_points=128, seed=plan.seed)  # fmt: skip
-        check = risk(path.weight(law), law, SCHEDULE, method="simulation",
-                     n_samples=plan.reduced_eval_samples, generator=self.seeded())  # fmt: skip
-        return path.as_json() | {"check": check.excess_risk}
+        at = sorted({*spread_steps(plan.starts_steps, 20), *range(0, last + 1, 20)})
+
+        def descent() -> dict[str, Any]:
+            path = landscape.descend_to(level, begin, law, at, least=plan.starts_steps,
+                                        n_points=128, lr=plan.step_size(law),
+                                        seed=plan.seed)  # fmt: skip
+            check = risk(path.weight(law), law, SCHEDULE, method="simulation",
+                         n_samples=plan.reduced_eval_samples, generator=self.seeded())  # fmt: skip
+            return rounded(path.as_json()) | {"check": check.excess_risk}
+
+        return Curve.from_json(self.point(descent, kind="start", **labels))
