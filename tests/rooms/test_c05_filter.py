@@ -10,6 +10,7 @@ import pytest
 
 from gmmtf import Estimate
 from gmmtf.laws.level import noise_level
+from gmmtf.risks.head_risk import ExpansionFailed
 from gmmtf_book.c05_tokens_and_patterns import against_filter, filter_numbers, summary
 from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, SCHEDULE
 from gmmtf_book.c05_tokens_and_patterns.summary import Study
@@ -35,20 +36,44 @@ def test_with_one_pattern_a_cell_is_a_closed_form():
     s, tau = alpha_bar * 64 / 16, level.variance
     head = ((1 - alpha_bar) / tau).mean() / 24
     linear = (level.gain**2 / 64 * 15 * s * tau / (s + tau)).mean()
-    assert against_filter.cell(law) == pytest.approx(float(head / linear), rel=0.01)
+    found = against_filter.cell(law)
+    assert found == {"ratio": pytest.approx(float(head / linear), rel=0.01), "simulated": False}
 
 
 @pytest.mark.parametrize(("k", "n"), [(2, 16), (16, 32)])
 def test_a_simulated_cell_agrees_with_the_map(k, n):
     law = against_filter.law(SIZES, k, n)
     found = against_filter.simulated(law, 0, "cpu")
-    assert found.value == pytest.approx(against_filter.cell(law), rel=0.05)
+    assert found.value == pytest.approx(against_filter.cell(law)["ratio"], rel=0.05)
     assert 0 < found.standard_error < 0.02 * found.value
     assert against_filter.simulated(law, 1, "cpu") != found
 
 
-def test_where_the_expansion_fails_a_cell_is_empty():
-    assert against_filter.cell(against_filter.law(SIZES, 16, 2)) is None
+def test_where_the_expansion_fails_a_cell_is_simulated(monkeypatch):
+    """On other data than the weight was found on, and with nearly the same result."""
+    few = against_filter.cell(against_filter.law(SIZES, 16, 2))
+    assert few["simulated"]
+    assert few["ratio"] > 3
+    law = against_filter.law(SIZES, 2, 16)
+    by_expansion = against_filter.cell(law)
+
+    def fail(*_, **__):
+        raise ExpansionFailed("n_tokens")
+
+    seeds = []
+    real = against_filter.draw_in_chunks
+
+    def draw(mixture, schedule, times, generator):
+        seeds.append(generator.initial_seed())
+        return real(mixture, schedule, times, generator)
+
+    monkeypatch.setattr(against_filter, "best_weight", fail)
+    monkeypatch.setattr(against_filter, "draw_in_chunks", draw)
+    found = against_filter.cell(law)
+    assert len(set(seeds)) == len(seeds) == 2
+    assert found["simulated"]
+    assert not by_expansion["simulated"]
+    assert found["ratio"] == pytest.approx(by_expansion["ratio"], rel=0.03)
 
 
 def test_level_is_where_the_ratio_is_one():
@@ -68,12 +93,14 @@ def test_disagreement_is_the_largest():
 def test_the_map_is_complete_and_at_paper_scale(study, mapped):
     assert len(mapped) == 8 * 15
     assert np.isfinite(mapped["ratio"]).all()
+    assert not mapped.loc[mapped["beyond"] >= 1, "simulated"].any()
     assert PLANS["paper"].dim == 256
     row = mapped[(mapped["K"] == 2) & (mapped["N"] == 64)].iloc[0]
+    assert not row["simulated"]
     assert (row["K/M"], row["N/d"]) == (0.125, 0.25)
     assert row["beyond"] == pytest.approx(64 / (2 * 256 / 15))
     again = against_filter.cell(against_filter.law(study.plan, 2, 64))
-    assert row["ratio"] == pytest.approx(again, rel=1e-3)
+    assert row["ratio"] == pytest.approx(again["ratio"], rel=1e-3)
 
 
 def test_every_recorded_cell_that_was_simulated_agrees(study, mapped):

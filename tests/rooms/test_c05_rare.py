@@ -110,6 +110,17 @@ def test_simulated_excess_of_rare_data_points_is_that_of_the_expansion(trained):
         assert found.standard_error < 0.03 * expected
 
 
+def test_the_error_of_a_ratio_is_none_where_both_parts_go_together(monkeypatch, trained):
+    def errors(several, mixture, tokens, pattern):
+        share = tokens.span[:, 0, 0].abs()
+        return 2 * share[None], share
+
+    monkeypatch.setattr(one_pattern, "_errors", errors)
+    (found,) = one_pattern.simulated_excess([trained], LAW, 8, seeded(0))
+    assert found.value == pytest.approx(2)
+    assert found.standard_error < 1e-12
+
+
 def test_weights_are_compared_on_the_same_data(trained):
     both = one_pattern.simulated_excess([trained, trained], LAW, 8, seeded(0))
     alone = one_pattern.simulated_excess([trained], LAW, 8, seeded(0))

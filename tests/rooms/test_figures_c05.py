@@ -144,8 +144,8 @@ def test_panels_may_share_their_ordinate(
 
 def cells_of_a_map() -> pd.DataFrame:
     """A map whose ratio is a power of N and K, with 1 between its cells."""
-    rows = [(k, n, 0.9 * k**0.5 * 16 / n) for k in (1, 2, 4) for n in (8, 16, 32, 64)]
-    table = pd.DataFrame(rows, columns=["K", "N", "ratio"])
+    rows = [(k, n, 0.9 * k**0.5 * 16 / n, n < 9 * k) for k in (1, 2, 4) for n in (8, 16, 32, 64)]
+    table = pd.DataFrame(rows, columns=["K", "N", "ratio", "simulated"])
     return table.assign(**{
         "K/M": table["K"] / 4, "N/d": table["N"] / 32, "beyond": table["N"] * 3 / (32 * table["K"])
     })  # fmt: skip
@@ -154,7 +154,9 @@ def cells_of_a_map() -> pd.DataFrame:
 def test_filter_panels() -> None:
     table = cells_of_a_map()
     simulated = table.iloc[[1, 6]].assign(found=[Estimate(1.1, 0.02), Estimate(0.6, 0.01)])
-    figure = filter_figure.filter_panels(table.sample(frac=1, random_state=0), simulated)
+    mixed = table.sample(frac=1, random_state=0)
+    figure = filter_figure.filter_panels(mixed, simulated)
+    dotted = mixed[mixed["N"] < 9 * mixed["K"]]
     left, right = panels(figure)
     x, y, shown = cells(left)
     assert x == pytest.approx([0.25 / 2**0.5, 0.25 * 2**0.5, 0.5 * 2**0.5, 2**0.5])
@@ -168,7 +170,8 @@ def test_filter_panels() -> None:
     assert np.isfinite(values).sum() >= 3
     # The boundary is where N is K d/(M - 1): N/d = (K/M) M/(M - 1).
     assert lines(left) == [
-        Series([0.25, 0.5, 1], pytest.approx([1 / 3, 2 / 3, 4 / 3]), Look(BLACK, "--"))
+        Series([0.25, 0.5, 1], pytest.approx([1 / 3, 2 / 3, 4 / 3]), Look(BLACK, "--")),
+        Series(dotted["K/M"].tolist(), dotted["N/d"].tolist(), Look(BLACK, "", ".")),
     ]
     ((places, colours),) = scatters(left)
     assert places.tolist() == [[0.25, 0.5], [0.5, 1.0]]

@@ -113,6 +113,6 @@ def _phase_deviation(run: Study, recorded: Study) -> float:
 def _filter_deviation(run: Study, recorded: Study) -> float:
     """Largest relative deviation of cells of head over filter from the recorded ones."""
     cells = run.record.select(kind="filter")
-    expected = [float(recorded.record.value(**cell.labels)) for cell in cells]
+    expected = [float(recorded.record.value(**cell.labels)["ratio"]) for cell in cells]
     pairs = zip(cells, expected, strict=True)
-    return max(abs(float(cell.value) / value - 1) for cell, value in pairs)
+    return max(abs(float(cell.value["ratio"]) / value - 1) for cell, value in pairs)

@@ -22,7 +22,8 @@ def filter_panels(mapped: pd.DataFrame, simulated: pd.DataFrame) -> Figure:
     """Draw the ratio head / filter over K/M and N/d, and against N over the boundary.
 
     Left: a map with a line at the ratio 1, and the boundary dashed; circles are simulated cells,
-    filled with the colour of their own ratio. Right: all cells, the simulated ones with error bars,
+    filled with the colour of their own ratio, and dots mark cells that are all simulated because
+    the expansion does not hold there. Right: all cells, the simulated ones with error bars,
     and dashed the ratio of the two rough estimates, one over the abscissa. The tables are those of
     :mod:`gmmtf_book.c05_tokens_and_patterns.filter_numbers`.
     """
@@ -40,6 +41,8 @@ def _map(figure: Figure, axis: Axes, mapped: pd.DataFrame, simulated: pd.DataFra
     axis.contour(x, y, table, levels=[1], colors=COLOURS["theory"], linewidths=2)
     boundary = (mapped["N/d"] / mapped["beyond"]).groupby(mapped["K/M"]).first()
     axis.plot(x, boundary.loc[x], "--", color=COLOURS["theory"])
+    dots = mapped[mapped["simulated"]]
+    axis.plot(dots["K/M"], dots["N/d"], ".", color=COLOURS["theory"], markersize=2)
     axis.scatter(simulated["K/M"], simulated["N/d"], c=simulated["found"].map(float), s=60,
                  edgecolors=COLOURS["theory"], zorder=3, **_LOOK)  # fmt: skip
     axis.set(xlabel="$K/M$", ylabel="$N/d$", xscale="log", yscale="log")

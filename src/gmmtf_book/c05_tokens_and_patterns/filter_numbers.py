@@ -15,9 +15,11 @@ DIM = PLANS["paper"].dim  # of the map, whatever the plan
 
 
 def cells(study: Study[Plan]) -> pd.DataFrame:
-    """Cells of the map: K, N, their shares K/M and N/d, ratio, and N over the boundary."""
-    found = study.record.frame(kind="filter").rename(columns={"value": "ratio"})
-    return _placed(found.astype({"ratio": float}))
+    """Cells of the map: K, N, their shares K/M and N/d, ratio, and N over the boundary.
+
+    ``simulated`` says where the expansion does not hold, and the ratio is from simulation.
+    """
+    return _placed(study.record.frame(kind="filter"))
 
 
 def checked(study: Study[Plan], mapped: pd.DataFrame) -> pd.DataFrame:

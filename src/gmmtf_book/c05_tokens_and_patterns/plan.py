@@ -93,8 +93,8 @@ class Plan(study.Plan):
     phase_points: int = 256
     checks: tuple[tuple[int, float], ...] = ()
     filter_active: tuple[int, ...] = (2, 16)
-    filter_tokens: tuple[int, ...] = (64,)
-    filter_checks: tuple[tuple[int, int], ...] = ((2, 64),)
+    filter_tokens: tuple[int, ...] = (128,)
+    filter_checks: tuple[tuple[int, int], ...] = ((2, 128),)
     theory_points: int = 2048
 
     unrecorded = frozenset({
@@ -148,7 +148,7 @@ PLANS = {
         active_counts=(2, 8), pattern_counts=(8,), rarest=(0.125,), token_counts=(64,),
         record_at=(4, 8), batch_size=4, eval_samples=16, n_points=128,
         included=(0.5,), learned=(), sweeps=("rare, pi_min",), sweep_points=64,
-        filter_active=(2,), filter_tokens=(64,), filter_checks=((2, 64),),
+        filter_active=(2,), filter_tokens=(128,), filter_checks=((2, 128),),
         phase_tokens=(128,), phase_rarest=(0.1,), phase_radii=(32.0,), theory_points=256,
     ),
     "paper": Plan(

@@ -15,6 +15,7 @@ from gmmtf.laws.posterior import posterior_from_projections
 from gmmtf.randomness import derived_seed, standard_normal
 from gmmtf.record import Recording
 from gmmtf.risks.formulas import mean_denoising_excess
+from gmmtf.risks.head_risk import ExpansionFailed
 from gmmtf.risks.queries import draw_queries
 from gmmtf.scaling.steps import pattern_excess
 from gmmtf.schedule import stratified_times
@@ -68,9 +69,17 @@ def predict(plan: Plan, case: Case) -> dict[str, Any]:
         "excess": [record.excess.value for record in records],
         "rare": [pattern_excess(record.weight, queries, 0) for record in records],
         "products": products(records[-1].weight, mixture),
-        "best": best_weight(mixture, SCHEDULE, n_points=plan.n_points)[1],
+        "best": _best_excess(mixture, plan.n_points),
         "law": mean_denoising_excess(mixture, SCHEDULE),
     }
+
+
+def _best_excess(mixture: MultiTokenGMM, n_points: int) -> float | None:
+    """Excess of the best weight of the family; None where the expansion does not hold there."""
+    try:
+        return best_weight(mixture, SCHEDULE, n_points=n_points)[1]
+    except ExpansionFailed:
+        return None
 
 
 def simulate(plan: Plan, case: Case, seed: int, device: torch.device | str) -> dict[str, Any]:
