@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf_book.c04_training import Study, convergence, runs
 from gmmtf_book.c04_training.plan import PLANS
@@ -50,10 +51,28 @@ def test_targets_that_take_too_long_are_refused(monkeypatch):
 def test_the_excess_is_that_of_a_descent_with_the_size_asked_for():
     found = convergence.excess_at(SMALL, 64, 1.5, [2, 5])
     law = replace(SMALL, dim=64, n_tokens=512, radius=8.0)
-    path = runs.curve(law, [0, 2, 5], lr=natural_step_size(law), n_points=512)
+    path = runs.curve(law, [0, 2, 5], lr=natural_step_size(law), n_points=16384)
     assert found["step"] == [2, 5]
     assert found["holds"] == [True, True]
-    assert [e.value for e in found["excess"]] == [e.value for e in path.excess[1:]]
+    for one, other in zip(found["excess"], path.excess[1:], strict=True):
+        assert one.relative_to(other) < 0.02
+
+
+def test_in_many_dimensions_with_many_tokens_it_is_that_of_the_limit():
+    law, at = convergence.law_in(SMALL, 2**20, 2**40), [2, 5]
+    found = convergence.excess_at(SMALL, 2**20, 2.0, at)
+    limit = runs.curve(law, [0, *at], lr=natural_step_size(law), method="limit")
+    for one, other in zip(found["excess"], limit.excess[1:], strict=True):
+        assert one.relative_to(other) < 2e-3
+
+
+def test_a_symmetric_weight_is_the_mean_over_permutations():
+    pattern = torch.arange(9, dtype=torch.float64).view(3, 3)
+    orders = list(itertools.permutations(range(3)))
+    mean = sum(pattern[list(p)][:, list(p)] for p in orders) / len(orders)
+    found = convergence.symmetric(ReducedWeight(pattern, torch.tensor(0.5)))
+    torch.testing.assert_close(found.pattern, mean)
+    assert float(found.complement) == 0.5
 
 
 def made_grid() -> pd.DataFrame:
@@ -99,7 +118,7 @@ def test_the_recorded_grid_is_what_the_theorem_says():
     assert len(grid) == 3 * len(PLANS["paper"].grid_dims)
     largest = grid[(grid["dim"] == max(grid["dim"])) & (grid["tokens"] == "d²")].iloc[0]
     for excess, half in zip(largest["excess"], halves, strict=True):
-        assert 0.8 * half < excess.value <= 2 * half
+        assert 0.8 * half < excess.value < 1.01 * half
     again = convergence.excess_at(law, 256, 1.0, steps)
     row = grid[(grid["dim"] == 256) & (grid["tokens"] == "d")].iloc[0]
     for found, stored in zip(again["excess"], row["excess"][:4], strict=True):

@@ -13,9 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor
 
-from gmmtf import MultiTokenGMM, descend, natural_step_size
+from gmmtf import MultiTokenGMM, ReducedWeight, descend, natural_step_size, risk
+from gmmtf.descent import weights
 from gmmtf.risks.head_risk import ValidityWarning
+from gmmtf.risks.queries import draw_queries
+from gmmtf.risks.risk import squared_error
 from gmmtf_book.c04_training.plan import SCHEDULE
 
 TARGETS = (0.32, 0.16, 0.08, 0.04, 0.02, 0.01)
@@ -23,6 +28,9 @@ TARGETS = (0.32, 0.16, 0.08, 0.04, 0.02, 0.01)
 
 TOKENS = {"√d": 0.5, "d": 1.0, "d²": 2.0}
 """Numbers of tokens as powers of the dimension."""
+
+N_POINTS = 256
+"""Query tokens of the net of a descent."""
 
 _MOST_STEPS = 10_000
 
@@ -58,18 +66,34 @@ def excess_at(mixture: MultiTokenGMM, dim: int, power: float, at: Sequence[int])
     ``holds``: whether the expansion holds there.
     """
     law = law_in(mixture, dim, round(dim**power))
+    queries = draw_queries(law, SCHEDULE, n_points=N_POINTS)
+
+    def excess(weight: ReducedWeight) -> Tensor:
+        return (queries.factor * squared_error(symmetric(weight), queries)).mean()
+
+    rate = natural_step_size(law)
+    path = dict(weights(ReducedWeight.zero(law), excess, at[-1], lr=rate))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ValidityWarning)
-        path = list(
-            descend(law, SCHEDULE, at[-1], lr=natural_step_size(law), record_at=sorted(set(at)),
-                    n_points=512)
-        )  # fmt: skip
-    by_step = {record.step: record for record in path}
+        risks = [risk(path[step], law, SCHEDULE) for step in at]
     return {
         "step": list(at),
-        "excess": [by_step[step].excess for step in at],
-        "holds": [by_step[step].holds for step in at],
+        "excess": [each.excess for each in risks],
+        "holds": [each.holds for each in risks],
     }
+
+
+def symmetric(weight: ReducedWeight) -> ReducedWeight:
+    """Return the mean of a weight over permutations of the patterns.
+
+    With patterns that are alike, the descent stays among such weights. A net of query tokens knows
+    little of any one pattern; by this every query teaches all of them.
+    """
+    size = len(weight.pattern)
+    eye = torch.eye(size, dtype=torch.float64)
+    same = weight.pattern.diagonal().mean()
+    different = (weight.pattern * (1 - eye)).sum() / (size * (size - 1))
+    return ReducedWeight(different + (same - different) * eye, weight.complement)
 
 
 def table(grid: pd.DataFrame, n_active: int) -> pd.DataFrame:

@@ -44,7 +44,7 @@ class Plan(LawPlan):
     reduced_batch_size: int = 32
     first_steps: int = 4
     first_batch_size: int = 128
-    n_points: int = 2048
+    n_points: int = 8192
     reduced_eval_samples: int = 64
     rare_weights: tuple[float, ...] = (0.01, 0.09, 0.2, 0.7)
     rare_n_tokens: int = 256
@@ -131,7 +131,8 @@ PLANS = {
         radius=16.0, steps=100, batch_size=16, relative_step_size=4.0, n_reduced=3,
         first_batch_size=256, reduced_batch_size=16, precision="float32", rare_n_tokens=512,
         rare_steps=100, rare_seeds=3, rate_batches=80, rate_batch_size=16, n_evaluate=128,
-        n_exercise=16, starts_steps=120, grid_dims=tuple(4**k for k in range(3, 11)),
+        n_exercise=16, n_points=16384, starts_steps=120,
+        grid_dims=tuple(4**k for k in range(3, 11)),
     ),
 }  # fmt: skip
 """``live``: a minute; ``smoke``: seconds; ``paper``: about an hour of one CPU core."""
