@@ -103,9 +103,13 @@ class Plan(LawPlan):
         """Steps at which runs with equal patterns are recorded."""
         return spread_steps(self.steps, 20)
 
-    def batches(self, size: int) -> Callable[[int], int]:
-        """Data points of each step of a simulation: ``size``, but for the noisy first steps."""
-        return lambda step: self.first_batch_size if step < self.first_steps else size
+    def batches(self, size: int, law: MultiTokenGMM) -> Callable[[int], int]:
+        """Data points of each step of a simulation: ``size``, but for the noisy first steps.
+
+        There a pattern is in as many data points whatever share of the patterns one holds.
+        """
+        first = self.first_batch_size * law.n_patterns // law.k
+        return lambda step: first if step < self.first_steps else size
 
 
 def spread_steps(last: int, n: int) -> list[int]:

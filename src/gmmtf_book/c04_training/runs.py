@@ -124,7 +124,7 @@ class Run:
         """Record the trained curve, its prediction, and reduced simulations beside it."""
         plan = self.plan
         self.point(self._trained, kind="full", law="few")
-        options = {"batch_size": plan.batches(plan.reduced_batch_size), "target": "oracle",
+        options = {"batch_size": plan.batches(plan.reduced_batch_size, self.law), "target": "oracle",
                    "eval_samples": plan.reduced_eval_samples, "bayes": self.bayes}  # fmt: skip
         self._descend("few", self.law, plan.at, plan.step_size(self.law), plan.n_reduced, **options)
 
@@ -132,7 +132,7 @@ class Run:
         """Record predicted and simulated curves with every pattern in every data point."""
         plan, law = self.plan, self.plan.every
         self._descend("every", law, plan.at, plan.step_size(law), max(1, plan.n_reduced),
-                      batch_size=plan.batches(plan.reduced_batch_size),
+                      batch_size=plan.batches(plan.reduced_batch_size, law),
                       eval_samples=plan.reduced_eval_samples)  # fmt: skip
         if plan.starts_steps:
             for name, each in (("few", self.law), ("every", law)):
@@ -161,7 +161,7 @@ class Run:
             ), kind="rates", seed=k)  # fmt: skip
         lr = plan.rare_relative_step_size * natural_step_size(law)
         self._descend("unequal", law, spread_steps(plan.rare_steps, 16), lr, plan.rare_seeds,
-                      batch_size=plan.batches(plan.rare_batch_size), eval_samples=8)  # fmt: skip
+                      batch_size=plan.batches(plan.rare_batch_size, law), eval_samples=8)  # fmt: skip
 
     def _descend(
         self, name: str, law: MultiTokenGMM, at: list[int], lr: float, n_seeds: int, **options: Any
