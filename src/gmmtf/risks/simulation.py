@@ -184,13 +184,17 @@ def excess_on_fresh_data(
         raise ValueError(f"target: expected one of {TARGETS}, got {target!r}")
     value = torch.zeros((), dtype=torch.float64, device="cpu")
     coordinates = (weight.pattern, weight.complement)
+    slopes = [torch.zeros_like(x) for x in coordinates]
     for tokens in draw_in_chunks(mixture, schedule, t, generator):
         known = one_hot(tokens.labels, mixture.n_patterns) if target == "oracle" else None
         here = [x.detach().requires_grad_() for x in coordinates]
         errors = squared_error(ReducedWeight(*here), mixture, tokens, known)
         chunk = (tokens.level.gain.flatten() ** 2 * errors).sum().cpu() / len(t)
-        slopes = torch.autograd.grad(chunk, here, materialize_grads=True)
-        value = value + chunk.detach()
-        for x, slope in zip(coordinates, slopes, strict=True):
-            value = value + (slope * (x - x.detach())).sum()
+        found = torch.autograd.grad(chunk, here, materialize_grads=True)
+        # Summed at once: small tensors that outlive a chunk would keep its memory in pieces.
+        for slope, each in zip(slopes, found, strict=True):
+            slope += each
+        value += chunk.detach()
+    for x, slope in zip(coordinates, slopes, strict=True):
+        value = value + (slope * (x - x.detach())).sum()
     return value
