@@ -29,7 +29,9 @@ from gmmtf.provenance import code_digest, provenance
 FAILURE = ("error", "message", "traceback")
 """Entries of what a failed run has in place of its value."""
 
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR")}
+LIBRARIES = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
+ENVIRONMENT = {f"{library}_NUM_THREADS": "1" for library in LIBRARIES} | {"TQDM_DISABLE": "1"}
+"""Of local processes: one thread each, and no progress bars but the sweep's own."""
 
 Settings = dict[str, Any]
 
@@ -148,7 +150,9 @@ def in_processes(task: Task, runs: Iterable[Settings], n_workers: int) -> Genera
 @contextmanager
 def _processes(task: Task, width: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that are known to start; the end of this one, or of the block, ends them."""
-    pool = ProcessPoolExecutor(width, env=ONE_THREAD, initializer=_prepare, initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(
+        width, env=ENVIRONMENT, initializer=_prepare, initargs=(os.getpid(),)
+    )
     try:
         try:
             pool.submit(task.load).result()

@@ -61,8 +61,8 @@ def began(x: int, folder: str, seconds: float = 0.0) -> dict[str, Any]:
     with Path(folder, str(x)).open("a") as file:
         file.write(f"{os.getpid()}\n")
     time.sleep(seconds)
-    threads = {"threads": torch.get_num_threads(), "openmp": os.environ.get("OMP_NUM_THREADS")}
-    return {"process": os.getpid(), **threads}
+    given = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "TQDM_DISABLE")}
+    return {"process": os.getpid(), "threads": torch.get_num_threads(), **given}
 
 
 def fatal(x: int) -> int:

@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import math
+import sys
 from dataclasses import replace
 from importlib import import_module
 from itertools import product
@@ -253,7 +254,8 @@ class Model:
         of_no_module,
     ],
 )
-def test_a_function_that_no_other_process_can_import_is_refused(path, function):
+def test_a_function_that_no_other_process_can_import_is_refused(path, function, monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "of_the_script", of_the_script, raising=False)
     with pytest.raises(ValueError, match=r"^function: expected one that .* top level of a module"):
         sweep(function, {"x": [1]}, path)
     assert not path.exists()

@@ -60,7 +60,12 @@ def test_a_script_that_is_killed_leaves_no_process_and_goes_on_where_it_stood(
     path, folder = tmp_path / "sweep.json", tmp_path / "began"
     folder.mkdir()
     paths = [str(ROOT / name) for name in ("src", "scripts", "tests")]
-    surroundings = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": os.pathsep.join(paths)}
+    surroundings = {
+        **os.environ,
+        "OMP_NUM_THREADS": "2",
+        "TQDM_DISABLE": "0",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
     caller = subprocess.Popen([sys.executable, "-c", SCRIPT, path, folder, "0.5"], env=surroundings)
     deadline = time.monotonic() + 120
     while not path.exists() and time.monotonic() < deadline:
@@ -75,7 +80,8 @@ def test_a_script_that_is_killed_leaves_no_process_and_goes_on_where_it_stood(
         time.sleep(0.05)
     assert not any(map(alive, processes))
     for point in Recording(path):
-        assert (point.value["threads"], point.value["openmp"]) == (1, "1")
+        expected = {"threads": 1, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+        assert point.value == {"process": point.value["process"], **expected}
     # The rest in this process, which is faster.
     monkeypatch.setattr(
         import_module("gmmtf.sweep"),
