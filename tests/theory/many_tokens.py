@@ -14,7 +14,7 @@ from scipy.stats import qmc
 ALPHA_BAR = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
 
 
-def normals(dim: int, log_points: int = 9) -> np.ndarray:
+def normals(dim: int, log_points: int = 8) -> np.ndarray:
     """Quasi-random standard normal vectors ``[2^log_points, dim]``."""
     return ndtri(qmc.Sobol(dim, seed=1).random_base2(log_points))
 

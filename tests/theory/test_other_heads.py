@@ -88,11 +88,11 @@ def test_one_head_is_not_exact_at_others():
 
         def error(entries: np.ndarray, gamma_2: float = gamma_2) -> float:
             weight, value = entries.reshape(2, 2, 2)
-            return their_error(means, gamma_2, xi_2, [(weight, value)], log_points=7)
+            return their_error(means, gamma_2, xi_2, [(weight, value)], log_points=6)
 
         variance = gamma_2 + xi_2
         start = np.concatenate([np.eye(2).ravel() / variance, xi_2 / variance * np.eye(2).ravel()])
-        starts = [start, 0.4 * start + 0.1, 2 * start]
+        starts = [start, 0.4 * start + 0.1]
         found = [minimize(error, s, method="BFGS", options={"maxiter": 60}).fun for s in starts]
         best.append(min(found))
     assert best[2] < 1e-9
@@ -191,7 +191,7 @@ def test_the_library_head_with_that_skip_tends_to_bayes():
             x = SCHEDULE.add_noise(clean, times, noise)
             wrong = head(x, times).detach() - BayesDenoiser(many, SCHEDULE)(x, times)
             excess.append(float(wrong.square().mean()))
-        assert excess[1] < 0.25 * excess[0]
+        assert excess[1] < 0.3 * excess[0]
 
 
 @pytest.mark.parametrize(("margin", "together"), [(0.9, True), (1.2, False)])
