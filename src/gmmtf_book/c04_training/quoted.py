@@ -120,7 +120,7 @@ def convergence_table(paper: Study) -> pd.DataFrame:
         for name in sizes
     }
     shown = found.assign(**power).rename(
-        columns={"step": "step k(ε/2)", "slope": "exponent in 1/ε"}
+        columns={"step": "step 𝒯(ε/2)", "slope": "exponent in 1/ε"}
     )
     digits = {"exponent in 1/ε": "{:.2f}", "Nε/K": "{:.2g}"}
     for name, form in digits.items():
