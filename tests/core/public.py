@@ -46,7 +46,8 @@ from gmmtf.images.transformer import DiT, TransformerSettings
 from gmmtf.record import Point, Recording
 from gmmtf.risks.head import HeadScalars
 from gmmtf.risks.queries import Queries, draw_queries
-from gmmtf.risks.reduced_tokens import draw_tokens
+from gmmtf.risks.reduced_tokens import ReducedTokens, draw_tokens
+from gmmtf.risks.simulation import HeldOutData
 
 SCHEDULE = NoiseSchedule.linear(12, 1e-3, 0.2)
 LAW = MultiTokenGMM(n_patterns=2, dim=3, n_tokens=4, radius=2.0, sigma=0.5)
@@ -97,6 +98,10 @@ def fitted() -> Any:
     from sklearn.mixture import GaussianMixture
 
     return GaussianMixture(2, random_state=0).fit(noise(20, 3).numpy())
+
+
+def reduced_tokens() -> ReducedTokens:
+    return draw_tokens(LAW, SCHEDULE, torch.tensor([0, 5]))
 
 
 def recording() -> Recording:
@@ -273,6 +278,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     },
     "curve.Curve.from_records": {"records": descended},
     "curve.Curve.from_weights": {"records": descended, "weights": lambda: [WEIGHT, WEIGHT]},
+    "descent.descend": {"target": lambda: "oracle"},
     "denoisers.full.FullBayesDenoiser": {"mixture": lambda: FULL},
     "denoisers.deeper.TwoLayers": {"first": head, "second": head},
     "denoisers.reduced.ReducedWeight": {"pattern": lambda: torch.eye(2)},
@@ -319,8 +325,11 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "record.Point.has": {"labels": lambda: {"seed": 1}},
     "record.Point.has_exactly": {"labels": lambda: {"seed": 1}},
     "record.Recording": {"settings": lambda: {"n": 1}},
+    "risks.simulation.bayes_probabilities": {"tokens": reduced_tokens},
+    "risks.simulation.excess_on_fresh_data": {"target": lambda: "oracle"},
     "risks.simulation.squared_error": {
-        "tokens": lambda: draw_tokens(LAW, SCHEDULE, torch.tensor([0, 5]))
+        "tokens": reduced_tokens,
+        "probabilities": lambda: torch.full((2, 4, 2), 0.5).double(),
     },
     "risks.wishart.standard_gamma": {"shape": lambda: torch.tensor([0.5, 2.0]).double()},
     "scaling.power_law.fit_power_law": {"x": lambda: [1.0, 2.0, 4.0], "y": lambda: [1.0, 2.1, 3.9]},
@@ -340,6 +349,7 @@ OBJECTS: dict[type, Callable[[], Any]] = {
     Recording: recording,
     Bound: lambda: Bound("a", "a is small", at_most=1.0),
     Queries: GOOD["queries"],
+    HeldOutData: lambda: HeldOutData(LAW, SCHEDULE, n_samples=2, generator=GOOD["generator"]()),
     TimeLaw: lambda: TimeLaw(12, (2.0, 2.5)),
     DigitClassifier: lambda: networks()[2],
     DiT: lambda: networks()[0],
