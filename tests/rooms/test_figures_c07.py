@@ -43,6 +43,7 @@ def points(start: float) -> pd.DataFrame:
             "expansion": [Estimate(start / k, 0.1) for k in (11, 13, 17)],
             "integral": [Estimate(start / k, 0.2) for k in (19, 23, 29)],
             "validity": [start / k for k in (31, 37, 41)],
+            "dispersion": [start / k for k in (59, 61, 43)],
             "holds": [True, True, False],
         }
     )
@@ -139,7 +140,7 @@ def test_risk_against_strength() -> None:
     left, right = panels(figure)
     about_left, about_right = sides(CHAPTER, "fig-eff-short")
     assert "excess risk by simulation" in about_left
-    assert "the share of the expansion's last order, and the limit" in about_right
+    assert "the larger of the expansion's two indicators over its limit" in about_right
     assert error_bars(left) == [simulated(1, "live"), simulated(2, "paper scale")]
     expected = []
     for start, (where, style) in zip((1, 2), RUNS.items(), strict=True):
@@ -155,15 +156,15 @@ def test_risk_against_strength() -> None:
     assert lines(right) == [
         Series(
             points(start)["x"].tolist(),
-            points(start)["validity"].tolist(),
+            [start / 31 / 0.05, start / 37 / 0.05, start / 41 / 0.05],
             Look(COLOURS["different"], style, "o", filled=where == "paper scale"),
         )
         for start, (where, style) in zip((1, 2), RUNS.items(), strict=True)
     ]
-    assert levels(right) == [("h", 0.1)]
-    assert notes(right) == {"limit": (1, 0.1)}
+    assert levels(right) == [("h", 1)]
+    assert notes(right) == {"limit": (1, 1)}
     assert axis_labels(left) == (r"strength $\beta r^2$", "excess risk")
-    assert axis_labels(right) == (r"strength $\beta r^2$", "last order / risk")
+    assert axis_labels(right) == (r"strength $\beta r^2$", "indicator / limit")
     assert scales(left) == scales(right) == ("log", "log")
     assert plain(tick_labels(left.xaxis))
     assert plain(tick_labels(right.xaxis))
@@ -174,22 +175,27 @@ def test_risk_against_strength() -> None:
 
 
 def test_indicator() -> None:
-    live = pd.DataFrame({"validity": [1e-4, 0.5], "error": [1e-9, 0.2]})
-    paper = pd.DataFrame({"validity": [1e-3, 2.0], "error": [0.01, 1e5]})
-    figure = figures.indicator(live, paper)
+    live = pd.DataFrame({"validity": [5e-6, 0.5], "dispersion": [0, 0], "error": [1e-9, 0.2]})
+    paper = pd.DataFrame({"validity": [5e-5, 0], "dispersion": [0, 0.16], "error": [0.01, 1e5]})
+    searched = pd.DataFrame(
+        {"validity": [0.0, 1e9, 0.01], "dispersion": [0.008, 0, 0], "error": [0.03, 0, 7],
+         "known": [True, True, False]}
+    )  # fmt: skip
+    figure = figures.indicator(live, paper, searched)
     (ax,) = panels(figure)
     assert lines(ax) == [
+        Series([0.1, 1e3], [0.03, 1e-7], Look("#808080", "", "."), "random settings"),
         Series([1e-3, 2], [0.01, 1e3], Look(RED, "", "o"), "paper scale"),
-        Series([1e-4, 0.5], [1e-7, 0.2], Look(RED, "", "o", filled=False), "live"),
+        Series([1e-4, 10], [1e-7, 0.2], Look(RED, "", "o", filled=False), "live"),
     ]
     (span,) = ax.patches
-    assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((0.1, 100))
+    assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((1, 2e3))
     assert levels(ax) == [("h", 0.05)]
-    assert notes(ax) == {"5 %": (1.5e-7, 0.05), "does not hold": (0.1, 2e-7)}
-    assert axis_labels(ax) == ("last order / risk", "relative error")
+    assert notes(ax) == {"5 %": (1.5e-7, 0.05), "does not hold": (1, 2e-7)}
+    assert axis_labels(ax) == ("indicator / limit", "relative error")
     assert scales(ax) == ("log", "log")
-    assert ax.get_xlim() == (1e-7, 1e2)
-    assert list(legend(ax)) == ["paper scale", "live"]
+    assert ax.get_xlim() == (5e-8, 2e3)
+    assert list(legend(ax)) == ["random settings", "paper scale", "live"]
     assert legend(ax) == named(ax)
 
 

@@ -82,6 +82,16 @@ def test_integral_with_two_other_tokens_is_a_two_dimensional_mean():
         assert float(found[q]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_weights_far_above_the_typical_one_are_integrated():
+    """Scores of standard deviation 8, three tokens: one heavy weight in a thousand data points."""
+    mixture = MultiTokenGMM(n_patterns=2, dim=16, n_tokens=3, radius=3.0, sigma=0.3)
+    queries = draw_queries(mixture, SCHEDULE, t=TIME, n_points=64)
+    seen = scores(ReducedWeight.on_patterns(mixture, 60.0), queries)
+    defect = integrate(seen, output(HeadScalars(), seen.tilt, queries), queries).defect
+    assert 6**2 < float(seen.variance[defect.isfinite()].max()) < 8**2
+    assert float(defect[defect.isfinite()].max()) < 1e-5
+
+
 @pytest.mark.parametrize("head", [HeadScalars(), ALL_SCALARS])
 @pytest.mark.parametrize("n_active", [None, 2])
 def test_expansion_misses_the_integral_by_the_third_order(head, n_active):

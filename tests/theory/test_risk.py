@@ -139,7 +139,7 @@ def test_score_and_loss_of_one_time_follow_from_the_excess(method):
     assert best.value - oracle_risk(MIXTURE, SCHEDULE, t=t) > 2 * spread
 
 
-def test_the_validity_is_the_share_of_the_last_order_and_decides():
+def test_the_validity_is_the_share_of_the_doubt_and_decides():
     found = risk(WEIGHT, MIXTURE, SCHEDULE, n_points=64, n_replicates=2)
     shares = []
     for seed in np.random.SeedSequence(0).generate_state(2):
@@ -147,10 +147,10 @@ def test_the_validity_is_the_share_of_the_last_order_and_decides():
         seen = scores(WEIGHT, net)
         expanded = expand(seen, output(HeadScalars(), seen.tilt, net), net)
         shares.append(
-            [float((net.factor * x).mean()) for x in (expanded.last_order, expanded.square)]
+            [float((net.factor * x).mean()) for x in (expanded.doubt, expanded.square)]
         )
-    last, whole = np.mean(shares, axis=0)
-    assert found.validity == pytest.approx(last / whole, rel=1e-12)
+    doubt, whole = np.mean(shares, axis=0)
+    assert found.validity == pytest.approx(doubt / whole, rel=1e-12)
     assert found.excess.standard_error > 0  # the nets differ
     assert found.holds
     strong = ReducedWeight(60 / 25 * torch.eye(3, dtype=torch.float64), torch.tensor(0.1))

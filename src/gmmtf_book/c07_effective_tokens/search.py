@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from gmmtf import MultiTokenGMM, ReducedWeight, risk
@@ -18,6 +19,8 @@ from gmmtf_book.c07_effective_tokens.runs import Study
 
 BATCH = 100
 """Settings of a recorded point."""
+
+_COLUMNS = {"validity": float, "dispersion": float, "holds": bool, "error": float, "known": bool}
 
 
 class Case(NamedTuple):
@@ -36,8 +39,8 @@ def random_cases(study: Study) -> Any:
     """
     for seed in range(study.plan.search_batches):
         study.record.point(partial(_batch, seed), kind="search", seed=seed)
-    found = study.record.frame(kind="search").drop(columns=["kind", "seed"])
-    return found.explode(list(found), ignore_index=True).infer_objects()
+    found = pd.DataFrame(study.record.frame(kind="search"), columns=list(_COLUMNS))
+    return found.explode(list(found), ignore_index=True).astype(_COLUMNS)
 
 
 def _batch(seed: int) -> dict[str, list[Any]]:
@@ -117,7 +120,7 @@ def _rarity(
         return {}
     if kind == "rare data" and active is not None:
         rest = (active - least) / (size - 1)
-        return {"inclusion": [least, *[rest] * (size - 1)]} if max(least, rest) < 1 else {}
+        return {"inclusion": [least, *[rest] * (size - 1)]} if max(least, rest) < 0.95 else {}
     weights = np.array([least, *[1.0] * (size - 1)])
     if kind == "all differ":
         weights = generator.gamma(0.5, size=size) + 1e-4
