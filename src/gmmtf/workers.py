@@ -90,8 +90,8 @@ class Task:
             ) from error
         if found != self.digest:
             raise RuntimeError(
-                f"worker: has other code of {self.module} ({found}) than this process "
-                f"({self.digest}); start both anew"
+                f"worker: has other code of {self.module}, or of what that imports of its project, "
+                f"than the process that sweeps ({found}, {self.digest}); start both anew"
             )
         return function
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import threading
@@ -30,7 +31,7 @@ def cluster(context):
     settings = {"scheduler.allowed-failures": 1, "worker.multiprocessing-method": "forkserver"}
     with (
         dask.config.set({f"distributed.{name}": value for name, value in settings.items()}),
-        LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as made,
+        LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as made,
     ):
         yield made
 
@@ -100,15 +101,28 @@ def test_a_run_that_kills_every_worker_has_failed_and_the_others_have_not(client
     assert os.getpid() not in record.frame()["value"].tolist()
 
 
-def test_a_cluster_that_loses_all_runs_twice_stops_the_sweep(client, monkeypatch):
-    submit = client.submit
+def losing(client, monkeypatch, n: int) -> None:
+    """Make the cluster lose the first ``n`` runs that it is sent."""
+    submit, sent = client.submit, itertools.count()
 
-    def lost(*given, **options):
+    def send(*given, **options):
+        if next(sent) >= n:
+            return submit(*given, **options)
         future = submit(time.sleep, 60, pure=False)
         future.cancel()
         return future
 
-    monkeypatch.setattr(client, "submit", lost)
+    monkeypatch.setattr(client, "submit", send)
+
+
+def test_runs_that_the_cluster_lost_are_sent_again(client, monkeypatch):
+    losing(client, monkeypatch, 2)
+    record = sweep(swept.square, {"x": [1, 2]}, None, client=client)
+    assert sorted(record.frame()["square"]) == [1, 4]
+
+
+def test_a_cluster_that_loses_all_runs_twice_stops_the_sweep(client, monkeypatch):
+    losing(client, monkeypatch, 4)
     with pytest.raises(RuntimeError, match=r"^client: the cluster lost all of 2 runs twice"):
         sweep(swept.square, {"x": [1, 2]}, None, client=client)
 
