@@ -161,10 +161,9 @@ def test_a_descent_ends_where_it_reaches_the_level():
         assert torch.equal(path.products, whole.products[:end])
 
 
-def test_descents_from_other_starts_are_recorded_by_start_and_seed(monkeypatch):
+def test_descents_from_other_starts_have_their_start_and_seed_as_labels(monkeypatch):
     """The one from zero goes on to its end; the others end at a level, or at the end."""
     monkeypatch.setattr(runs, "ZERO_STEPS", 40)
-    monkeypatch.setattr(runs, "MOST_STEPS", 60)
     monkeypatch.setattr(runs, "N_RANDOM", 2)
     monkeypatch.setattr(landscape, "curvature", lambda weight, *_, **__: {
         "gradient": float(weight.pattern.norm()), "smallest": 1.0, "largest": 2.0, "direction": [],
@@ -193,7 +192,7 @@ def test_descents_from_other_starts_are_recorded_by_start_and_seed(monkeypatch):
     assert asked[0] == (0.0, sorted(early), options)
     for level, at, given_options in asked[1:]:
         assert level == pytest.approx(1.1 / 31)
-        assert at == sorted({*early, 60})
+        assert at == sorted({*early, *range(0, runs.MOST_STEPS + 1, 20)})
         assert given_options == options
     starts = run.study.starts()
     first = starts["random 10"][0][0].products[0]
@@ -259,6 +258,6 @@ def test_the_recorded_landscape_says_what_the_chapter_claims():
 def test_the_recorded_line_has_all_strengths():
     line = Study.recorded().line()
     assert tuple(line) == runs.STRENGTHS
-    law = Study.recorded().plan.mixture
+    law = Study.recorded().plan.every
     again = landscape.excess_risk(law, 8, method="integral", n_points=8, seed=3)
     assert again.errors_from(line[8]) < 4

@@ -231,11 +231,12 @@ class Run:
         return {strength: self.simulated(strength) for strength in STRENGTHS}
 
     def exact_line(self) -> dict[float, Estimate]:
-        """The exact excess risk there, at moderate βr²; the recorded law's is recorded."""
+        """The exact excess risk there, at moderate βr²; recorded with every pattern active."""
         exact = partial(landscape.excess_risk, method="integral", seed=self.plan.seed)
         if self.plan.starts_steps:
             for s in STRENGTHS:
-                self.point(partial(exact, self.law, s, n_points=32), kind="line", strength=s)
+                every = partial(exact, self.plan.every, s, n_points=32)
+                self.point(every, kind="line", strength=s)
         return {s: exact(self.plan.valley(), s, n_points=16) for s in STRENGTHS if abs(s) <= 50}
 
     def bends(self) -> dict[int, float]:
