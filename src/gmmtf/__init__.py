@@ -21,6 +21,8 @@ from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.noisy import draw_noisy
 from gmmtf.laws.pool import TokenLaw
 from gmmtf.laws.posterior import posterior
+from gmmtf.measurement import Measurement
+from gmmtf.measuring import measure
 from gmmtf.risks.evaluate import Evaluation, ddpm_loss, evaluate
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.linear import linear_risk
@@ -41,6 +43,7 @@ __all__ = [
     "FullMixture",
     "Law",
     "LinearDenoiser",
+    "Measurement",
     "MultiTokenGMM",
     "NoiseSchedule",
     "OracleDenoiser",
@@ -55,6 +58,7 @@ __all__ = [
     "draw_noisy",
     "evaluate",
     "linear_risk",
+    "measure",
     "natural_step_size",
     "optimal_denoiser",
     "oracle_risk",

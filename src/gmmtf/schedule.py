@@ -7,16 +7,16 @@ normal ``ε``. Times are array indices ``t = 0, ..., T-1``: DDPM and the book co
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import checked, count, tensor
+from gmmtf.arguments import checked, count, shown, tensor
 from gmmtf.randomness import generator_device
 
 Times = Annotated[int | Sequence[int] | None, "checked by NoiseSchedule.times"]
@@ -78,6 +78,62 @@ class NoiseSchedule:
         edges = torch.arange(n_steps + 1, dtype=torch.float64, device="cpu") / n_steps
         signal = torch.cos((edges + offset) / (1 + offset) * math.pi / 2) ** 2
         return cls((1 - signal[1:] / signal[:-1]).clamp(max=max_beta))
+
+    @classmethod
+    @checked
+    def from_diffusers(cls, config: Any) -> NoiseSchedule:
+        """Schedule of a scheduler of diffusers, or of its configuration.
+
+        The numbers are those that diffusers computes in float32, here in float64.
+
+        Parameters
+        ----------
+        config
+            A scheduler with a ``config``, or a mapping such as a ``scheduler_config.json`` with
+            ``trained_betas``, or with ``num_train_timesteps`` and a ``beta_schedule``
+            ``"linear"``, ``"scaled_linear"`` (both with ``beta_start`` and ``beta_end``) or
+            ``"squaredcos_cap_v2"``.
+
+        Raises
+        ------
+        ValueError
+            If the scheduler has no such betas, as those of flow matching, or changes them.
+        """
+        read = getattr(config, "config", config)
+        if not isinstance(read, Mapping):
+            raise ValueError(
+                f"config: expected a scheduler of diffusers or its config, got {shown(config)}"
+            )
+        changes = {
+            "rescale_betas_zero_snr": "a terminal signal-to-noise ratio of zero",
+            "use_flow_sigmas": "the noise levels of flow matching",
+        }
+        for name, what in changes.items():
+            if read.get(name):
+                raise ValueError(f"config: {name} stands for {what}, which no betas here have")
+        if read.get("snr_shift_scale", 1) not in (None, 1):
+            raise ValueError("config: snr_shift_scale changes the noise levels that betas give")
+        kind, betas = read.get("beta_schedule"), read.get("trained_betas")
+        needed = {"linear": ("beta_start", "beta_end"), "squaredcos_cap_v2": ()}
+        needed["scaled_linear"] = needed["linear"]
+        if betas is not None:
+            return cls(tensor("config: trained_betas", betas))
+        if kind not in needed:
+            raise ValueError(
+                "config: expected trained_betas, or a beta_schedule 'linear', 'scaled_linear' or "
+                f"'squaredcos_cap_v2', got {shown(kind)}; if the scheduler has betas of another "
+                "form, give them: NoiseSchedule(scheduler.betas)"
+            )
+        missing = [n for n in ("num_train_timesteps", *needed[kind]) if read.get(n) is None]
+        if missing:
+            raise ValueError(f"config: expected {', '.join(missing)} beside beta_schedule")
+        n_steps = count("config: num_train_timesteps", read["num_train_timesteps"], 1)
+        if kind == "squaredcos_cap_v2":
+            return cls.cosine(n_steps)
+        start, end = float(read["beta_start"]), float(read["beta_end"])
+        if kind == "linear":
+            return cls.linear(n_steps, start, end)
+        return cls(cls.linear(n_steps, start**0.5, end**0.5).betas.square())
 
     @property
     def n_steps(self) -> int:
