@@ -320,6 +320,7 @@ def test_the_table_of_starts_has_a_row_for_each_with_median_and_largest(paper):
         "steps until it has arrived",
     ]  # fmt: skip
     assert table.index.name == "start"
+    assert tuple(table.index) == (*GIVEN, *RANDOM)
 
 
 def test_the_table_of_curvatures_names_its_places(paper):
@@ -338,6 +339,8 @@ def test_numbers_of_the_starts(paper):
     hills = paper.landscape_numbers()
     rows = made(90, CAUGHT, size=4).products[3].tolist()  # of seed 0, after 70 steps
     wrong = sum(row.index(max(row)) != u for u, row in enumerate(rows))
+    at_end = made(90, CAUGHT, size=4).products[-1].argmax(dim=1)
+    assert wrong != sum(int(best) != u for u, best in enumerate(at_end))
     columns = list(zip(*rows, strict=True))
     assert wrong != sum(column.index(max(column)) != u for u, column in enumerate(columns))
     assert found == pytest.approx(
