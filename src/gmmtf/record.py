@@ -187,8 +187,8 @@ class Recording:
     @checked
     def select(self, **labels: Label) -> list[Point]:
         """Return the points that have these labels, in the order recorded."""
-        wanted = _labels(labels)
-        return [point for point in self.points if point.has(wanted)]
+        wanted = label_key(_labels(labels))
+        return [point for point in self.points if wanted <= label_key(point.labels)]
 
     @checked
     def value(self, **labels: Label) -> Any:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import torch
 from joblib import cpu_count
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from gmmtf.arguments import ArgumentError, checked, count, fitted, shown
 from gmmtf.jsonvalues import encode

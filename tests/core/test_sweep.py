@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.model_selection import ParameterGrid
-from tqdm import auto, tqdm
+from tqdm import tqdm
 
 from core import swept
 from gmmtf import Estimate, sweep
@@ -286,7 +286,7 @@ def test_an_error_is_told_with_its_causes():
 
 
 def test_a_person_sees_a_bar_that_begins_with_what_is_done(path, monkeypatch):
-    assert MODULE.tqdm is auto.tqdm  # which TQDM_DISABLE silences
+    assert MODULE.tqdm is tqdm  # tqdm.auto warns on the error stream of a notebook
     sweep(swept.square, {"x": [1, 2]}, path)
     shown = io.StringIO()
     monkeypatch.setattr(MODULE, "tqdm", functools.partial(tqdm, disable=False, file=shown))

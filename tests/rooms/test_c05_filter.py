@@ -24,6 +24,11 @@ def study():
 
 
 @pytest.fixture(scope="module")
+def numbers():
+    return summary.recorded()
+
+
+@pytest.fixture(scope="module")
 def mapped(study):
     return filter_numbers.cells(study)
 
@@ -113,8 +118,7 @@ def test_every_recorded_cell_that_was_simulated_agrees(study, mapped):
         assert row.found.value == pytest.approx(sum(p.value.value for p in three) / 3)
 
 
-def test_the_summary_says_which_side_wins(study, mapped):
-    numbers = summary.recorded()
+def test_the_summary_says_which_side_wins(study, mapped, numbers):
     short, beyond = mapped[mapped["beyond"] <= 1], mapped[mapped["beyond"] >= 3]
     assert numbers["filter short"] == short["ratio"].min() > 1.2
     assert numbers["filter beyond"] == beyond["ratio"].max() < 0.8

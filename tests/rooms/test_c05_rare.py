@@ -33,6 +33,11 @@ def study():
 
 
 @pytest.fixture(scope="module")
+def numbers():
+    return summary.recorded()
+
+
+@pytest.fixture(scope="module")
 def trained() -> ReducedWeight:
     (last,) = descend(LAW, SCHEDULE, 20, n_points=4096, record_at=[20], lr=SMALL.step_size(LAW))
     return last.weight
@@ -162,8 +167,7 @@ def test_every_recorded_point_of_rare_data_points_is_near_theory(study):
         assert found.value == pytest.approx(expected, rel=0.05)
 
 
-def test_the_two_readings_have_different_exponents(study):
-    numbers = summary.recorded()
+def test_the_two_readings_have_different_exponents(study, numbers):
     assert numbers["learned tokens disagreement"] <= 1
     assert numbers["learned tokens exponent"] < -1.4
     assert numbers["learned data exponent"] == pytest.approx(-1, abs=0.1)
@@ -181,8 +185,8 @@ def test_recorded_times_are_predicted_again(study):
     assert found["steps"] == pytest.approx(recorded["steps"], rel=0.05)
 
 
-def test_the_prose_quotes_what_is_recorded(study):
-    said, numbers = rare_numbers.quoted(study), summary.recorded()
+def test_the_prose_quotes_what_is_recorded(study, numbers):
+    said = rare_numbers.quoted(study)
     assert said["inc-k"] == 4
     assert said["inc-high"] / said["inc-low"] == pytest.approx(numbers["inclusion spread"])
     assert said["inc-spread"] == pytest.approx(100 * (numbers["inclusion spread"] - 1))
