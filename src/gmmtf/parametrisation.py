@@ -57,6 +57,7 @@ def to_noise(
         If the prediction is unknown, or shapes or times do not fit.
     """
     kind = resolve_prediction(prediction)
+    _check_like("output", output, x_t)
     if kind in ("x0", "edm"):
         return schedule.x0_to_noise(x_t, t, output)
     if kind == "score":
@@ -71,6 +72,7 @@ def from_noise(
 ) -> Tensor:
     """What a network that predicts this noise would return; the inverse of :func:`to_noise`."""
     kind = resolve_prediction(prediction)
+    _check_like("noise", noise, x_t)
     if kind in ("x0", "edm"):
         return schedule.noise_to_x0(x_t, t, noise)
     if kind == "score":
@@ -143,6 +145,13 @@ def as_denoiser(
         return to_noise(predicted, schedule, exact, t, prediction=kind).to(x_t)
 
     return denoise
+
+
+def _check_like(name: str, value: Tensor, x_t: Tensor) -> None:
+    if value.shape != x_t.shape or not (value.is_floating_point() and x_t.is_floating_point()):
+        raise ValueError(
+            f"{name}: expected floats of the shape of x_t, {shown(x_t)}, got {shown(value)}"
+        )
 
 
 def _placement(network: Any) -> tuple[torch.device | None, torch.dtype | None]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import checked, count, shown, tensor
+from gmmtf.arguments import checked, count, positive, shown, tensor
 from gmmtf.randomness import generator_device
 
 Times = Annotated[int | Sequence[int] | None, "checked by NoiseSchedule.times"]
@@ -118,7 +118,7 @@ class NoiseSchedule:
         needed["scaled_linear"] = needed["linear"]
         if betas is not None:
             return cls(tensor("config: trained_betas", betas))
-        if kind not in needed:
+        if not isinstance(kind, str) or kind not in needed:
             raise ValueError(
                 "config: expected trained_betas, or a beta_schedule 'linear', 'scaled_linear' or "
                 f"'squaredcos_cap_v2', got {shown(kind)}; if the scheduler has betas of another "
@@ -130,7 +130,7 @@ class NoiseSchedule:
         n_steps = count("config: num_train_timesteps", read["num_train_timesteps"], 1)
         if kind == "squaredcos_cap_v2":
             return cls.cosine(n_steps)
-        start, end = float(read["beta_start"]), float(read["beta_end"])
+        start, end = (positive(f"config: {name}", read[name]) for name in needed[kind])
         if kind == "linear":
             return cls.linear(n_steps, start, end)
         return cls(cls.linear(n_steps, start**0.5, end**0.5).betas.square())

@@ -249,6 +249,12 @@ GOOD: dict[str, Callable[[], Any]] = {
     "parameters": lambda: [torch.nn.Parameter(noise(3, 5))],
     "point": lambda: Point({"seed": 1}, 2.0, {}),
     "fitted": fitted,
+    "entries": lambda: {"mine": lambda x_t, t: 0.5 * x_t},
+    "network": lambda: lambda x_t, t: 0.5 * x_t,
+    "prediction": lambda: "v",
+    "weighting": lambda: "elbo",
+    "output": lambda: noise(3, 4, 3),
+    "config": lambda: {"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 12},
 }
 """A good value of every parameter, by its name."""
 
@@ -320,6 +326,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "tokens": lambda: noise(3, 2),
         "labels": lambda: torch.tensor([0, 1, 0]),
     },
+    "measuring.measure": {"sigma": lambda: None, "t": lambda: [3, 5]},
     "provenance.code_digest": {"module": lambda: "gmmtf.schedule"},
     "record.Point": {"labels": lambda: {"seed": 1}, "value": lambda: 2.0, "provenance": dict},
     "record.Point.has": {"labels": lambda: {"seed": 1}},
@@ -372,6 +379,10 @@ ELSEWHERE = {
     "gmmtf.figures": "draws",
     "gmmtf.atomic": "writes files",
     "gmmtf.jsonvalues.write": "takes what encode gave",
+    "gmmtf.diffusers_model": "is called by diffusers",
+    "gmmtf.measurement": "holds results",
+    "gmmtf.readings": "takes what measure has checked",
+    "gmmtf.references.References": "holds results",
     "gmmtf.denoisers.attention.AttentionDenoiser.estimate": "says that it checks no shapes",
     "gmmtf.scaling.tokens.minimise_log": "takes what best_weight has checked",
     "gmmtf.scaling.tokens.tokens_needed": "takes seconds, and what best_weight takes",

@@ -29,6 +29,7 @@ PARTS = {
     "images": "images",
     "training": "descent training optimizer scaling",
     "samples": "schedule randomness sampling fidelity",
+    "measuring": "measuring parametrisation references weighting",
     "records": "estimate curve record check jsonvalues provenance device architecture",
 }
 GROUPS = {
@@ -60,6 +61,8 @@ PASSED = {
     "gmmtf.schedule.NoiseSchedule.x0_to_noise": ("x_t", "x_0"),
     "gmmtf.schedule.NoiseSchedule.noise_to_score": ("noise",),
     "gmmtf.schedule.NoiseSchedule.score_to_noise": ("score",),
+    "gmmtf.parametrisation.to_noise": ("output", "x_t"),
+    "gmmtf.parametrisation.from_noise": ("noise", "x_t"),
     "gmmtf.training.train": ("eval_samples",),
 } | {name: ("x_t",) for name in CALLS if name.startswith("gmmtf.denoisers.")}
 """Numbers that are not finite pass here: a step on a device must not wait to look at them."""
