@@ -200,7 +200,7 @@ class Measurement:
     def __repr__(self) -> str:
         """Show the tables."""
         averages, levels = self._tables()
-        lines = [self._title("average"), averages.to_string(line_width=_LINE), ""]
+        lines = [self._title("average"), averages.to_string(), ""]
         lines += [self._title("level"), levels.to_string(line_width=_LINE)]
         lines += [f"left out: {name}, since {why}" for name, why in self.left_out.items()]
         return "\n".join(lines)
