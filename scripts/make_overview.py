@@ -13,6 +13,7 @@ from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule
 from gmmtf.figures import COLOURS, use_style
 from gmmtf.randomness import standard_normal
 from gmmtf.risks.first_step import natural_step_size
+from gmmtf.risks.linear import linear_risk
 from gmmtf.risks.optimum import bayes_risk
 from gmmtf.training import train
 from kernel_environment import BOOK
@@ -24,7 +25,9 @@ TIME = 200  # noise level of the attention maps
 def main() -> None:
     """Train the head of chapter 4 and draw its attention before and after, and its risk."""
     use_style()
-    mixture = MultiTokenGMM(n_patterns=8, dim=64, n_tokens=128, radius=8.0, sigma=0.3)
+    mixture = MultiTokenGMM(
+        n_patterns=16, n_active=3, dim=64, n_tokens=128, radius=8.0, sigma=0.3
+    )
     schedule = NoiseSchedule.linear(1000)
     head = AttentionDenoiser(mixture, schedule, dtype=torch.float64)
     generator = torch.Generator().manual_seed(1)
@@ -36,19 +39,23 @@ def main() -> None:
     with torch.no_grad():
         before = head.attention(x_t, t)[0][order][:, order]
     rate = 0.1 * natural_step_size(mixture)
-    records = list(train(head, mixture, schedule, STEPS, lr=rate, record_every=5))
+    records = list(
+        train(head, mixture, schedule, STEPS, lr=rate, record_every=5, eval_samples=64)
+    )
     with torch.no_grad():
         after = head.attention(x_t, t)[0][order][:, order]
     bayes = bayes_risk(mixture, schedule).value
 
     risks = {record.step: bayes + record.excess_risk.value for record in records}
-    figure = draw(before, after, risks, bayes)
+    figure = draw(before, after, risks, bayes, linear_risk(mixture, schedule))
     (BOOK / "images").mkdir(exist_ok=True)
     figure.savefig(BOOK / "images" / "overview.png", metadata={"Software": None})
 
 
-def draw(before: Tensor, after: Tensor, risks: Mapping[int, float], bayes: float) -> Figure:
-    """Draw attention ``[N, N]`` before and after, and the risks by step above that of Bayes."""
+def draw(
+    before: Tensor, after: Tensor, risks: Mapping[int, float], bayes: float, linear: float
+) -> Figure:
+    """Draw attention ``[N, N]`` before and after, and the risks by step beside two others."""
     figure, (left, middle, right) = plt.subplots(
         1, 3, figsize=(10, 3.1), width_ratios=[1, 1, 1.35], dpi=150
     )
@@ -61,6 +68,7 @@ def draw(before: Tensor, after: Tensor, risks: Mapping[int, float], bayes: float
     left.set_ylabel("query token, by pattern")
     steps, values = zip(*risks.items(), strict=True)
     right.plot(steps, values, color=COLOURS["trained"], linewidth=2, label="trained head")
+    right.axhline(linear, color=COLOURS["linear"], linestyle="-.", label="best linear filter")
     right.axhline(bayes, color=COLOURS["bayes"], linestyle="--", label="Bayes optimum, exact")
     right.set(title="denoising risk", xlabel="step of gradient descent", ylim=(0, None))
     right.legend()

@@ -24,7 +24,7 @@ from rooms.drawn import (
 
 def test_overview() -> None:
     before, after = torch.tensor([[0.5, 0.25], [0.125, 0.375]]), torch.tensor([[0.75, 0], [1, 2.0]])
-    figure = draw(before, after, {0: 0.9, 5: 0.4, 10: 0.3}, 0.2)
+    figure = draw(before, after, {0: 0.9, 5: 0.4, 10: 0.3}, 0.2, 0.25)
     left, middle, right = panels(figure)
     assert titles(figure) == [
         "attention at $W = 0$",
@@ -39,11 +39,12 @@ def test_overview() -> None:
     assert lines(right) == [
         Series([0, 5, 10], [0.9, 0.4, 0.3], Look(COLOURS["trained"], "-"), "trained head")
     ]
-    assert levels(right) == [("h", 0.2)]
+    assert levels(right) == [("h", 0.25), ("h", 0.2)]
     assert axis_labels(right) == ("step of gradient descent", "")
     assert scales(right) == ("linear", "linear")
     assert right.get_ylim()[0] == 0
-    assert list(legend(right)) == ["trained head", "Bayes optimum, exact"]
+    assert list(legend(right)) == ["trained head", "best linear filter", "Bayes optimum, exact"]
     assert legend(right) == named(right)
     assert named(right)["Bayes optimum, exact"] == Look(COLOURS["bayes"], "--")
+    assert named(right)["best linear filter"] == Look(COLOURS["linear"], "-.")
     plt.close(figure)

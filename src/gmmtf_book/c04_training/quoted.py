@@ -114,18 +114,16 @@ def training(run: Run, paper: Study) -> Numbers:
 def convergence_table(paper: Study) -> pd.DataFrame:
     """What each excess risk takes, with dimensions as powers of two."""
     found = paper.convergence()
-    sizes = [name for name in found if name.startswith("d,")]
-    power = {
-        name: found[name].map(lambda d: "-" if pd.isna(d) else f"2^{math.log2(d):.0f}")
-        for name in sizes
-    }
-    shown = found.assign(**power).rename(
-        columns={"step": "step 𝒯(ε/2)", "slope": "exponent in 1/ε"}
+    shown = pd.DataFrame(
+        {"step 𝒯(ε/2)": found["step"], "exponent in 1/ε": _digits(found["slope"], "{:.2f}")}
     )
-    digits = {"exponent in 1/ε": "{:.2f}", "Nε/K": "{:.2g}"}
-    for name, form in digits.items():
-        shown[name] = shown[name].map(lambda x, form=form: "-" if pd.isna(x) else form.format(x))
-    return shown
+    for name in (name for name in found if str(name).startswith("d,")):
+        shown[name] = found[name].map(lambda d: "-" if pd.isna(d) else f"2^{math.log2(d):.0f}")
+    return shown.assign(**{"Nε/K, N = √d": _digits(found["Nε/K"], "{:.2g}")})
+
+
+def _digits(column: pd.Series[float], form: str) -> pd.Series[str]:
+    return column.map(lambda x: "-" if pd.isna(x) else form.format(x))
 
 
 def norms(run: Run) -> dict[str, Tensor]:
@@ -295,7 +293,8 @@ def starts(bends: dict[int, float], paper: Study) -> Numbers:
     preferred = caught.products[caught.steps.index(steps)].argmax(dim=1)
     arrived = found.groupby("start")["arrived"]
     random = arrived.get_group("random 10")
-    return {f"bend-{count}": share for count, share in bends.items()} | {
+    shares: Numbers = {f"bend-{count}": share for count, share in bends.items()}
+    return shares | {
         "bend-paper": hills["smallest_at_zero"], "easy-worst": hills["worst_early"],
         "random-median": float(random.median()), "random-largest": float(random.max()),
         "random-soon": int((random <= steps).sum()), "seeds": len(random),

@@ -159,23 +159,23 @@ class Study(study.Study[Plan]):
         """Numbers of the convergence theorem, at the steps of the limit's ε/2.
 
         ``converge-most``: excess over ε with most dimensions and tokens, the largest over ε;
-        ``converge-few``: the same with fewest of both, for the smallest ε; ``converge-tokens-...``:
-        least and most Nε/K of the numbers of tokens that suffice; ``converge-slope``: local
-        exponent of the steps in 1/ε, of the last halving.
+        ``converge-few``: the same for the smallest ε with the fewest tokens for which the
+        expansion holds; ``converge-tokens-...``: least and most Nε/K of the numbers of tokens that
+        suffice; ``converge-slope``: local exponent of the steps in 1/ε, of the last halving.
         """
-        grid = self.record.frame(kind="grid").set_index(["tokens", "dim"])["excess"]
-        table, dims = self.convergence(), grid["d²"].index
-        most, few = (
-            [e.value / target for e, target in zip(excess, convergence.TARGETS, strict=True)]
-            for excess in (grid["d²", dims.max()], grid["√d", dims.min()])
-        )
+        grid = self.record.frame(kind="grid").set_index(["tokens", "dim"]).sort_index()
+        table, most, few = self.convergence(), grid.loc["d²"].iloc[-1], grid.loc["√d"]
+        few = few[few["holds"].map(all)]
+        shares = [e.value / x for e, x in zip(most["excess"], convergence.TARGETS, strict=True)]
         return {
-            "converge-most": max(most),
-            "converge-few": few[-1],
+            "converge-most": max(shares),
+            "converge-few": few["excess"].iloc[0][-1].value / convergence.TARGETS[-1],
+            "converge-few-dim": int(few.index.min()),
+            "converge-few-tokens": math.isqrt(int(few.index.min())),
             "converge-tokens-low": float(table["Nε/K"].min()),
             "converge-tokens-high": float(table["Nε/K"].max()),
             "converge-slope": float(table["slope"].iloc[-1]),
-            "converge-dim": int(dims.max()),
+            "converge-dim": int(grid.loc["d²"].index.max()),
         }
 
     def landscape_numbers(self) -> dict[str, float]:
