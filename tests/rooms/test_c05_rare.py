@@ -139,6 +139,13 @@ def test_a_crossing_is_exact_on_a_power_law_and_continues_beyond_the_ends():
         assert learned.crossing(steps, shares, target) == pytest.approx(20 * target**-0.5)
 
 
+def test_a_crossing_is_the_first_one_and_ends_are_continued_from_their_neighbours():
+    assert learned.crossing([10, 20, 40], [2.0, 0.5, 0.4], 1.0) == pytest.approx(10 * 2**0.5)
+    # Halved from 10 to 20, then by a fifth at every doubling.
+    beyond = learned.crossing([10, 20, 40], [4.0, 2.0, 1.6], 1.28)
+    assert beyond == pytest.approx(80)
+
+
 def test_the_steps_counted_are_those_predicted():
     plan = replace(SMALL, learned=(0.1,), learned_tokens=48, batch_size=24, eval_samples=128)
     case = plan.rare_data(0.1, 48)
