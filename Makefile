@@ -51,7 +51,7 @@ test: $(READY)  ## run all tests (library, chapters, book in a browser)
 lab: $(READY)  ## work in a copy of the chapters with JupyterLab
 	$(PY) scripts/open_lab.py
 
-paper: $(READY)  ## run the chapters that have a paper-scale preset, into _build/papermill
+paper: $(READY)  ## do the large runs of the chapters that have one, into _build/papermill
 	$(PY) scripts/run_chapter.py all --preset paper
 
 bench: $(READY)  ## time the library, into _build/bench.json

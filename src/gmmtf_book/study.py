@@ -42,7 +42,7 @@ class LawPlan(Plan):
     @property
     def mixture(self) -> MultiTokenGMM:
         """The data law."""
-        names = ("dim", "n_tokens", "n_patterns", "n_active", "radius", "sigma", "weights")
+        names = ("dim", "n_tokens", "n_patterns", "radius", "sigma", "weights")
         return MultiTokenGMM(**{name: v for name, v in vars(self).items() if name in names})
 
 
@@ -63,5 +63,5 @@ class Study(Generic[PlanT]):
 
     @classmethod
     def recorded(cls) -> Self:
-        """Return the recorded run at paper scale."""
+        """Return the recorded large run."""
         return cls(Recording(RESULTS / f"{cls.chapter}.json"), cls.paper)

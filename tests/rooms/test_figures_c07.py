@@ -68,13 +68,13 @@ def simulated(start: float, where: str) -> Series:
     return Series(
         found["x"].tolist(),
         [e.value for e in found["simulated"]],
-        Look(RED, "", "o", filled=where == "paper scale"),
+        Look(RED, "", "o", filled=where == "large run"),
         f"simulation, {where}",
         pytest.approx([2 * e.standard_error for e in found["simulated"]]),
     )
 
 
-RUNS = {"live": "--", "paper scale": "-"}
+RUNS = {"live": "--", "large run": "-"}
 """Where a run was computed, and the line of its theory."""
 
 
@@ -117,7 +117,7 @@ def test_sweeps() -> None:
     for ax, (kind, label) in zip(axes, kinds.items(), strict=True):
         assert error_bars(ax) == [
             simulated(live.starts[kind], "live"),
-            simulated(paper.starts[kind], "paper scale"),
+            simulated(paper.starts[kind], "large run"),
         ]
         assert lines(ax) == [
             Series(*study.line(kind), Look(BLACK, style), f"expansion, {where}")
@@ -141,7 +141,7 @@ def test_risk_against_strength() -> None:
     about_left, about_right = sides(CHAPTER, "fig-eff-short")
     assert "excess risk by simulation" in about_left
     assert "the larger of the expansion's two indicators over its limit" in about_right
-    assert error_bars(left) == [simulated(1, "live"), simulated(2, "paper scale")]
+    assert error_bars(left) == [simulated(1, "live"), simulated(2, "large run")]
     expected = []
     for start, (where, style) in zip((1, 2), RUNS.items(), strict=True):
         found = points(start)
@@ -157,7 +157,7 @@ def test_risk_against_strength() -> None:
         Series(
             points(start)["x"].tolist(),
             [start / 31 / 0.05, start / 37 / 0.05, start / 41 / 0.05],
-            Look(COLOURS["different"], style, "o", filled=where == "paper scale"),
+            Look(COLOURS["different"], style, "o", filled=where == "large run"),
         )
         for start, (where, style) in zip((1, 2), RUNS.items(), strict=True)
     ]
@@ -185,7 +185,7 @@ def test_indicator() -> None:
     (ax,) = panels(figure)
     assert lines(ax) == [
         Series([0.1, 1e3], [0.03, 1e-7], Look("#808080", "", "."), "random settings"),
-        Series([1e-3, 2], [0.01, 1e3], Look(RED, "", "o"), "paper scale"),
+        Series([1e-3, 2], [0.01, 1e3], Look(RED, "", "o"), "large run"),
         Series([1e-4, 10], [1e-7, 0.2], Look(RED, "", "o", filled=False), "live"),
     ]
     (span,) = ax.patches
@@ -195,7 +195,7 @@ def test_indicator() -> None:
     assert axis_labels(ax) == ("indicator / limit", "relative error")
     assert scales(ax) == ("log", "log")
     assert ax.get_xlim() == (5e-8, 2e3)
-    assert list(legend(ax)) == ["random settings", "paper scale", "live"]
+    assert list(legend(ax)) == ["random settings", "large run", "live"]
     assert legend(ax) == named(ax)
 
 

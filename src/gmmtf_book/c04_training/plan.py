@@ -65,6 +65,11 @@ class Plan(LawPlan):
     slice_steps: int = 60
 
     @property
+    def mixture(self) -> MultiTokenGMM:
+        """The law of the main example, with few active patterns."""
+        return replace(super().mixture, n_active=self.n_active)
+
+    @property
     def laws(self) -> dict[str, MultiTokenGMM]:
         """The laws by the name that points have: few of the patterns, every one, unequal ones."""
         return {"few": self.mixture, "every": self.every, "unequal": self.unequal}

@@ -170,5 +170,5 @@ class Study:
 
 
 def recorded() -> tuple[Recording, MultiTokenGMM]:
-    """Return the recorded run at paper scale, and its data law."""
+    """Return the recorded large run, and its data law."""
     return Recording(RESULTS / "06_mean_denoising.json"), PLANS["paper"].mixture

@@ -1,7 +1,7 @@
 """Figures of the effective picture against simulation (chapter 7).
 
-Markers are simulated and lines are theory: filled markers and solid lines for the recorded run at
-paper scale, open markers and dashed lines for the small live one.
+Markers are simulated and lines are theory: filled markers and solid lines for the recorded
+large run, open markers and dashed lines for the small live one.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def risk_against_strength(live: Study, paper: Study) -> Figure:
 
 
 def _where(recorded: bool) -> str:
-    return "paper scale" if recorded else "live"
+    return "large run" if recorded else "live"
 
 
 def _simulated(axis: Axes, points: Any, *, recorded: bool) -> None:
