@@ -25,9 +25,7 @@ TIME = 200  # noise level of the attention maps
 def main() -> None:
     """Train the head of chapter 4 and draw its attention before and after, and its risk."""
     use_style()
-    mixture = MultiTokenGMM(
-        n_patterns=16, n_active=3, dim=64, n_tokens=128, radius=8.0, sigma=0.3
-    )
+    mixture = MultiTokenGMM(n_patterns=16, n_active=3, dim=64, n_tokens=128, radius=8.0, sigma=0.3)
     schedule = NoiseSchedule.linear(1000)
     head = AttentionDenoiser(mixture, schedule, dtype=torch.float64)
     generator = torch.Generator().manual_seed(1)
@@ -39,9 +37,7 @@ def main() -> None:
     with torch.no_grad():
         before = head.attention(x_t, t)[0][order][:, order]
     rate = 0.1 * natural_step_size(mixture)
-    records = list(
-        train(head, mixture, schedule, STEPS, lr=rate, record_every=5, eval_samples=64)
-    )
+    records = list(train(head, mixture, schedule, STEPS, lr=rate, record_every=5, eval_samples=64))
     with torch.no_grad():
         after = head.attention(x_t, t)[0][order][:, order]
     bayes = bayes_risk(mixture, schedule).value

@@ -15,7 +15,25 @@ from sphinx_claims import KEYS, load_claims, required, with_numbers
 
 CLAIMS = ROOT / "data" / "results" / "claims.json"
 EVIDENCE = [number for claim in load_claims(CLAIMS) for number in claim["evidence"]]
-IDS = ["C1", "C2", "C3a", "C3b", "C3c", "C3d", "C4", "C5", "C6", "C7", "F1", "F2A", "F2B", "F2C", "F3", "F4", "F5"]
+IDS = [
+    "C1",
+    "C2",
+    "C3a",
+    "C3b",
+    "C3c",
+    "C3d",
+    "C4",
+    "C5",
+    "C6",
+    "C7",
+    "F1",
+    "F2A",
+    "F2B",
+    "F2C",
+    "F3",
+    "F4",
+    "F5",
+]
 
 
 def test_every_known_claim_has_a_row():

@@ -13,7 +13,8 @@ from sphinx_claims import load_claims
 
 RECORDS = sorted(p.name for p in RESULTS.glob("*.json") if p.name != "claims.json")
 THREE = {0, 1, 2}
-TEN = set(range(10))  # of descents from random starts
+OF_KIND = {"start": set(range(10)), "search": set(range(25))}
+"""Seeds of descents from random starts, and of pieces of a random search."""
 FEWER = {
     "10_mnist_generation.json": {0},
     "10_mnist_rarity.json": {0, 1},
@@ -72,7 +73,7 @@ def test_every_seed_is_there_wherever_there_are_seeds(name):
     for labels, found in seeds.items():
         named = json.loads(labels)
         condition = f"{name}/{named.get('condition')}"
-        usual = TEN if named.get("kind") == "start" else THREE
+        usual = OF_KIND.get(named.get("kind"), THREE)
         assert found == FEWER.get(condition, FEWER.get(name, usual)), labels
 
 

@@ -182,12 +182,12 @@ def test_a_set_that_underflows_may_be_the_likeliest():
 
 
 @pytest.mark.parametrize("drop", [99.9, 100.1, 400.0])
-def test_sets_that_weigh_next_to_nothing_may_be_left_out(drop, edge=99.0):
+def test_sets_that_weigh_next_to_nothing_may_be_left_out(drop):
     """Two data points of one pattern each: a set is kept for either of them, or drops below e^-100.
 
-    Evidence of the sets: 0, -30, -``edge``, -``drop`` and 0, -``edge``, -35, -``drop``.
+    Evidence of the sets: 0, -30, -``99.0``, -``drop`` and 0, -``99.0``, -35, -``drop``.
     """
-    first, second = [0.0, -30.0, -edge, -drop], [0.0, -edge, -35.0, -drop]
+    first, second = [0.0, -30.0, -99.0, -drop], [0.0, -99.0, -35.0, -drop]
     logits = torch.tensor([[first, [0.0] * 4], [[0.0] * 4, second]], dtype=torch.float64)
     law = replace(RARE, n_tokens=2, inclusion=None, n_active=1)
     members = posteriors.active_sets(law)
@@ -198,7 +198,7 @@ def test_sets_that_weigh_next_to_nothing_may_be_left_out(drop, edge=99.0):
     torch.testing.assert_close(found, again, rtol=0, atol=1e-13)
     assert (found[..., 3] > 0).any().item() == (drop < 100)
     # What is kept has all its digits, also where it is small.
-    for point, u, power in ((0, 1, 30), (1, 2, 35), (0, 2, edge), (1, 1, edge)):
+    for point, u, power in ((0, 1, 30), (1, 2, 35), (0, 2, 99.0), (1, 1, 99.0)):
         expected = pytest.approx(math.exp(-power), rel=1e-10, abs=0)
         assert found[point, point, u].item() == expected
 

@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gmmtf import AttentionDenoiser, BayesDenoiser, LinearDenoiser, MultiTokenGMM, NoiseSchedule
-from gmmtf import training
+from gmmtf import (
+    AttentionDenoiser,
+    BayesDenoiser,
+    LinearDenoiser,
+    MultiTokenGMM,
+    NoiseSchedule,
+    training,
+)
 
 SCHEDULE = NoiseSchedule.linear(100)
 LAW = MultiTokenGMM(n_patterns=4, dim=16, n_tokens=8, radius=8.0, sigma=0.3)

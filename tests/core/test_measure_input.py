@@ -12,7 +12,13 @@ from torch import nn
 
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, measure, optimal_denoiser
 from gmmtf.figures import COLOURS
-from gmmtf.parametrisation import as_denoiser, edm_sigmas, from_noise, to_noise
+from gmmtf.parametrisation import (
+    as_denoiser,
+    edm_sigmas,
+    from_noise,
+    resolve_prediction,
+    to_noise,
+)
 from rooms.drawn import axis_labels, error_bar, error_bars, legend, line, named, scales
 
 SCHEDULE = NoiseSchedule.linear(60, 1e-3, 0.15)
@@ -228,3 +234,8 @@ def test_the_figure_shows_the_excess_of_all_but_bayes_and_oracle():
     assert found.plot(["a"], ax=own) is own.figure
     assert [each.label for each in error_bars(own)] == ["a"]
     plt.close("all")
+
+
+def test_names_of_diffusers_are_synonyms():
+    names = {"epsilon": "noise", "sample": "x0", "v_prediction": "v", "score": "score"}
+    assert {name: resolve_prediction(name) for name in names} == names

@@ -146,9 +146,7 @@ def test_the_validity_is_the_share_of_the_doubt_and_decides():
         net = draw_queries(MIXTURE, SCHEDULE, n_points=64, seed=int(seed))
         seen = scores(WEIGHT, net)
         expanded = expand(seen, output(HeadScalars(), seen.tilt, net), net)
-        shares.append(
-            [float((net.factor * x).mean()) for x in (expanded.doubt, expanded.square)]
-        )
+        shares.append([float((net.factor * x).mean()) for x in (expanded.doubt, expanded.square)])
     doubt, whole = np.mean(shares, axis=0)
     assert found.validity == pytest.approx(doubt / whole, rel=1e-12)
     assert found.excess.standard_error > 0  # the nets differ
