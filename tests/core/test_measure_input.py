@@ -12,6 +12,7 @@ from torch import nn
 
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, measure, optimal_denoiser
 from gmmtf.figures import COLOURS
+from gmmtf.laws.noisy import Noisy
 from gmmtf.parametrisation import (
     as_denoiser,
     edm_sigmas,
@@ -19,6 +20,7 @@ from gmmtf.parametrisation import (
     resolve_prediction,
     to_noise,
 )
+from gmmtf.readings import Readings
 from rooms.drawn import axis_labels, error_bar, error_bars, legend, line, named, scales
 
 SCHEDULE = NoiseSchedule.linear(60, 1e-3, 0.15)
@@ -239,3 +241,17 @@ def test_the_figure_shows_the_excess_of_all_but_bayes_and_oracle():
 def test_names_of_diffusers_are_synonyms():
     names = {"epsilon": "noise", "sample": "x0", "v_prediction": "v", "score": "score"}
     assert {name: resolve_prediction(name) for name in names} == names
+
+
+def test_a_network_that_is_better_than_zeros_is_taken_at_its_word():
+    """Its output is exactly what another reading says, and yet no bad noise."""
+    t = torch.full((4,), 60)
+    signal = float(SCHEDULE.alpha_bars[60]) ** 0.5
+    sigma = (1 - signal**2) ** 0.5
+    bayes = torch.randn(4, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for share, expected in ((0.5, None), (-0.5, "x0")):
+        x_0 = share * bayes
+        x_t = signal * x_0 + sigma * bayes
+        readings = Readings("noise", SCHEDULE)
+        readings.add(x_0, bayes, Noisy(x_t, t, bayes, x_0, t, t))
+        assert readings.other() == expected
