@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -296,6 +296,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "generated": lambda: {3: pixels(3)},
         "reference": lambda: {3: pixels(4)},
     },
+    "scaling.tokens.best_weight": {"mixture": lambda: replace(LAW, n_tokens=64)},
     "images.mnist.parse_idx": {"shape": lambda: (2,)},
     "images.mnist.imbalanced": LABELS,
     "images.mnist.to_unit_range": {"images": lambda: torch.zeros(2, 28, 28).byte()},

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -84,3 +85,10 @@ def preloaded() -> Iterator[ForkServerContext]:
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
         forkserver.ensure_running()
         yield made
+
+
+def blamed():
+    """Fail as Dask says of a run whose workers died."""
+    from distributed import KilledWorker
+
+    raise KilledWorker("run", SimpleNamespace(address="tcp://gone"), 1)

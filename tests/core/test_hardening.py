@@ -93,8 +93,8 @@ CALLS = {
     "descend": lambda n: [
         r.weight.pattern
         for r in descend(
-            MIXTURE, SCHEDULE, n(2), n_points=n(64), record_every=n(1), seed=n(1),
-            lr=n(1) / 8, batch_size=n(2), eval_samples=n(4),
+            dataclasses.replace(MIXTURE, n_tokens=n(64)), SCHEDULE, n(2), n_points=n(64),
+            record_every=n(1), seed=n(1), lr=n(1) / 8, batch_size=n(2), eval_samples=n(4),
         )
     ][-1],
     "descend, simulation": lambda n: [

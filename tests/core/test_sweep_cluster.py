@@ -101,6 +101,18 @@ def test_a_run_that_kills_every_worker_has_failed_and_the_others_have_not(client
     assert os.getpid() not in record.frame()["value"].tolist()
 
 
+def test_a_run_that_the_cluster_blames_is_done_again_alone(client, monkeypatch):
+    """Dask counts the deaths of workers for all runs that they were given."""
+    submit, sent = client.submit, itertools.count()
+
+    def send(*given, **options):
+        return submit(swept.blamed, pure=False) if next(sent) < 3 else submit(*given, **options)
+
+    monkeypatch.setattr(client, "submit", send)
+    record = sweep(swept.square, {"x": [1, 2, 3]}, None, client=client)
+    assert sorted(record.frame()["square"]) == [1, 4, 9]
+
+
 def losing(client, monkeypatch, n: int) -> None:
     """Make the cluster lose the first ``n`` runs that it is sent."""
     submit, sent = client.submit, itertools.count()

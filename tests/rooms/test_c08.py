@@ -34,7 +34,7 @@ def recorded() -> Study:
 
 
 def test_the_best_head_is_no_worse_than_its_neighbours_and_than_kinds_with_less():
-    mixture = MultiTokenGMM(n_patterns=4, dim=64, n_tokens=128, radius=8.0, sigma=0.3)
+    mixture = MultiTokenGMM(n_patterns=4, dim=64, n_tokens=512, radius=8.0, sigma=0.3)
     found = {name: best_head(KINDS[name], mixture, SCHEDULE) for name in ("plain", "skip", "value")}
     plain = found["plain"]
     assert {best.method for best in found.values()} == {"expansion"}

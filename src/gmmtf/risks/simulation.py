@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from gmmtf.arguments import checked, count
+from gmmtf.arguments import checked, count, shown
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.estimate import Estimate
 from gmmtf.laws.level import noise_level
@@ -46,17 +46,30 @@ def squared_error(
     Raises
     ------
     ValueError
-        If the weight or the patterns do not fit, or C(M, K) active sets are too many.
+        If the weight, the patterns or the probabilities do not fit, or C(M, K) active sets are too
+        many.
     """
     weight.check_fits(mixture)
+    if probabilities is None:
+        probabilities = bayes_probabilities(mixture, tokens)
+    shape = tuple(tokens.span.shape)
+    if tuple(probabilities.shape) != shape or not bool(torch.isfinite(probabilities).all()):
+        raise ValueError(
+            f"probabilities: expected finite numbers of shape {shape}, got {shown(probabilities)}"
+        )
+    return _distance_from(probabilities, weight, mixture, tokens)
+
+
+def _distance_from(
+    probabilities: Tensor, weight: ReducedWeight, mixture: MultiTokenGMM, tokens: ReducedTokens
+) -> Tensor:
+    """:func:`squared_error` with any probabilities ``[batch, N, M]`` in place of p."""
     radius = mixture.require_equal_orthogonal("the reduced simulation")
     span, factor, level, _ = tokens
     gram = factor @ factor.mT
     keys = span @ weight.pattern.to(span.device).T
     scores = span @ keys.mT + weight.gamma(mixture).to(span.device) * gram
     attention = torch.softmax(scores, dim=-1)
-    if probabilities is None:
-        probabilities = bayes_probabilities(mixture, tokens)
     in_span = attention @ span - level.signal * radius * probabilities
     in_complement = _complement_square(attention, factor, gram)
     total = in_span.square().sum((1, 2)) + in_complement
@@ -100,6 +113,7 @@ class HeldOutData:
         The Bayes risk, for the losses; computed when None.
     """
 
+    @checked
     def __init__(
         self,
         mixture: MultiTokenGMM,
@@ -123,6 +137,7 @@ class HeldOutData:
         self._bayes = bayes if bayes is not None else bayes_risk(mixture, schedule, t=t)
         self._kept: list[Tensor] = []
 
+    @checked
     @torch.no_grad()
     def risk(self, weight: ReducedWeight) -> HeadRisk:
         """Risks of a weight (F2A, C5)."""
@@ -153,7 +168,7 @@ class HeldOutData:
             return squared_error(weight, mixture, tokens)
         if chunk == len(self._kept):
             self._kept.append(bayes_probabilities(mixture, tokens))
-        return squared_error(weight, mixture, tokens, self._kept[chunk])
+        return _distance_from(self._kept[chunk], weight, mixture, tokens)
 
 
 @checked
@@ -186,9 +201,12 @@ def excess_on_fresh_data(
     coordinates = (weight.pattern, weight.complement)
     slopes = [torch.zeros_like(x) for x in coordinates]
     for tokens in draw_in_chunks(mixture, schedule, t, generator):
-        known = one_hot(tokens.labels, mixture.n_patterns) if target == "oracle" else None
+        if target == "oracle":
+            known = one_hot(tokens.labels, mixture.n_patterns)
+        else:
+            known = bayes_probabilities(mixture, tokens)
         here = [x.detach().requires_grad_() for x in coordinates]
-        errors = squared_error(ReducedWeight(*here), mixture, tokens, known)
+        errors = _distance_from(known, ReducedWeight(*here), mixture, tokens)
         chunk = (tokens.level.gain.flatten() ** 2 * errors).sum().cpu() / len(t)
         found = torch.autograd.grad(chunk, here, materialize_grads=True)
         # Summed at once: small tensors that outlive a chunk would keep its memory in pieces.
