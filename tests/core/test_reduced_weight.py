@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -53,3 +54,12 @@ def test_products_of_skew_patterns_are_in_the_nearest_orthonormal_basis():
     gram = means @ means.T
     weight = ReducedWeight(torch.eye(2, dtype=torch.float64), torch.tensor(0.0).double())
     torch.testing.assert_close(weight.products(law), gram)
+
+
+def test_a_symmetric_weight_is_the_mean_over_permutations():
+    pattern = torch.arange(9, dtype=torch.float64).view(3, 3)
+    orders = list(itertools.permutations(range(3)))
+    mean = sum(pattern[list(p)][:, list(p)] for p in orders) / len(orders)
+    found = ReducedWeight(pattern, torch.tensor(0.5)).symmetric()
+    torch.testing.assert_close(found.pattern, mean)
+    assert float(found.complement) == 0.5

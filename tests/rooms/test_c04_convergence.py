@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule, ReducedWeight
+from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf_book.c04_training import Study, convergence, runs
 from gmmtf_book.c04_training.plan import PLANS
@@ -64,15 +63,6 @@ def test_in_many_dimensions_with_many_tokens_it_is_that_of_the_limit():
     limit = runs.curve(law, [0, *at], lr=natural_step_size(law), method="limit")
     for one, other in zip(found["excess"], limit.excess[1:], strict=True):
         assert one.relative_to(other) < 2e-3
-
-
-def test_a_symmetric_weight_is_the_mean_over_permutations():
-    pattern = torch.arange(9, dtype=torch.float64).view(3, 3)
-    orders = list(itertools.permutations(range(3)))
-    mean = sum(pattern[list(p)][:, list(p)] for p in orders) / len(orders)
-    found = convergence.symmetric(ReducedWeight(pattern, torch.tensor(0.5)))
-    torch.testing.assert_close(found.pattern, mean)
-    assert float(found.complement) == 0.5
 
 
 def made_grid() -> pd.DataFrame:

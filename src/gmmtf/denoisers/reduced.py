@@ -135,6 +135,19 @@ class ReducedWeight:
         """Return the coordinates as lists and numbers, for recorded results."""
         return {"pattern": self.pattern.tolist(), "complement": float(self.complement)}
 
+    def symmetric(self) -> ReducedWeight:
+        """Return the mean over all orders of the patterns.
+
+        A law of patterns that are alike never leads a descent away from such weights. On a net,
+        whose queries hold some patterns more often than others, it does; without that part a small
+        net is enough, since every query teaches all patterns.
+        """
+        size = len(self.pattern)
+        same = self.pattern.diagonal().mean()
+        other = (self.pattern.sum() - size * same) / max(1, size * (size - 1))
+        eye = torch.eye(size, dtype=torch.float64, device=self.pattern.device)
+        return ReducedWeight(other + (same - other) * eye, self.complement)
+
     @checked
     def gamma(self, mixture: MultiTokenGMM) -> Tensor:
         """Return γ, the factor on the complement; 0 where there is no complement."""

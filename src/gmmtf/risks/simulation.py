@@ -51,7 +51,7 @@ def squared_error(
     """
     weight.check_fits(mixture)
     if probabilities is None:
-        probabilities = bayes_probabilities(mixture, tokens)
+        return _distance_from(bayes_probabilities(mixture, tokens), weight, mixture, tokens)
     shape = tuple(tokens.span.shape)
     if tuple(probabilities.shape) != shape or not bool(torch.isfinite(probabilities).all()):
         raise ValueError(

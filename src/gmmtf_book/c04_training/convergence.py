@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from gmmtf import MultiTokenGMM, ReducedWeight, descend, natural_step_size, risk
@@ -69,7 +68,7 @@ def excess_at(mixture: MultiTokenGMM, dim: int, power: float, at: Sequence[int])
     queries = draw_queries(law, SCHEDULE, n_points=N_POINTS)
 
     def excess(weight: ReducedWeight) -> Tensor:
-        return (queries.factor * squared_error(symmetric(weight), queries)).mean()
+        return (queries.factor * squared_error(weight.symmetric(), queries)).mean()
 
     rate = natural_step_size(law)
     path = dict(weights(ReducedWeight.zero(law), excess, at[-1], lr=rate))
@@ -81,19 +80,6 @@ def excess_at(mixture: MultiTokenGMM, dim: int, power: float, at: Sequence[int])
         "excess": [each.excess for each in risks],
         "holds": [each.holds for each in risks],
     }
-
-
-def symmetric(weight: ReducedWeight) -> ReducedWeight:
-    """Return the mean of a weight over permutations of the patterns.
-
-    With patterns that are alike, the descent stays among such weights. A net of query tokens knows
-    little of any one pattern; by this every query teaches all of them.
-    """
-    size = len(weight.pattern)
-    eye = torch.eye(size, dtype=torch.float64)
-    same = weight.pattern.diagonal().mean()
-    different = (weight.pattern * (1 - eye)).sum() / (size * (size - 1))
-    return ReducedWeight(different + (same - different) * eye, weight.complement)
 
 
 def table(grid: pd.DataFrame, n_active: int) -> pd.DataFrame:

@@ -126,15 +126,11 @@ def descents(live: Study, paper: Study) -> dict[str, list[DescentRecord]]:
 def symmetric_descent(
     mixture: MultiTokenGMM, steps: int, every: int, *, n_points: int
 ) -> list[DescentRecord]:
-    """Descend among the weights in which all patterns are alike.
-
-    A law of patterns that are alike never leaves them. On a net, whose queries hold some patterns
-    more often than others, the gradient does; without that part a small net is enough.
-    """
+    """Descend among the weights in which all patterns are alike."""
     queries = draw_queries(mixture, SCHEDULE, n_points=n_points, seed=0)
 
     def loss(weight: ReducedWeight) -> Tensor:
-        return (queries.factor * squared_error(_alike(weight), queries)).mean()
+        return (queries.factor * squared_error(weight.symmetric(), queries)).mean()
 
     path = weights(ReducedWeight.zero(mixture), loss, steps, lr=natural_step_size(mixture))
     return [
@@ -146,21 +142,10 @@ def symmetric_descent(
     ]  # fmt: skip
 
 
-def _alike(weight: ReducedWeight) -> ReducedWeight:
-    """Mean of a weight over all orders of the patterns."""
-    size = len(weight.pattern)
-    same = weight.pattern.diagonal().mean()
-    other = (weight.pattern.sum() - size * same) / max(1, size * (size - 1))
-    eye = torch.eye(size, dtype=torch.float64)
-    return ReducedWeight(other + (same - other) * eye, weight.complement)
-
-
 def three_numbers(weight: ReducedWeight) -> list[float]:
     """Means of the diagonal and of the other entries of G, and κ: the weight, for uniform π."""
-    size = weight.pattern.shape[0]
-    same = float(weight.pattern.diagonal().mean())
-    other = (float(weight.pattern.sum()) - size * same) / max(1, size * (size - 1))
-    return [same, other, float(weight.complement)]
+    pattern = weight.symmetric().pattern
+    return [float(pattern[0, 0]), float(pattern[0, -1]), float(weight.complement)]
 
 
 def from_three_numbers(numbers: Sequence[float], mixture: MultiTokenGMM) -> ReducedWeight:
