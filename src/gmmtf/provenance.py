@@ -102,8 +102,10 @@ def _checkout() -> tuple[str, bool | str]:
         return done.stdout.strip()
 
     try:
+        # An installed copy may lie in an environment inside a checkout of something else.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD"), git("status", "--porcelain", "--", "..") == ""
-    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
+    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout of it
         return UNKNOWN, UNKNOWN
 
 

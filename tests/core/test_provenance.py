@@ -126,6 +126,9 @@ def test_the_commit_and_whether_the_code_is_as_committed(tmp_path, monkeypatch):
     monkeypatch.setattr("gmmtf.provenance.__file__", str(module))
     assert found() == (UNKNOWN, UNKNOWN)  # no checkout
     git("init", "-q")
+    git("add", "notes.txt")
+    git("commit", "-qm", "Another project, with an environment that holds the library")
+    assert found() == (UNKNOWN, UNKNOWN)
     git("add", ".")
     git("commit", "-qm", "First")
     commit, clean = found()

@@ -36,6 +36,11 @@ class KnownFile:
     size: int
     sha256: str
 
+    @property
+    def gzipped(self) -> str:
+        """The .gz file in words."""
+        return f"gzip of {self.size} bytes with sha256 {self.sha256}"
+
 
 @checked
 def data_root(root: str | Path | None = None) -> Path:
@@ -85,6 +90,14 @@ def verify(content: bytes, known: KnownFile, where: str | Path) -> bytes:
     return content
 
 
+def _missing(path: Path, expected: str) -> str:
+    """What is missing, and what to do about it."""
+    return (
+        f"{path} is missing. Expected: {expected}. Put the file there, or set GMMTF_DATA to a "
+        f"folder with {path.parent.name}/{path.name}, such as data/ of the project's repository"
+    )
+
+
 @checked
 def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
     """Return the content of a file if its SHA-256 is the known one, else raise ``DataError``.
@@ -95,7 +108,7 @@ def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
         Where the file comes from, a sentence for whoever lacks it.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing. Expected: sha256 {sha256}. {origin}.")
+        raise DataError(f"{_missing(path, f'sha256 {sha256}')}. {origin}.")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
@@ -142,7 +155,7 @@ def fetch(known: KnownFile, path: Path) -> bytes:
     ImportError
         If pooch is not installed.
     """
-    missing = f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}"
+    missing = _missing(path, known.gzipped)
     try:
         import pooch
     except ImportError as error:
@@ -168,10 +181,7 @@ def fetch(known: KnownFile, path: Path) -> bytes:
                     stacklevel=2,
                 )
             return content
-    raise DataError(
-        f"{missing}. It could not be fetched: put the file there, or set GMMTF_DATA to a folder "
-        f"with mnist/. Tried: {'; '.join(reports)}"
-    )
+    raise DataError(f"{missing}. It could not be fetched. Tried: {'; '.join(reports)}")
 
 
 @checked
@@ -189,7 +199,5 @@ def read_compressed(known: KnownFile, folder: Path, *, download: bool = True) ->
     if path.is_file():
         return decompress(path.read_bytes(), known, path)
     if not download:
-        raise DataError(
-            f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}."
-        )
+        raise DataError(f"{_missing(path, known.gzipped)}.")
     return fetch(known, path)
