@@ -1,4 +1,4 @@
-"""The wheel works where there is no checkout: without one, in an empty folder, without a network."""
+"""The wheel works without a checkout: in an empty folder, without a home, without a network."""
 
 from __future__ import annotations
 
