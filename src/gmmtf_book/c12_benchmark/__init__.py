@@ -1,0 +1,1 @@
+"""Chapter 12: the benchmark, and what each architecture finds of the optimum."""
