@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -84,6 +85,11 @@ def leaderboard(*paths: str | os.PathLike[str], own: bool = True) -> pd.DataFram
         If a file is missing.
     ValueError
         If a file is no result of this version, if two have the same entry, or there is none at all.
+
+    Warns
+    -----
+    UserWarning
+        If an entry has a smaller loss than Bayes, by more than three standard errors.
     """
     frames = [shipped()] if own else []
     frames += [read(path) for path in paths]
@@ -93,6 +99,12 @@ def leaderboard(*paths: str | os.PathLike[str], own: bool = True) -> pd.DataFram
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"paths: expected each entry in one file, got {twice} in two")
     rows = pd.concat(frames, ignore_index=True)
+    for _, row in impossible(rows).iterrows():
+        warnings.warn(
+            f"{row['entry']} on {row['task']}, seed {row['seed']}: a smaller loss than Bayes, by "
+            f"{-row['gap'].value:.2g}, which no denoiser of the noisy tokens has; it saw more",
+            stacklevel=3,
+        )
     rows["score"] = [
         score(excess.value, name) if isinstance(excess, Estimate) else float("nan")
         for excess, name in zip(rows["excess"], rows["task"], strict=True)
@@ -103,6 +115,16 @@ def leaderboard(*paths: str | os.PathLike[str], own: bool = True) -> pd.DataFram
     over_all = by_seed.reindex(columns=list(TASKS)).mean(axis=1, skipna=False).groupby("entry")
     whole = pd.DataFrame({"score": over_all.agg(_mean), "error": over_all.sem()})
     return whole.join(by_task).sort_values("score", ascending=False, na_position="last")
+
+
+@checked
+def impossible(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of :func:`read` whose loss is below Bayes' by more than three standard errors."""
+
+    def below(gap: object) -> bool:
+        return isinstance(gap, Estimate) and gap.value < -3 * gap.standard_error
+
+    return rows[rows["gap"].map(below).astype(bool)]
 
 
 def _mean(values: pd.Series[float]) -> float:

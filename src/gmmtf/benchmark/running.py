@@ -43,14 +43,14 @@ _WARM_UP = 20  # a twentieth of the steps
 
 @checked
 def run(
-    entry: str, task: str, seed: int, *, version: str = VERSION, code: str | None = None
+    entry: str | Entry, task: str, seed: int, *, version: str = VERSION, code: str | None = None
 ) -> dict[str, Any]:
     """Train an entry on a task and measure it.
 
     Parameters
     ----------
     entry
-        See :func:`gmmtf.benchmark.entries.entry`.
+        An entry, or the name of one, see :func:`gmmtf.benchmark.entries.entry`.
     task
         One of :data:`~gmmtf.benchmark.tasks.TASKS`.
     seed
@@ -80,10 +80,11 @@ def run(
     """
     if version != VERSION:
         raise ValueError(f"version: this is version {VERSION} of the suite, got {version!r}")
-    made, on, seed = entries.entry(entry), tasks.task(task), count("seed", seed, 0)
-    if code is not None and own_code(entry) != code:
-        raise ValueError(f"code: the code of {entry!r} is not the one that was asked for")
-    denoise = trained(made, on, seed)
+    made = entry if isinstance(entry, Entry) else entries.entry(entry)
+    on, seed = tasks.task(task), count("seed", seed, 0)
+    if code is not None and (made is entry or own_code(str(entry)) != code):
+        raise ValueError(f"code: the code of {made.name!r} is not the one that was asked for")
+    denoise = trained(made, on, seed, steps=STEPS)
     found = _measured(denoise, on.law, seed)
     values: dict[str, Any] = {"n_parameters": _size(denoise)} | found
     if (rare := rarest(on.law)) is not None:
@@ -133,9 +134,7 @@ def own_code(name: str) -> str | None:
 
 
 @checked
-def trained(
-    made: Entry, on: Task, seed: int, *, steps: int = STEPS, data: Law | None = None
-) -> Denoiser:
+def trained(made: Entry, on: Task, seed: int, *, steps: int, data: Law | None = None) -> Denoiser:
     """Make an entry for a task, and train it if it has something to train.
 
     ``data``: where the training data are drawn from, the task's law by default.

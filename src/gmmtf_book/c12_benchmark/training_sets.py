@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from gmmtf import Estimate, MultiTokenGMM, measure, optimal_denoiser
@@ -15,7 +19,9 @@ from gmmtf.denoisers.empirical import empirical_ideal
 from gmmtf.laws.noisy import draw_noisy
 from gmmtf.laws.training_set import TrainingSet
 from gmmtf.randomness import derived_seed
+from gmmtf.record import Recording
 from gmmtf_book.c12_benchmark.plan import Plan
+from gmmtf_book.c12_benchmark.results import over_seeds
 
 IDEAL = "empirical ideal"
 
@@ -72,3 +78,21 @@ def _gap(plan: Plan, denoise: Denoiser, truth: MultiTokenGMM, data: Any, seed: i
         ]
         gaps.append(Estimate.paired(*losses))
     return Estimate.mean(gaps)
+
+
+def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Recording:
+    """Compute the points that the file at ``path`` does not hold yet."""
+    record = Recording(path, plan.settings(), code=__name__, device=device)
+    for seed, size, entry in product(plan.set_seeds, plan.set_sizes, plan.set_entries):
+        if entry != IDEAL or 0 < size <= plan.set_ideal:
+            compute = partial(one, plan, entry, size, seed)
+            record.point(compute, entry=entry, size=size, seed=seed)
+    return record
+
+
+def table(record: Recording, column: str) -> pd.DataFrame:
+    """Excess (or ``seen``) over seeds: a row a size, in their order, a column an entry."""
+    groups = record.frame().groupby(["size", "entry"], sort=False)[column]
+    found = groups.agg(over_seeds).unstack("entry")
+    sizes = sorted(found.index, key=lambda size: size or float("inf"))
+    return found.loc[sizes]
