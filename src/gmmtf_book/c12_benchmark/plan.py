@@ -36,7 +36,8 @@ PLANS = {
     "live": Plan(),
     "smoke": Plan(set_sizes=(10, 100), set_measured=16),
     "paper": Plan(
-        set_entries=_ENTRIES, set_sizes=(10**2, 10**3, 10**4, 10**5, 10**6, 0), set_seeds=(0, 1, 2),
+        set_entries=_ENTRIES, set_sizes=(10, 10**2, 10**3, 10**4, 10**5, 10**6, 0),
+        set_seeds=(0, 1, 2),
     ),
 }  # fmt: skip
 """``live``: half a minute; ``smoke``: seconds; ``paper``: twenty minutes of one core."""

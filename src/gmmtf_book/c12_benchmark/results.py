@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gmmtf import Estimate
@@ -26,10 +28,11 @@ def rows() -> pd.DataFrame:
     return Recording(RESULTS / "benchmark.json").frame()
 
 
-def over_seeds(values: pd.Series[Any]) -> Estimate:
+def over_seeds(values: Iterable[Any]) -> Estimate:
     """Mean over seeds, with the standard error that their scatter implies; one seed shows none."""
-    numbers = pd.Series([float(value) for value in values])
-    return Estimate(float(numbers.mean()), float(numbers.sem()) if len(numbers) > 1 else 0.0)
+    numbers = np.array([float(value) for value in values])
+    error = numbers.std(ddof=1) / len(numbers) ** 0.5 if len(numbers) > 1 else 0.0
+    return Estimate(float(numbers.mean()), float(error))
 
 
 def excesses() -> pd.DataFrame:
@@ -53,7 +56,7 @@ def _lists(task: str, column: str, index: pd.Index[Any]) -> pd.DataFrame:
     """A column of lists, one entry of the list a row."""
     chosen = rows().query("task == @task").dropna(subset=[column])
     found = {
-        entry: [over_seeds(pd.Series(each)) for each in zip(*group[column], strict=True)]
+        entry: [over_seeds(each) for each in zip(*group[column], strict=True)]
         for entry, group in chosen.groupby("entry", sort=False)
     }
     return pd.DataFrame(found, index=index)

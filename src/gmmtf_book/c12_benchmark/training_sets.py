@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -20,6 +21,7 @@ from gmmtf.laws.noisy import draw_noisy
 from gmmtf.laws.training_set import TrainingSet
 from gmmtf.randomness import derived_seed
 from gmmtf.record import Recording
+from gmmtf_book import RESULTS
 from gmmtf_book.c12_benchmark.plan import Plan
 from gmmtf_book.c12_benchmark.results import over_seeds
 
@@ -88,6 +90,16 @@ def run(plan: Plan, path: str | Path, device: torch.device | str = "cpu") -> Rec
             compute = partial(one, plan, entry, size, seed)
             record.point(compute, entry=entry, size=size, seed=seed)
     return record
+
+
+def recorded() -> Recording:
+    """The recorded study."""
+    return Recording(RESULTS / "12_benchmark.json")
+
+
+def linear(record: Recording) -> float:
+    """Excess risk of the best linear filter on the law of the study."""
+    return float(np.mean([float(each) for each in record.frame()["linear"]]))
 
 
 def table(record: Recording, column: str) -> pd.DataFrame:
