@@ -103,3 +103,20 @@ def by_size(excess: pd.DataFrame, seen: pd.DataFrame, linear: float) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize="small")
     return figure
+
+
+def by_task(shares: pd.DataFrame) -> Figure:
+    """Draw excess risks over that of the linear filter: a row a task, a marker an entry."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 5.6))
+    places = range(len(shares))
+    for name in shares:
+        colour, _, marker = STYLES[str(name)]
+        found = [float(each) for each in shares[name]]
+        axis.plot(found, places, ls="", marker=marker or "|", ms=8, mew=2, color=colour, label=name)
+    axis.axvline(1, color=COLOURS["linear"], ls="--", lw=1, label="linear")
+    axis.set(xscale="log", xlabel="excess risk / that of the linear filter")
+    axis.set_yticks(list(places), list(shares.index))
+    axis.invert_yaxis()
+    axis.grid(axis="y", color="0.9")
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small")
+    return figure

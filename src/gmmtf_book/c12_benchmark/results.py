@@ -41,6 +41,12 @@ def excesses() -> pd.DataFrame:
     return groups.agg(over_seeds).unstack("task")[list(TASKS)]
 
 
+def shares() -> pd.DataFrame:
+    """Excess risks over those of the linear filter: a row a task, a column an entry."""
+    linear = pd.Series({name: exact_risks(name).linear_excess.value for name in TASKS})
+    return excesses().map(lambda each: each.value).T.div(linear, axis=0)
+
+
 def levels(task: str) -> pd.DataFrame:
     """Excess risk at each noise level (rows, σ), a column an entry, over seeds."""
     index = pd.Index(edm_sigmas(SCHEDULE)[list(LEVELS)].tolist(), name="sigma")
