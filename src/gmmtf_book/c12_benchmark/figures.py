@@ -67,20 +67,23 @@ def by_length(lengths: pd.DataFrame, trained_at: int) -> Figure:
     return figure
 
 
-def rare_tokens(ratios: dict[str, pd.DataFrame]) -> Figure:
-    """Draw by how much the excess is larger on tokens of the rare pattern, one panel a task."""
+def rare_tokens(ratios: dict[str, pd.Series[Any]]) -> Figure:
+    """Draw by how much the excess is larger on tokens of the rare pattern, one panel a task.
+
+    ``ratios``: for each task the same entries in the same order; one without a number is left out.
+    """
     figure, axes = plt.subplots(1, len(ratios), figsize=(WIDTH, 4.6), sharey=True, squeeze=False)
     for axis, (title, found) in zip(axes[0], ratios.items(), strict=True):
-        places = range(len(found))
-        for y, (name, each) in zip(places, found["ratio"].items(), strict=True):
-            error = 2 * each.standard_error
+        for y, (name, each) in enumerate(found.items()):
             colour, _, marker = STYLES[str(name)]
-            axis.errorbar(each.value, y, xerr=error, fmt=marker or "|", color=colour, capsize=2)
+            style = {"fmt": marker or "|", "color": colour, "capsize": 2}
+            axis.errorbar(each.value, y, xerr=2 * each.standard_error, **style)
         axis.axvline(1, color="0.8", lw=1, zorder=0)
         axis.set_xscale("log")
+        ticks_at(axis.xaxis, (1, 2, 3, 4))
         axis.set_title(title)
-        axis.set_yticks(list(places), list(found.index))
-        axis.invert_yaxis()
+        axis.set(ylim=(len(found) - 0.5, -0.5))
+        axis.set_yticks(range(len(found)), list(found.index))
     figure.supxlabel("excess on tokens of the rare pattern / on all others", fontsize="medium")
     return figure
 
