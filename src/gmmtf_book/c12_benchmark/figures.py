@@ -70,17 +70,17 @@ def by_length(lengths: pd.DataFrame, trained_at: int) -> Figure:
 def rare_tokens(ratios: dict[str, pd.DataFrame]) -> Figure:
     """Draw by how much the excess is larger on tokens of the rare pattern, one panel a task."""
     figure, axes = plt.subplots(1, len(ratios), figsize=(WIDTH, 4.6), sharey=True, squeeze=False)
+    names = list(dict.fromkeys(str(name) for found in ratios.values() for name in found.index))
     for axis, (title, found) in zip(axes[0], ratios.items(), strict=True):
-        places = range(len(found))
-        for y, (name, each) in zip(places, found["ratio"].items(), strict=True):
-            error = 2 * each.standard_error
+        for name, each in found["ratio"].items():
+            y, error = names.index(str(name)), 2 * each.standard_error
             colour, _, marker = STYLES[str(name)]
             axis.errorbar(each.value, y, xerr=error, fmt=marker or "|", color=colour, capsize=2)
         axis.axvline(1, color="0.8", lw=1, zorder=0)
         axis.set_xscale("log")
         axis.set_title(title)
-        axis.set_yticks(list(places), list(found.index))
-        axis.invert_yaxis()
+    axes[0, 0].set_yticks(range(len(names)), names)  # for all panels, as is their direction
+    axes[0, 0].invert_yaxis()
     figure.supxlabel("excess on tokens of the rare pattern / on all others", fontsize="medium")
     return figure
 
