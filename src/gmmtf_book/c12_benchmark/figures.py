@@ -14,7 +14,7 @@ from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, ticks_at
 _BLUE, _ORANGE, _GREEN, _RED, _PURPLE = PATTERN_COLOURS[:5]
 
 STYLES = {
-    "zero": ("0.6", ":", None),
+    "zero": ("0.6", "-.", None),
     "linear": (COLOURS["linear"], "--", None),
     "token Bayes": (_BLUE, "--", None),
     "MLP": (_BLUE, "-", "o"),
