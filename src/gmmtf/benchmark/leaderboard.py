@@ -111,7 +111,8 @@ def leaderboard(*paths: str | os.PathLike[str], own: bool = True) -> pd.DataFram
     ]
     by_task = rows.pivot_table("score", "entry", "task", aggfunc=_mean, dropna=False, sort=False)
     by_task = by_task.reindex(columns=list(TASKS))
-    by_seed = rows.pivot_table("score", ["entry", "seed"], "task", aggfunc=_mean, dropna=False)
+    # No pivot table: it would ask each entry for the seeds of all others.
+    by_seed = rows.groupby(["entry", "seed", "task"])["score"].agg(_mean).unstack("task")
     over_all = by_seed.reindex(columns=list(TASKS)).mean(axis=1, skipna=False).groupby("entry")
     whole = pd.DataFrame({"score": over_all.agg(_mean), "error": over_all.sem()})
     return whole.join(by_task).sort_values("score", ascending=False, na_position="last")

@@ -71,10 +71,22 @@ def empirical_ideal(x_0: Tensor, schedule: NoiseSchedule) -> Denoiser:
     Raises
     ------
     ValueError
-        If the shape is another.
+        If the shape is another, also when it is called with other data points.
     """
-    if x_0.ndim != 3:
-        raise ValueError(f"x_0: expected shape [n, tokens, dim], got {list(x_0.shape)}")
+    if x_0.ndim != 3 or len(x_0) == 0:
+        raise ValueError(
+            f"x_0: expected at least one data point, [n, tokens, dim], got {list(x_0.shape)}"
+        )
+    _, n_tokens, dim = x_0.shape
     weights = torch.full((len(x_0),), 1 / len(x_0), dtype=torch.float64)
     whole = EmpiricalDenoiser(x_0.flatten(1), weights, schedule)
-    return lambda x_t, t: whole(x_t.flatten(1)[:, None], t).view_as(x_t)
+
+    @checked
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        if x_t.shape[1:] != (n_tokens, dim):
+            raise ValueError(
+                f"x_t: expected data points [batch, {n_tokens}, {dim}], got {list(x_t.shape)}"
+            )
+        return whole(x_t.flatten(1)[:, None], t).view(x_t.shape)
+
+    return denoise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from statistics import median
 from typing import Any
@@ -95,6 +96,7 @@ def _rarity() -> Numbers:
         f"{task}-ratio-{slug(str(name))}": ratio
         for task in ("rare-tokens", "rare-data")
         for name, ratio in results.rarity(task)["ratio"].items()
+        if math.isfinite(ratio.value)  # one that is Bayes has no excess at all
     }
 
 
