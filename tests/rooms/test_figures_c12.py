@@ -117,25 +117,26 @@ def test_excess_by_number_of_tokens_and_that_of_the_training():
 
 
 def test_ratios_of_rare_tokens_stand_beside_their_names_in_all_panels():
-    rows = {"first": ["linear", "token Bayes", "head", "DiT"], "second": ["linear", "head", "DiT"]}
+    names = ["linear", "token Bayes", "head", "DiT"]
     ratios = {
-        title: pd.DataFrame(
-            {"ratio": [Estimate(1.5 + k + 4 * j, 0.1 * (k + 1)) for k in range(len(names))],
-             "rare": 9.0}, index=names,
-        )
-        for j, (title, names) in enumerate(rows.items())
-    }  # fmt: skip
+        title: pd.Series([Estimate(1.5 + k + 4 * j, 0.1 * (k + 1)) for k in range(4)], index=names)
+        for j, title in enumerate(("first", "second"))
+    }
+    ratios["second"]["token Bayes"] = Estimate(math.nan, math.nan)
     figure = figures.rare_tokens(ratios)
     first, second = drawn.panels(figure)
     assert first.get_position().x1 < second.get_position().x0
     assert drawn.titles(figure) == ["first", "second"]
     places = drawn.tick_labels(first.yaxis)
-    assert list(places.values()) == rows["first"]
+    assert list(places.values()) == names
     shared = [tick.get_loc() for tick in second.yaxis.get_major_ticks()]
     assert shared == list(places)
     for ax, found in zip((first, second), ratios.values(), strict=True):
-        for bars, (name, ratio) in zip(drawn.error_bars(ax), found["ratio"].items(), strict=True):
+        for bars, (name, ratio) in zip(drawn.error_bars(ax), found.items(), strict=True):
             assert [places[y] for y in bars.y] == [name]
+            if math.isnan(ratio.value):
+                assert math.isnan(bars.x[0])
+                continue
             assert bars.x == [ratio.value]
             assert bars.x_half == pytest.approx([2 * ratio.standard_error])
             look = LOOKS[name]
@@ -146,6 +147,20 @@ def test_ratios_of_rare_tokens_stand_beside_their_names_in_all_panels():
     assert figure.get_supxlabel() == "excess on tokens of the rare pattern / on all others"
     caption = drawn.caption(CHAPTER, "fig-bench-rare")
     assert "rare pattern over that on all others" in caption
+
+
+def test_what_is_left_of_the_linear_filters_excess_by_task():
+    names = ["kernel average", "head", "DiT"]
+    shares = pd.DataFrame({n: [0.1 * (k + 1), 2.0 + k] for k, n in enumerate(names)}, ["a", "b"])
+    (ax,) = drawn.panels(figures.by_task(shares))
+    *entries, linear = drawn.lines(ax)
+    assert (linear.x, linear.look.stroke) == ([1, 1], "--")
+    for name, line in zip(names, entries, strict=True):
+        assert (line.x, line.y) == (shares[name].tolist(), [0, 1])
+        assert line.look == drawn.Look(LOOKS[name].colour, "", LOOKS[name].marker)
+    assert list(drawn.tick_labels(ax.yaxis).values()) == ["a", "b"]
+    assert ax.yaxis_inverted()
+    assert ax.get_xscale() == "log"
 
 
 def test_new_data_above_and_training_data_below_by_the_size_of_the_set():
