@@ -38,9 +38,9 @@ def plain(law: MultiTokenGMM, logits: torch.Tensor) -> torch.Tensor:
     outside[torch.arange(len(chosen))[:, None], torch.tensor(chosen)] = 0
     inside = outside.exp()
     prior = (inside * law.log_set_weights).sum(1) - len(logits) * (inside @ law.probabilities).log()
-    evidence = prior + sum(torch.logsumexp(token + outside, 1) for token in logits)
-    weight = torch.softmax(evidence, 0)
-    return torch.stack([weight @ torch.softmax(token + outside, 1) for token in logits])
+    given_set = logits[:, None] + outside
+    weight = torch.softmax(prior + given_set.logsumexp(2).sum(0), 0)
+    return torch.einsum("s,nsu->nu", weight, torch.softmax(given_set, 2))
 
 
 def logits_of(law: MultiTokenGMM, x_t: torch.Tensor, t: int) -> torch.Tensor:
