@@ -84,9 +84,8 @@ class BayesDenoiser:
         x = x_t.double()
         probabilities = posterior(self.mixture, self.schedule, x, t)
         level = noise_level(self.mixture, self.schedule, t).for_tokens(x)
-        return (level.gain * (x - level.signal * (probabilities @ self.mixture.means.to(x)))).to(
-            x_t
-        )
+        mean = (probabilities @ self.mixture.means.to(x)).mul_(level.signal)
+        return mean.neg_().add_(x).mul_(level.gain).to(x_t)
 
 
 @singledispatch
