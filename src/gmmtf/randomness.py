@@ -56,11 +56,17 @@ def normal_rows(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Draw a float64 matrix ``[n_rows, width]`` of standard normal numbers some rows at a time.
 
+    Together they are the numbers of ``torch.randn(n_rows, width)``, and leave the generator alike.
+
     Yields
     ------
     tuple[slice, Tensor]
-        Which rows, and the numbers in them. Together they are the numbers of
-        ``torch.randn(n_rows, width)`` and leave the generator as that does.
+        Which rows, and the numbers in them.
+
+    Raises
+    ------
+    ValueError
+        If a size is negative, or the width 0.
 
     Notes
     -----
@@ -69,10 +75,11 @@ def normal_rows(
     least 16 numbers. On a GPU the numbers depend on how many are asked for, so one piece is all;
     it is in a compiled graph too.
     """
+    n_rows, width = count("n_rows", n_rows, 0), count("width", width, 1)
     device = generator_device(generator)
-    whole = 16 // math.gcd(16, max(1, width))  # rows that end with a block
-    step = max(1, _PIECE // max(1, width) // whole) * whole
-    ends = n_rows - -(-16 // max(1, width)) + 1  # a piece that began later would be too short
+    whole = 16 // math.gcd(16, width)  # rows that end with a block
+    step = max(1, _PIECE // width // whole) * whole
+    ends = n_rows - -(-16 // width) + 1  # a piece that began later would be too short
     in_pieces = device.type == "cpu" and not torch.compiler.is_compiling()
     starts = range(0, max(1, ends), step) if in_pieces else range(1)
     for start, stop in zip(starts, [*starts[1:], n_rows], strict=True):

@@ -118,6 +118,22 @@ def test_a_sampler_is_one_graph(make, sampler, options):
         assert not torch.equal(found, compiled())  # the draws are no part of the graph
 
 
+def test_a_compiled_sampler_takes_another_schedule():
+    """Numbers of the first one are in the graph that was made for it, and in no other."""
+
+    def sample(schedule: NoiseSchedule) -> torch.Tensor:
+        return ddim(lambda x_t, t: 0.1 * x_t, schedule, (2, 8, 16), n_calls=3)
+
+    compiled = torch.compile(sample, backend="aot_eager", fullgraph=True, dynamic=False)
+    first, other = (NoiseSchedule.linear(4, beta_end=end) for end in (0.02, 0.3))
+    with torch.random.fork_rng(devices=[]):
+        for schedule in (first, other, first):
+            torch.manual_seed(1)
+            found = compiled(schedule)
+            torch.manual_seed(1)
+            assert torch.equal(found, sample(schedule))
+
+
 def test_a_compiled_sampler_refuses_samples_that_are_not_finite():
     def spoilt(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return x_t * float("inf")
