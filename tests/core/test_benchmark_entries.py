@@ -164,14 +164,14 @@ def test_the_kernel_average_weighs_tokens_by_their_distance():
     assert made.width == KERNEL_WIDTH
 
 
+@torch.no_grad()
 def test_linear_attention_is_a_sum_of_products():
     x_t, t = noisy(LAW)
     made = LinearAttention(LAW, SCHEDULE).double()
     level = noise_level(LAW, SCHEDULE, t).for_tokens(x_t)
     assert torch.allclose(made(x_t, t), level.gain * x_t)  # W starts at zero
-    with torch.no_grad():
-        made.weight.copy_(torch.randn(4, 4, generator=source(1)))
-        made.value.copy_(torch.randn(4, 4, generator=source(2)))
+    made.weight.copy_(torch.randn(4, 4, generator=source(1)))
+    made.value.copy_(torch.randn(4, 4, generator=source(2)))
     found = made(x_t, t)
     for b, n in ((0, 1), (2, 3)):
         x = x_t[b]
@@ -261,13 +261,16 @@ def test_networks_of_every_parametrisation_are_trained_to_the_same(prediction):
 
 def test_training_data_come_from_where_they_are_asked_for():
     """One step of gradient descent on the rate given, from data of the law or of another."""
-    made = Entry("mine", "", lambda *_: OneMultiple("noise"), optimizer="gd", lr=0.1)
+    def made(lr: float) -> Entry:
+        return Entry("mine", "", lambda *_: OneMultiple("noise"), optimizer="gd", lr=lr)
+
     on = TASKS["every"]
     small = MultiTokenGMM(n_patterns=4, dim=32, n_tokens=64, radius=0.1, sigma=0.01)
     factors = [
-        float(running.trained(made, on, 0, steps=1, data=data).network.factor)
-        for data in (None, on.law, small)
+        float(running.trained(made(lr), on, 0, steps=1, data=data).network.factor)
+        for data, lr in ((None, 0.1), (on.law, 0.1), (small, 0.1), (None, 0.2))
     ]
+    assert factors[3] - 0.5 == pytest.approx(2 * (factors[0] - 0.5), rel=1e-4)
     assert factors[0] == factors[1] < factors[2]  # of nothing but noise, more is noise
 
 
