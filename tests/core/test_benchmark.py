@@ -1,49 +1,39 @@
-"""The benchmark: its tasks, scores and entries, and nobody below Bayes."""
+"""The benchmark's tasks, exact risks, scores and leaderboard, and nobody below Bayes."""
 
 from __future__ import annotations
 
+import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
-from gmmtf import AttentionDenoiser, Estimate, FullMixture, MultiTokenGMM, bayes_risk, linear_risk
-from gmmtf.benchmark import ENTRIES, TASKS, VERSION, Entry, running
-from gmmtf.benchmark.__main__ import main
-from gmmtf.benchmark.entries import entry, isotropic
+from gmmtf import Estimate, FullMixture, MultiTokenGMM, bayes_risk, linear_risk
+from gmmtf.benchmark import ENTRIES, TASKS, VERSION, exact, running
 from gmmtf.benchmark.exact import derive, exact_risks, law_digest
 from gmmtf.benchmark.leaderboard import (
+    MEANING,
+    as_html,
     compact,
     impossible,
     leaderboard,
     read,
     score,
     shipped,
+    shown,
 )
-from gmmtf.benchmark.networks import Preconditioned, TokenMLP
 from gmmtf.benchmark.tasks import LEVELS, SCHEDULE, STEPS, TOKENS_PER_STEP, task
+from gmmtf.jsonvalues import encode
 from gmmtf.laws.law import fingerprint
-from gmmtf.laws.moments import token_moments
 from gmmtf.record import Recording
 from gmmtf_book.c09_digits_as_tokens import tokens
 from make_benchmark_digits import COMPONENTS, DIM, PER_DIGIT
 
 ROOT = Path(__file__).parents[2]
 RECORD = ROOT / "data" / "results" / "benchmark.json"
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Runs of a few steps on a few tokens."""
-    monkeypatch.setattr(running, "MEASURED_TOKENS", 512)
-    monkeypatch.setattr(running, "STEPS", 3)
-    monkeypatch.setattr(running, "LENGTHS", (16, 32))
 
 
 def test_the_suite_is_as_large_as_it_says():
@@ -53,6 +43,9 @@ def test_the_suite_is_as_large_as_it_says():
     kinds = {type(each.law) for each in TASKS.values()}
     assert kinds == {MultiTokenGMM, FullMixture}
     assert all(each.batch_size * each.law.n_tokens == TOKENS_PER_STEP for each in TASKS.values())
+    assert STEPS * TOKENS_PER_STEP == 819_200  # what the pages say
+    with pytest.raises(ValueError, match=r"^task: expected one of every, .*got 'ever'"):
+        task("ever")
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -61,44 +54,72 @@ def test_a_task_is_what_its_risks_were_stored_for(name):
     assert stored.fingerprint == law_digest(TASKS[name])
     assert len(stored.bayes) == len(stored.linear) == len(stored.oracle) == len(LEVELS)
     for k in (1, 8, 15):
-        t = LEVELS[k]
+        t, kept = LEVELS[k], stored.bayes[k]
         assert stored.linear[k] == pytest.approx(linear_risk(TASKS[name].law, SCHEDULE, t=t))
-        n_points = 32 if name == "many" else 128
+        n_points = 32 if name in ("many", "crowded") else 128
         again = bayes_risk(TASKS[name].law, SCHEDULE, t=t, n_points=n_points, seed=1)
-        error = math.hypot(again.standard_error, stored.bayes[k].standard_error)
-        assert abs(again.value - stored.bayes[k].value) <= 4.5 * error + 1e-12
-        assert stored.oracle[k] <= stored.bayes[k].value + 4.5 * stored.bayes[k].standard_error
-        assert stored.bayes[k].value - 4.5 * stored.bayes[k].standard_error <= stored.linear[k] < 1
+        error = math.hypot(again.standard_error, kept.standard_error)
+        assert abs(again.value - kept.value) <= 4.5 * error + 1e-12
+        assert stored.oracle[k] <= kept.value + 4.5 * kept.standard_error
+        assert kept.value - 4.5 * kept.standard_error <= stored.linear[k] < 1
 
 
-def test_risks_are_derived_as_they_were_stored():
+def test_risks_are_derived_as_they_were_stored(monkeypatch):
+    monkeypatch.setattr(exact, "LEVELS", LEVELS[::5])
     found, stored = derive(task("one"), n_points=64, seed=3), exact_risks("one")
-    assert found.oracle == pytest.approx(stored.oracle, rel=1e-12)
-    assert found.linear == pytest.approx(stored.linear, rel=1e-12)
-    assert found.linear_excess.value == pytest.approx(stored.linear_excess.value, rel=1e-2)
+    assert found.fingerprint == stored.fingerprint
+    assert found.oracle == pytest.approx(stored.oracle[::5], rel=1e-12)
+    assert found.linear == pytest.approx(stored.linear[::5], rel=1e-12)
+    for mine, other in zip(found.bayes, stored.bayes[::5], strict=True):
+        assert mine.errors_from(other) < 4.5
+
+
+def test_averages_are_over_the_levels():
+    found = exact.ExactRisks("", [0.0, 0.0], [Estimate(0.1, 0.03), Estimate(0.3, 0.04)], [0.5, 0.9])
+    assert (found.bayes_risk.value, found.bayes_risk.standard_error) == pytest.approx((0.2, 0.025))
+    excess = found.linear_excess
+    assert (excess.value, excess.standard_error) == pytest.approx((0.5, 0.025))
+
+
+def test_risks_of_another_suite_are_refused(monkeypatch):
+    exact._stored.cache_clear()
+    monkeypatch.setattr(exact, "VERSION", "0")
+    with pytest.raises(RuntimeError, match="not of this suite"):
+        exact_risks("few")
+    exact._stored.cache_clear()
 
 
 def test_tasks_ask_what_they_say():
     laws = {name: each.law for name, each in TASKS.items()}
+    sizes = {name: (law.n_patterns, law.k) for name, law in laws.items() if hasattr(law, "k")}
+    assert [sizes[name] for name in ("every", "one", "few", "half")] == [
+        (4, 4), (32, 1), (16, 3), (12, 6),
+    ]  # fmt: skip
     norms = laws["unequal"].gram.diagonal().sqrt()
     assert float(norms.max() / norms.min()) == pytest.approx(3.5)
     gram = laws["oblique"].gram
     cosines = gram / gram.diagonal().sqrt().outer(gram.diagonal().sqrt())
     assert cosines[~torch.eye(8, dtype=torch.bool)].numpy() == pytest.approx(0.5)
-    assert laws["crowded"].n_patterns > laws["crowded"].dim
+    crowded = laws["crowded"]
+    assert (crowded.n_patterns, crowded.dim) == (24, 16)
+    assert len(crowded.means.unique(dim=0)) == 24
+    assert float(laws["rare-tokens"].probabilities[0]) == pytest.approx(0.02)
     assert laws["rare-data"].inclusion[0] == pytest.approx(0.04)
     assert running.rarest(laws["rare-tokens"]) == running.rarest(laws["rare-data"]) == 0
-    assert running.rarest(laws["few"]) is None
-    assert running.rarest(laws["digits"]) is None
+    assert all(running.rarest(laws[name]) is None for name in TASKS if "rare" not in name)
     few, many, wide = (laws[name] for name in ("few", "many", "wide"))
     assert fingerprint(replace(few, n_tokens=512)) == fingerprint(many)
-    assert wide.sigma == pytest.approx(1.0)
+    assert fingerprint(replace(few, sigma=1.0)) == fingerprint(wide)
+    axes = laws["covariances"].covariances.diagonal(dim1=1, dim2=2)
+    assert (axes > 1).sum(1).tolist() == [4] * 8
+    assert len({tuple(each) for each in axes.tolist()}) == 8
 
 
 def test_the_stored_digits_are_fitted_to_the_tokens_that_they_should_be():
     """The last step of a fit leaves each digit the mean and the covariance of its tokens."""
     data, law = tokens.load(DIM, per_digit=PER_DIGIT), TASKS["digits"].law
     assert len(law.weights) == 10 * COMPONENTS
+    means, covariances = [], []
     for digit in range(10):
         own, x = law.classes == digit, data.train_tokens[data.train_labels == digit].double()
         weights = law.weights[own]
@@ -109,10 +130,12 @@ def test_the_stored_digits_are_fitted_to_the_tokens_that_they_should_be():
         found = 10 * torch.einsum("c,cij->ij", weights, second) - mean.outer(mean)
         expected = torch.cov(x.T, correction=0) + 1e-3 * torch.eye(DIM)  # the fit's ridge
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        means.append(mean)
+        covariances.append(found)
+    even = torch.full((10,), 0.1, dtype=torch.float64)
+    single = FullMixture(even, torch.stack(means), torch.stack(covariances), torch.arange(10), 64)
     unseen = data.test_tokens[::20].double()
-    wide = data.law("train", [0.1] * 10, 64)
-    one = FullMixture.fit(wide, 1)
-    assert _log_density(law, unseen) > _log_density(one, unseen) + 0.1
+    assert _log_density(law, unseen) > _log_density(single, unseen) + 0.1
 
 
 def _log_density(law: FullMixture, x: torch.Tensor) -> float:
@@ -128,262 +151,95 @@ def test_scores_run_from_bayes_over_the_linear_filter_down():
     assert score(3 * linear, "few") == pytest.approx(25)
 
 
-def test_the_network_is_between_variances_of_one():
-    law = TASKS["unequal"].law
-    seen = []
-
-    class Body(torch.nn.Module):
-        def forward(self, x, t):
-            seen.append(x)
-            return torch.zeros_like(x)
-
-    x_0 = law.sample(400, torch.Generator().manual_seed(0)).x_0
-    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1))
-    network = Preconditioned(Body(), law, SCHEDULE)
-    for level in (50, 400, 900):
-        t = torch.full((400,), level)
-        x_t = SCHEDULE.add_noise(x_0, t, noise)
-        left = noise - network(x_t, t)
-        assert float(seen[-1].square().mean()) == pytest.approx(1, rel=0.02)
-        alpha_bar = float(SCHEDULE.alpha_bars[level])
-        square = alpha_bar * network.square + 1 - alpha_bar
-        gain = alpha_bar * network.square / square
-        assert float(left.square().mean()) == pytest.approx(gain, rel=0.02)
-        multiple = (noise * x_t).mean() / x_t.square().mean()
-        assert float((1 - alpha_bar) ** 0.5 / square) == pytest.approx(float(multiple), rel=0.03)
+SETTINGS = {"function": "gmmtf.benchmark.running.run", "fixed version": VERSION}
 
 
-def test_the_mean_counts_in_the_variance_of_one():
-    law = MultiTokenGMM.from_patterns(torch.full((1, 4), 3.0), n_tokens=2, sigma=0.5)
-    assert Preconditioned(TokenMLP(4), law, SCHEDULE).square == pytest.approx(9.25)
-    assert len(token_moments(law).variances) == 0
+def result(path: Path, rows: list[tuple[str, str, int, object]], settings=SETTINGS) -> Path:
+    """Write a file as `run` does, of entry, task, seed and value."""
+    points = [
+        {"labels": {"entry": entry, "task": name, "seed": seed}, "value": encode(value),
+         "provenance": {}}
+        for entry, name, seed, value in rows
+    ]  # fmt: skip
+    path.write_text(json.dumps({"settings": settings, "points": points}))
+    return path
 
 
-def test_heads_are_made_for_the_isotropic_mixture():
-    law = TASKS["covariances"].law
-    found = isotropic(law)
-    mean = torch.einsum("cii->c", law.covariances).mean() / law.dim
-    assert found.sigma**2 == pytest.approx(float(mean))
-    assert isotropic(TASKS["few"].law) is TASKS["few"].law
+def value(excess: float, gap: float | None = None) -> dict[str, Estimate]:
+    return {"excess": Estimate(excess, 0.01), "gap": Estimate(excess if gap is None else gap, 0.005)}
 
 
-NETWORKS = ("MLP", "deep sets", "transformer", "DiT", "U-Net")
+def linear(name: str) -> float:
+    return exact_risks(name).linear_excess.value
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@torch.no_grad()
-def test_networks_start_near_the_best_multiple_and_see_what_they_should(name):
-    network = ENTRIES[name].make(TASKS["every"].law, SCHEDULE, 0)
-    x_t = torch.randn(2, 64, 32, generator=torch.Generator().manual_seed(0))
-    t = torch.tensor([9, 500])
-    assert network(x_t, t).shape == x_t.shape
-    if name == "U-Net":  # its convolutions see an order, and it does not start at zero
-        assert not torch.allclose(network(x_t, t).roll(1, 1), network(x_t.roll(1, 1), t))
-        return
-    assert float(network.body(x_t, t).abs().max()) == 0
-    torch.manual_seed(0)
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    found = network(x_t, t)
-    torch.testing.assert_close(found.roll(1, 1), network(x_t.roll(1, 1), t), atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(network.body(x_t, t), network.body(x_t, t.flip(0)), atol=1e-3)
-    other = x_t.clone()
-    other[:, 1:] += 1.0
-    change = float((found - network(other, t))[:, 0].abs().max())
-    assert change == 0 if name == "MLP" else change > 1e-3
+def test_a_leaderboard_is_the_mean_over_tasks_with_the_scatter_of_its_seeds(tmp_path):
+    rows = [
+        (entry, name, seed, value(factor * (1 + seed / 10) * linear(name)))
+        for entry, factor in (("worse", 3.0), ("better", 1.0))
+        for name in TASKS for seed in (7, 8)
+    ]  # fmt: skip
+    found = leaderboard(result(tmp_path / "a.json", rows), own=False)
+    assert list(found.index) == ["better", "worse"]
+    assert list(found.columns) == ["score", "error", *TASKS]
+    scores = [100 / (1 + 1.7), 100 / (1 + 1.8)]
+    for name in ("score", "every", "wide"):
+        assert found.loc["better", name] == pytest.approx(sum(scores) / 2)
+    assert found.loc["better", "error"] == pytest.approx((scores[0] - scores[1]) / 2)
 
 
-def test_networks_differ_by_seed_and_are_the_same_for_one():
-    law = TASKS["every"].law
-    one, same, other = (ENTRIES["MLP"].make(law, SCHEDULE, seed) for seed in (3, 3, 4))
-    assert torch.equal(one.body.first.weight, same.body.first.weight)
-    assert not torch.equal(one.body.first.weight, other.body.first.weight)
+def test_entries_of_other_seeds_keep_their_scores(tmp_path):
+    """What was run with one seed has a score, and takes none from those with other seeds."""
+    rows = [("mine", name, 9, value(linear(name))) for name in TASKS]
+    rows += [("half", name, 0, value(linear(name))) for name in list(TASKS)[:6]]
+    found = leaderboard(result(tmp_path / "a.json", rows))
+    alone = leaderboard()
+    assert found.loc["mine", "score"] == pytest.approx(50)
+    assert math.isnan(found.loc["mine", "error"])
+    assert math.isnan(found.loc["half", "score"])
+    assert found.loc["half", "every"] == pytest.approx(50)
+    assert list(found.index)[-1] == "half"
+    pd.testing.assert_frame_equal(found.loc[alone.index], alone)
 
 
-def test_token_bayes_is_blind_to_the_set_and_best_so():
-    law = TASKS["rare-data"].law
-    denoise = ENTRIES["token Bayes"].make(law, SCHEDULE, 0)
-    x_t = law.sample(3, torch.Generator().manual_seed(0), torch.float64).x_0
-    t = torch.full((3,), 300)
-    changed = x_t.clone()
-    changed[:, 1:] = 0
-    assert torch.equal(denoise(x_t, t)[:, 0], denoise(changed, t)[:, 0])
-    assert denoise.mixture.probabilities[0] == pytest.approx(0.02)
+def test_an_entry_that_failed_once_has_no_score_there(tmp_path):
+    rows = [("mine", name, seed, value(linear(name))) for name in TASKS for seed in (0, 1)]
+    failure = {"error": "ValueError", "message": "m", "traceback": "t"}
+    rows[3] = (*rows[3][:3], failure)
+    found = leaderboard(result(tmp_path / "a.json", rows))
+    assert found.loc["mine", list(TASKS)].isna().sum() == 1
+    assert math.isnan(found.loc["mine", rows[3][1]])
+    assert math.isnan(found.loc["mine", "score"])
 
 
-def test_a_run_repeats_and_measures_all(quick):
-    first, again = (running.run("MLP", "few", 0) for _ in range(2))
-    assert first == again
-    assert first != running.run("MLP", "few", 1)
-    assert first["n_parameters"] > 1e4
-    assert len(first["levels"]) == len(LEVELS)
-    assert first["excess"].value == pytest.approx(sum(first["levels"]) / len(LEVELS))
-    assert len(first["lengths"]) == 2
-    assert "rare" not in first
-    rare = running.run("zero", "rare-tokens", 0)
-    assert rare["n_parameters"] == 0
-    assert "lengths" not in rare
-    assert {"rare", "common"} <= set(rare)
-
-
-def test_a_run_leaves_the_callers_random_numbers_alone(quick):
-    torch.manual_seed(5)
-    running.run("DiT", "every", 0)
-    found = torch.rand(1)
-    torch.manual_seed(5)
-    assert torch.equal(found, torch.rand(1))
-
-
-def test_the_rate_rises_and_falls():
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = running.annealed(0.5, 40)([parameter])
-    rates = []
-    for _ in range(40):
-        rates.append(optimizer.param_groups[0]["lr"])
-        parameter.grad = torch.ones(1)
-        optimizer.step()
-    assert rates[0] == pytest.approx(0.25)
-    assert max(rates) == pytest.approx(rates[1]) == pytest.approx(0.5, rel=0.01)
-    assert all(a > b for a, b in pairwise(rates[1:]))
-    assert rates[-1] < 0.01
-
-
-def own_head(law, schedule, seed):
-    """Return a head."""
-    return AttentionDenoiser(isotropic(law), schedule)
-
-
-ENTRY = Entry("mine", "as an entry", own_head, lr=None, optimizer="gd")
-NUMBER = 3
-
-
-def test_entries_of_ones_own():
-    assert entry(f"{__name__}:ENTRY") is ENTRY
-    made = entry(f"{__name__}:own_head")
-    assert (made.name, made.about) == (f"{__name__}:own_head", "Return a head.")
-    with pytest.raises(ValueError, match="expected module:function"):
-        entry("own_head")
-    with pytest.raises(ValueError, match="cannot import"):
-        entry("no_such_module:f")
-    with pytest.raises(ValueError, match="to be a function or an Entry, got 3"):
-        entry(f"{__name__}:NUMBER")
-
-
-def test_wrong_arguments_of_a_run(quick):
-    with pytest.raises(ValueError, match="this is version"):
-        running.run("zero", "every", 0, version="0")
-    with pytest.raises(ValueError, match="task: expected one of every"):
-        running.run("zero", "ever", 0)
-    with pytest.raises(ValueError, match="seed"):
-        running.run("zero", "every", -1)
-    with pytest.raises(ValueError, match="entries of one module"):
-        running.run_all(["json:dumps", "math:sqrt"], None)
-
-
-MINE = """
-import torch
-from gmmtf import AttentionDenoiser
-
-def halved(law, schedule, seed):
-    return lambda x_t, t: x_t / 2
-
-def broken(law, schedule, seed):
-    return lambda x_t, t: x_t * float("nan")
-
-def short(law, schedule, seed):
-    return lambda x_t, t: x_t[:, 1:]
-
-def cheat(law, schedule, seed):
-    return torch.zeros(3)
-"""
-
-
-@pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_entries.py").write_text(MINE)
-    return tmp_path
-
-
-def command(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gmmtf.benchmark", *words],
-        capture_output=True,
-        text=True,
-        check=check,
-    )
-
-
-def test_an_entry_of_ones_own_joins_the_leaderboard(own_module):
-    words = ("run", "my_entries:halved", "--seeds", "0", "--output", "mine.json")
-    first = command(*words, "--tasks", "every", "one", "--workers", "1")
-    assert "my_entries:halved" in first.stdout
-    assert len(Recording("mine.json").points) == 2
-    table = leaderboard("mine.json")
-    assert set(ENTRIES) < set(table.index)
-    row = table.loc["my_entries:halved"]
-    assert 0 < row["every"] < 50
-    assert math.isnan(row["score"])  # not all tasks were run
-    assert math.isnan(row["few"])
-    shown = command("show", "mine.json", "--html", "page.html")
-    assert "my_entries:halved" in shown.stdout
-    page = Path("page.html").read_text()
-    assert "my_entries:halved" in page
-    assert "<table" in page
-    Path("my_entries.py").write_text(MINE.replace("x_t / 2", "x_t / 3"))
-    changed = command(*words, "--tasks", "every", check=False)
-    assert changed.returncode != 0
-    assert "fixed code" in changed.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("broken", "FloatingPointError"),
-        ("short", "ValueError"),
-        ("cheat", "ArgumentError"),
-    ],
-)
-def test_an_entry_that_fails_is_kept_with_its_error(own_module, name, message):
-    words = ("run", f"my_entries:{name}", "--seeds", "0", "--output", "mine.json")
-    command(*words, "--tasks", "every", "--workers", "1")
-    (point,) = Recording("mine.json").points
-    assert point.value["error"] == message
-    assert math.isnan(leaderboard("mine.json").loc[f"my_entries:{name}", "every"])
-
-
-def test_words_that_make_no_sense(own_module):
-    wrong = command("run", "nothing:here", check=False)
-    assert wrong.returncode == 1
-    assert "cannot import" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
-    assert command("show", "missing.json", check=False).returncode == 1
-
-
-def test_the_list_names_all(capsys):
-    main(["list"])
-    found = capsys.readouterr().out
-    assert all(name in found for name in (*TASKS, *ENTRIES, VERSION))
+def test_a_page_has_the_table_and_what_it_means(tmp_path):
+    table = leaderboard(result(tmp_path / "a.json", [("mine", "few", 0, value(linear("few")))]))
+    as_html(table, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert MEANING in page
+    assert page.count("<tr") == len(table) + 1
+    assert shown(table).loc["mine", ["score", "few", "one"]].tolist() == ["–", "50.0", "–"]
 
 
 def test_a_result_of_another_version_is_refused(tmp_path):
-    path = tmp_path / "old.json"
-    settings = {"function": "gmmtf.benchmark.running.run", "fixed version": "0"}
-    Recording(path, settings).add({"excess": 0.1}, 0.0, entry="a", task="every", seed=0)
+    old = result(tmp_path / "old.json", [], SETTINGS | {"fixed version": "0"})
     with pytest.raises(ValueError, match=f"version {VERSION} of the benchmark, got version '0'"):
-        read(path)
-    other = tmp_path / "other.json"
-    Recording(other, {}).add(1.0, 0.0, entry="a", task="every", seed=0)
-    with pytest.raises(ValueError, match="got another record"):
-        read(other)
+        read(old)
+    for settings in ({}, SETTINGS | {"function": "other.run"}):
+        with pytest.raises(ValueError, match="expected a result of version"):
+            read(result(tmp_path / "other.json", [("a", "every", 0, value(1.0))], settings))
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "missing.json")
 
 
-def test_an_entry_is_in_one_file(tmp_path):
-    with pytest.raises(ValueError, match="each entry in one file"):
+def test_an_entry_is_in_one_file():
+    with pytest.raises(ValueError, match=r"each entry in one file, got \['DiT', "):
         leaderboard(RECORD)
     with pytest.raises(ValueError, match="at least one file"):
         leaderboard(own=False)
-    assert set(leaderboard(RECORD, own=False).index) == set(ENTRIES)
+    pd.testing.assert_frame_equal(
+        leaderboard(RECORD, own=False), leaderboard(), check_like=True
+    )
 
 
 def test_what_is_shipped_is_what_was_recorded():
@@ -392,6 +248,12 @@ def test_what_is_shipped_is_what_was_recorded():
     pd.testing.assert_frame_equal(found, recorded, check_like=True)
     assert len(shipped()) == len(TASKS) * len(ENTRIES) * 3
     assert set(shipped()["seed"]) == {0, 1, 2}
+    kept = shipped().set_index(["entry", "task", "seed"])
+    for point in list(Recording(RECORD).points)[::97]:
+        row = kept.loc[tuple(point.labels[name] for name in ("entry", "task", "seed"))]
+        for name in ("excess", "gap"):
+            assert row[name].value == pytest.approx(point.value[name].value)
+            assert row[name].standard_error == pytest.approx(point.value[name].standard_error)
 
 
 def test_no_entry_beats_bayes():
@@ -401,24 +263,9 @@ def test_no_entry_beats_bayes():
 def test_one_that_beats_bayes_is_seen(tmp_path):
     rows = shipped()
     rows.at[5, "gap"] = Estimate(-0.02, 0.005)
+    rows.at[6, "gap"] = Estimate(-0.014, 0.005)
     assert list(impossible(rows).index) == [5]
-    settings = {"function": "gmmtf.benchmark.running.run", "fixed version": VERSION}
-    record = Recording(tmp_path / "mine.json", settings)
-    value = {"excess": Estimate(0.1, 0.01), "gap": Estimate(-0.02, 0.005)}
-    record.add(value, 0.0, entry="mine", task="every", seed=0)
-    with pytest.warns(UserWarning, match="mine on every.*smaller loss than Bayes"):
-        leaderboard(tmp_path / "mine.json")
-
-
-def test_a_recorded_run_is_found_again():
-    """One that learns nothing, and is exact: it is what it was, whatever the machine."""
-    rows = shipped().set_index(["entry", "task", "seed"])
-    for name in ("uniform attention", "linear"):
-        again = running.run(name, "every", 1)
-        assert again["excess"].value == pytest.approx(
-            rows.loc[(name, "every", 1)]["excess"].value, rel=1e-4
-        )
-
-
-def test_the_budget_is_what_the_pages_say():
-    assert STEPS * TOKENS_PER_STEP == 819_200
+    path = result(tmp_path / "mine.json", [("mine", "every", 0, value(0.1, -0.02))])
+    with pytest.warns(UserWarning, match=r"mine on every, seed 0: a smaller .* by 0.02, ") as seen:
+        leaderboard(path)
+    assert seen[0].filename == __file__

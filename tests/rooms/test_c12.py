@@ -20,6 +20,7 @@ from gmmtf.benchmark.exact import ExactRisks
 from gmmtf.benchmark.running import LENGTHS
 from gmmtf.benchmark.tasks import LEVELS, SCHEDULE
 from gmmtf.jsonvalues import encode
+from gmmtf.laws.law import fingerprint
 from gmmtf.laws.training_set import TrainingSet
 from gmmtf.record import Recording
 from gmmtf_book import BOOK
@@ -390,17 +391,17 @@ def test_entries_are_trained_on_the_set_and_measured_on_both(monkeypatch):
         found = training_sets.one(SMALL, "MLP", size, 3)
         made, task, seed, steps, data = calls[-1]
         assert (made, seed, steps) == (ENTRIES["MLP"], 3, SMALL.set_steps)
-        assert (task.law, task.batch_size) == (training_sets.law(SMALL), 4)
+        law = training_sets.law(SMALL)
+        assert (fingerprint(task.law), task.batch_size) == (fingerprint(law), 4)
         # What returns zero errs by the noise, on whatever data.
-        law = task.law
         bayes = bayes_risk(law, SCHEDULE, t=list(LEVELS), n_points=512)
         assert found["excess"].errors_from(1 - bayes) < 4.5
         if size == FRESH:
-            assert data == law
+            assert fingerprint(data) == fingerprint(law)
             assert found["seen"].errors_from(found["excess"]) < 4.5
         else:
             assert isinstance(data, TrainingSet)
-            assert (data.size, data.law) == (size, law)
+            assert (data.size, fingerprint(data.law)) == (size, fingerprint(law))
     small, large = (call[-1] for call in calls[:2])
     assert small.seed == large.seed
     training_sets.one(SMALL, "MLP", 10, 4)
@@ -436,6 +437,6 @@ def test_what_the_recorded_runs_say():
     assert found["few-empirical_ideal"].value > 1
     assert found["few-U_Net"].value > found["few-linear"].value
     assert found["length512-head"].value < found["length16-head"].value / 2
-    assert found["enough-DiT"] <= 100
+    assert found["enough-DiT"] <= 1000
     assert found["seen10-DiT"].value < -3 * found["seen10-DiT"].standard_error
     assert found["set100-empirical_ideal"].value > 100 * found["set100-DiT"].value
