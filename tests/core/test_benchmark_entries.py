@@ -261,6 +261,7 @@ def test_networks_of_every_parametrisation_are_trained_to_the_same(prediction):
 
 def test_training_data_come_from_where_they_are_asked_for():
     """One step of gradient descent on the rate given, from data of the law or of another."""
+
     def made(lr: float) -> Entry:
         return Entry("mine", "", lambda *_: OneMultiple("noise"), optimizer="gd", lr=lr)
 
