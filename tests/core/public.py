@@ -383,6 +383,8 @@ ELSEWHERE = {
     "gmmtf.jsonvalues.write": "takes what encode gave",
     "gmmtf.diffusers_model": "is called by diffusers",
     "gmmtf.measurement": "holds results",
+    "gmmtf.draws": "takes what a measurement has checked",
+    "gmmtf.betas": "takes what NoiseSchedule has checked",
     "gmmtf.readings": "takes what measure has checked",
     "gmmtf.references.References": "holds results",
     "gmmtf.denoisers.attention.attend": "is an inner part of the network",
