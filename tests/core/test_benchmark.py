@@ -166,7 +166,10 @@ def result(path: Path, rows: list[tuple[str, str, int, object]], settings=SETTIN
 
 
 def value(excess: float, gap: float | None = None) -> dict[str, Estimate]:
-    return {"excess": Estimate(excess, 0.01), "gap": Estimate(excess if gap is None else gap, 0.005)}
+    return {
+        "excess": Estimate(excess, 0.01),
+        "gap": Estimate(excess if gap is None else gap, 0.005),
+    }
 
 
 def linear(name: str) -> float:
@@ -237,9 +240,7 @@ def test_an_entry_is_in_one_file():
         leaderboard(RECORD)
     with pytest.raises(ValueError, match="at least one file"):
         leaderboard(own=False)
-    pd.testing.assert_frame_equal(
-        leaderboard(RECORD, own=False), leaderboard(), check_like=True
-    )
+    pd.testing.assert_frame_equal(leaderboard(RECORD, own=False), leaderboard(), check_like=True)
 
 
 def test_what_is_shipped_is_what_was_recorded():

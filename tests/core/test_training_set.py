@@ -151,9 +151,7 @@ def test_the_ideal_is_the_mean_over_whole_data_points():
     t = torch.tensor([1, 20, 40, 59])
     x_t = torch.randn(4, 5, 4, generator=source(2), dtype=torch.float64)
     alpha_bars = np.cumprod(1 - np.linspace(1e-3, 0.15, 60))[t.numpy()]
-    expected = [
-        by_hand(x, a, x_0.numpy()) for x, a in zip(x_t.numpy(), alpha_bars, strict=True)
-    ]
+    expected = [by_hand(x, a, x_0.numpy()) for x, a in zip(x_t.numpy(), alpha_bars, strict=True)]
     ideal = empirical_ideal(x_0, SCHEDULE)
     x_0.zero_()  # it has a copy
     np.testing.assert_allclose(ideal(x_t, t).numpy(), expected, rtol=1e-9, atol=1e-12)
