@@ -121,7 +121,7 @@ def test_wrong_arguments_of_a_run(quick):
     ],
 )
 def test_an_entry_that_fails_says_why(quick, entry, error):
-    with pytest.raises(error, match="mine|entry"):
+    with pytest.raises(error, match=r"mine|entry"):
         running.run(Entry("mine", "", lambda *_: entry), "every", 0)
 
 
