@@ -166,8 +166,10 @@ def result(path: Path, rows: list[tuple[str, str, int, object]], settings=SETTIN
 
 
 def value(excess: float, gap: float | None = None) -> dict[str, Estimate]:
-    found = excess if gap is None else gap
-    return {"excess": Estimate(excess, 0.01), "gap": Estimate(found, 0.005)}
+    return {
+        "excess": Estimate(excess, 0.01),
+        "gap": Estimate(excess if gap is None else gap, 0.005),
+    }
 
 
 def linear(name: str) -> float:

@@ -251,12 +251,12 @@ def test_networks_of_every_parametrisation_are_trained_to_the_same(prediction):
     denoise = running.trained(made, TASKS["every"], 0, steps=4)
     x_t, t = noisy(TASKS["every"].law)
     found = denoise(x_t.float(), t)
-    factor = float(denoise.network.factor)
+    factor = denoise.network.factor.item()
     assert abs(factor - 0.5) > 0.01
     assert torch.allclose(found, factor * x_t.float(), atol=1e-4)
     plain = Entry("mine", "", lambda *_: OneMultiple("noise"))
     other = running.trained(plain, TASKS["every"], 0, steps=4)
-    assert factor == pytest.approx(float(other.network.factor), rel=1e-3)
+    assert factor == pytest.approx(other.network.factor.item(), rel=1e-3)
 
 
 def test_training_data_come_from_where_they_are_asked_for():
@@ -268,7 +268,7 @@ def test_training_data_come_from_where_they_are_asked_for():
     on = TASKS["every"]
     small = MultiTokenGMM(n_patterns=4, dim=32, n_tokens=64, radius=0.1, sigma=0.01)
     factors = [
-        float(running.trained(made(lr), on, 0, steps=1, data=data).network.factor)
+        running.trained(made(lr), on, 0, steps=1, data=data).network.factor.item()
         for data, lr in ((None, 0.1), (on.law, 0.1), (small, 0.1), (None, 0.2))
     ]
     assert factors[3] - 0.5 == pytest.approx(2 * (factors[0] - 0.5), rel=1e-4)

@@ -1,4 +1,4 @@
-"""The benchmark's tables, the numbers of the prose, and the study of training sets."""
+"""The tables of the benchmark's records, and the numbers of the prose."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import json
 import math
 import re
 from itertools import product
-from pathlib import Path
 from statistics import mean, median, stdev
 
 import nbformat
 import pandas as pd
 import pytest
-import torch
 
-from gmmtf import Estimate, bayes_risk, linear_risk
+from gmmtf import Estimate
 from gmmtf.benchmark import ENTRIES, TASKS, leaderboard
 from gmmtf.benchmark.exact import ExactRisks
 from gmmtf.benchmark.running import LENGTHS
 from gmmtf.benchmark.tasks import LEVELS, SCHEDULE
 from gmmtf.jsonvalues import encode
-from gmmtf.laws.law import fingerprint
-from gmmtf.laws.training_set import TrainingSet
 from gmmtf.record import Recording
 from gmmtf_book import BOOK
-from gmmtf_book.c12_benchmark import PLANS, Plan, results, summary, training_sets
+from gmmtf_book.c12_benchmark import results, summary, training_sets
 from gmmtf_book.c12_benchmark.training_sets import FRESH, IDEAL
 
 SEEDS = (0, 1, 2)
@@ -315,46 +311,6 @@ def test_names_of_entries_in_names_of_numbers(name, expected):
     assert summary.slug(name) == expected
 
 
-SMALL = Plan(
-    set_entries=(IDEAL, "MLP"), set_sizes=(10, 1000, FRESH), set_ideal=10, set_seeds=(0, 1),
-    set_dim=8, set_tokens=4, set_steps=2, set_tokens_per_step=16, set_measured=16,
-)  # fmt: skip
-
-
-def test_a_plan_records_what_its_points_depend_on():
-    for plan in PLANS.values():
-        assert not plan.settings().keys() & {"set_entries", "set_sizes", "set_ideal", "set_seeds"}
-    names = {f"set_{each}" for each in ("dim", "tokens", "steps", "tokens_per_step", "measured")}
-    assert set(SMALL.settings()) == names
-    assert PLANS["live"].settings() == PLANS["paper"].settings()  # live points are of one kind
-    assert PLANS["paper"].set_seeds == SEEDS
-    assert PLANS["paper"].set_sizes == (*(10**k for k in range(1, 7)), FRESH)
-    assert set(PLANS["paper"].set_entries) <= set(ENTRIES)
-    assert Plan(set_sizes=[3, 4]).set_sizes == (3, 4)
-
-
-def test_a_study_computes_each_point_once(tmp_path, monkeypatch):
-    asked = []
-
-    def one(plan, entry, size, seed):
-        asked.append((entry, size, seed))
-        return set_value("head", size, seed)
-
-    monkeypatch.setattr(training_sets, "one", one)
-    path = tmp_path / "sets.json"
-    record = training_sets.run(SMALL, path)
-    expected = {(entry, size, seed) for entry, size, seed in product(*(
-        SMALL.set_entries, SMALL.set_sizes, SMALL.set_seeds
-    )) if entry != IDEAL or size == 10}  # fmt: skip
-    assert sorted(asked) == sorted(expected)
-    assert {tuple(p.labels[k] for k in ("entry", "size", "seed")) for p in record} == expected
-    assert record.settings == SMALL.settings()
-    assert record.points[0].provenance["code"].startswith(training_sets.__name__)
-    again = training_sets.run(SMALL, path)
-    assert len(asked) == len(expected)
-    assert len(again.points) == len(expected)
-
-
 def test_sizes_are_in_order_and_fresh_data_are_last(made):
     record = training_sets.recorded()
     found = training_sets.table(record, "seen")
@@ -364,66 +320,6 @@ def test_sizes_are_in_order_and_fresh_data_are_last(made):
     assert pair(found.loc[1000, "head"]) == pooled(values)
     assert found[IDEAL].isna().tolist() == [False, False, True, True]
     assert training_sets.linear(record) == pytest.approx(0.081)
-
-
-def test_the_ideal_knows_its_set_and_nothing_else():
-    found = training_sets.one(SMALL, IDEAL, 10, 0)
-    law = training_sets.law(SMALL)
-    assert (law.n_patterns, law.k, law.dim, law.n_tokens) == (8, 2, 8, 4)
-    times = list(LEVELS)
-    gap = linear_risk(law, SCHEDULE, t=times) - bayes_risk(law, SCHEDULE, t=times, n_points=512)
-    assert found["linear"].errors_from(gap) < 4.5
-    assert found["seen"].value < -4 * found["seen"].standard_error
-    assert found["excess"].value > 10 * found["linear"].value
-    assert found == training_sets.one(SMALL, IDEAL, 10, 0)
-    assert found != training_sets.one(SMALL, IDEAL, 10, 1)
-
-
-def test_entries_are_trained_on_the_set_and_measured_on_both(monkeypatch):
-    calls = []
-
-    def trained(made, task, seed, *, steps, data):
-        calls.append((made, task, seed, steps, data))
-        return lambda x_t, t: torch.zeros_like(x_t)
-
-    monkeypatch.setattr(training_sets, "trained", trained)
-    for size in (10, 1000, FRESH):
-        found = training_sets.one(SMALL, "MLP", size, 3)
-        made, task, seed, steps, data = calls[-1]
-        assert (made, seed, steps) == (ENTRIES["MLP"], 3, SMALL.set_steps)
-        law = training_sets.law(SMALL)
-        assert (fingerprint(task.law), task.batch_size) == (fingerprint(law), 4)
-        # What returns zero errs by the noise, on whatever data.
-        bayes = bayes_risk(law, SCHEDULE, t=list(LEVELS), n_points=512)
-        assert found["excess"].errors_from(1 - bayes) < 4.5
-        if size == FRESH:
-            assert fingerprint(data) == fingerprint(law)
-            assert found["seen"].errors_from(found["excess"]) < 4.5
-        else:
-            assert isinstance(data, TrainingSet)
-            assert (data.size, fingerprint(data.law)) == (size, fingerprint(law))
-    small, large = (call[-1] for call in calls[:2])
-    assert small.seed == large.seed
-    training_sets.one(SMALL, "MLP", 10, 4)
-    assert calls[-1][-1].seed != small.seed
-
-
-def test_a_network_is_trained_on_a_set():
-    found = training_sets.one(SMALL, "head", 10, 0)
-    assert all(math.isfinite(each.value) for each in found.values())
-
-
-RECORDED = Path(training_sets.RESULTS) / "12_benchmark.json"
-
-
-def test_the_recorded_study_computes_nothing(monkeypatch):
-    monkeypatch.setattr(training_sets, "one", lambda *_: pytest.fail("computes"))
-    before = RECORDED.read_bytes()
-    plan = PLANS["paper"]
-    record = training_sets.run(plan, RECORDED)
-    runs = len(plan.set_sizes) * len(plan.set_entries) * len(plan.set_seeds)
-    assert len(record.points) == runs - 2 * len(plan.set_seeds)  # 10^6 and fresh for the ideal
-    assert RECORDED.read_bytes() == before
 
 
 def test_what_the_recorded_runs_say():
