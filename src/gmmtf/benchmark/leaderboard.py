@@ -156,6 +156,7 @@ MEANING = (
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with numbers as people read them."""
     digits = table.map(lambda value: "–" if pd.isna(value) else f"{value:.1f}")
+    digits["error"] = ["–" if pd.isna(value) else f"{value:.2f}" for value in table["error"]]
     return digits.rename_axis(index=None, columns=None)
 
 
