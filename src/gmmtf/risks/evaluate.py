@@ -116,7 +116,7 @@ def evaluate(
             del noise  # each tensor of the size of the batch goes when it has served
             best = optimum(x_t.double(), now)
             del x_t
-            excesses.append(_mean_square(predicted - best))
+            excesses.append(_mean_square(predicted.to(torch.float64, copy=True).sub_(best)))
             del predicted, best
     loss, excess = torch.cat(losses), torch.cat(excesses)
     if not bool(torch.isfinite(loss).all()):
