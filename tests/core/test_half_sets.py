@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmmtf import MultiTokenGMM, NoiseSchedule, draw_noisy, posterior
@@ -62,6 +62,7 @@ def test_posteriors_over_many_sets_are_those_of_log_space(name, t):
         torch.testing.assert_close(p, expected, rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=settings.default.max_examples // 5)
 @given(
     seed=st.integers(0, 2**31),
     tokens=st.integers(1, 40),

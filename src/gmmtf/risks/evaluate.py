@@ -113,8 +113,11 @@ def evaluate(
             x_t, now, noise = draw_noisy(law, schedule, batch_times, generator, dtype)[:3]
             predicted = _checked(denoise, x_t.to(device), now.to(device)).to(x_t.device)
             losses.append(_mean_square(predicted - noise))
-            excesses.append(_mean_square(predicted - optimum(x_t.double(), now)))
-            del x_t, noise, predicted  # before the next ones are drawn
+            del noise  # each tensor of the size of the batch goes when it has served
+            best = optimum(x_t.double(), now)
+            del x_t
+            excesses.append(_mean_square(predicted.to(torch.float64, copy=True).sub_(best)))
+            del predicted, best
     loss, excess = torch.cat(losses), torch.cat(excesses)
     if not bool(torch.isfinite(loss).all()):
         raise FloatingPointError(f"denoise: expected finite noise, got a loss of {loss.mean():g}")
