@@ -331,6 +331,21 @@ def test_an_entry_that_fails_is_kept_with_its_error(own_module, name, message):
     assert math.isnan(leaderboard("mine.json").loc[f"my_entries:{name}", "every"])
 
 
+def test_a_run_that_failed_is_done_again(own_module, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(own_module)
+    late = "from pathlib import Path\n\ndef make(law, schedule, seed):\n"
+    late += "    assert Path('there').exists(), 'not yet'\n    return lambda x_t, t: x_t / 2\n"
+    (own_module / "late_entry.py").write_text(late)
+    words = ["run", "late_entry:make", "--seeds", "0", "--tasks", "every", "--workers", "1"]
+    main(words)
+    error = capsys.readouterr().err
+    assert error == "failed: late_entry:make, every, seed 0: AssertionError: not yet\n"
+    (own_module / "there").touch()
+    main(words)
+    assert capsys.readouterr().err == ""
+    assert leaderboard("benchmark.json").loc["late_entry:make", "every"] > 0
+
+
 def test_words_that_make_no_sense(own_module):
     wrong = command("run", "nothing:here", check=False)
     assert wrong.returncode == 1
