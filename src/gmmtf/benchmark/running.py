@@ -59,7 +59,7 @@ def run(
     version
         Of the suite, which must be this one.
     code
-        Digest of the code of an entry of one's own, which must be that of the code that runs.
+        Digest of the code of entries of one's own: if this is one, its code must have it.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def run(
         raise ValueError(f"version: this is version {VERSION} of the suite, got {version!r}")
     made = entry if isinstance(entry, Entry) else entries.entry(entry)
     on, seed = tasks.task(task), count("seed", seed, 0)
-    if code is not None and (made is entry or own_code(str(entry)) != code):
+    if code is not None and (made is entry or own_code(str(entry)) not in (None, code)):
         raise ValueError(f"code: the code of {made.name!r} is not the one that was asked for")
     denoise = trained(made, on, seed, steps=STEPS)
     found = _measured(denoise, on.law, seed)
@@ -106,6 +106,7 @@ def run_all(
     seeds: Sequence[int] = (0, 1, 2),
     n_workers: int | None = None,
     client: Any = None,
+    retry_failed: bool = False,
 ) -> Recording:
     """Run entries on tasks, one row a run; see :func:`gmmtf.sweep`, whose errors these are.
 
@@ -124,7 +125,9 @@ def run_all(
         for task in tasks
         for name in names
     ]
-    return sweep(run, grid, path, fixed=fixed, n_workers=n_workers, client=client)
+    return sweep(
+        run, grid, path, fixed=fixed, n_workers=n_workers, client=client, retry_failed=retry_failed
+    )
 
 
 @checked

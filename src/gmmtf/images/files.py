@@ -23,6 +23,12 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 
+REMEDY = (
+    "Put it there, or set the environment variable GMMTF_DATA to a folder with mnist/ and "
+    "checkpoints/, such as data/ of the repository"
+)
+"""What helps who lacks a file, for instance since the package came without the repository."""
+
 
 class DataError(RuntimeError):
     """A data file is missing, altered or malformed; the message says which and how."""
@@ -95,7 +101,7 @@ def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
         Where the file comes from, a sentence for whoever lacks it.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing. Expected: sha256 {sha256}. {origin}.")
+        raise DataError(f"{path} is missing. Expected: sha256 {sha256}. {REMEDY}. {origin}.")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
@@ -147,7 +153,7 @@ def fetch(known: KnownFile, path: Path) -> bytes:
         import pooch
     except ImportError as error:
         raise ImportError(
-            f"{missing}. Downloading it needs pooch: pip install 'gmmtf[images]'"
+            f"{missing}. {REMEDY}. Downloading it needs pooch: pip install 'gmmtf[images]'"
         ) from error
     reports = []
     with TemporaryDirectory() as spare:
@@ -168,10 +174,7 @@ def fetch(known: KnownFile, path: Path) -> bytes:
                     stacklevel=2,
                 )
             return content
-    raise DataError(
-        f"{missing}. It could not be fetched: put the file there, or set GMMTF_DATA to a folder "
-        f"with mnist/. Tried: {'; '.join(reports)}"
-    )
+    raise DataError(f"{missing}. It could not be fetched. {REMEDY}. Tried: {'; '.join(reports)}")
 
 
 @checked
@@ -190,6 +193,7 @@ def read_compressed(known: KnownFile, folder: Path, *, download: bool = True) ->
         return decompress(path.read_bytes(), known, path)
     if not download:
         raise DataError(
-            f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}."
+            f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}. "
+            f"{REMEDY}."
         )
     return fetch(known, path)
