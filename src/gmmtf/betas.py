@@ -1,4 +1,4 @@
-"""Variances of the noise of each step: of the usual schedules, and of those of diffusers."""
+"""Variances of the noise of each step: what they must be, and those of known schedules."""
 
 from __future__ import annotations
 
@@ -23,6 +23,32 @@ _NEEDED = {
     "squaredcos_cap_v2": (),
 }
 """Kinds of schedules of diffusers, and what each needs."""
+
+
+def sound_betas(given: Tensor) -> Tensor:
+    """A copy of the betas of a schedule, float64 on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If they are not what :class:`gmmtf.NoiseSchedule` needs.
+    """
+    betas = tensor("betas", given).to("cpu", torch.float64, copy=True)
+    if betas.ndim != 1 or betas.numel() == 0:
+        raise ValueError(f"betas: expected a non-empty vector, got shape {tuple(betas.shape)}")
+    if not bool(((betas > 0) & (betas < 1)).all()):
+        raise ValueError("betas: expected finite numbers strictly between 0 and 1")
+    if float(1 - betas[0]) == 1:
+        raise ValueError(
+            f"betas: expected a first beta above the rounding error of 1, got {betas[0]:.3g}"
+        )
+    last, tiny = float((1 - betas).prod()), torch.finfo(torch.float32).tiny
+    if last < tiny:
+        raise ValueError(
+            f"betas: expected a last signal in the range of float32, above {tiny:.3g}, "
+            f"got {last:.3g}; a zero terminal signal-to-noise ratio has no noise-predicting sampler"
+        )
+    return betas
 
 
 def linear_betas(n_steps: int, beta_start: float, beta_end: float) -> Tensor:

@@ -65,6 +65,15 @@ def average(each: Sequence[Evaluation], weights: Tensor) -> Evaluation:
     )
 
 
+def columns(found: Evaluation) -> dict[str, float]:
+    """Each number and, as ``loss_error``, its standard error."""
+    row: dict[str, float] = {}
+    for number in NUMBERS:
+        estimate: Estimate = getattr(found, number)
+        row |= {number: estimate.value, f"{number}_error": estimate.standard_error}
+    return row
+
+
 def time_weights(schedule: NoiseSchedule, weighting: Weighting | Tensor) -> Tensor:
     """Weights of all times of a schedule, ``[T]``, by name or given as they are.
 

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.arguments import checked, shown
-from gmmtf.draws import NUMBERS, Draws, average, time_weights
-from gmmtf.estimate import Estimate
+from gmmtf.draws import Draws, average, columns, time_weights
 from gmmtf.figures import COLOURS, WIDTH, error_bars
 from gmmtf.parametrisation import edm_sigmas
 from gmmtf.references import REFERENCES
@@ -121,10 +120,10 @@ class Measurement:
         for name in self.names:
             for t in self.times:
                 place = {"name": name, "t": t, "sigma": float(sigmas[t]), "weighting": None}
-                rows.append(place | _columns(self.evaluation(name, t=t)))
+                rows.append(place | columns(self.evaluation(name, t=t)))
             for kind in WEIGHTINGS:
                 place = {"name": name, "t": None, "sigma": None, "weighting": kind}
-                rows.append(place | _columns(self.evaluation(name, weighting=kind)))
+                rows.append(place | columns(self.evaluation(name, weighting=kind)))
         return pd.DataFrame(rows).astype({"t": "Int64", "sigma": "float64", "weighting": "object"})
 
     @checked
@@ -239,14 +238,6 @@ class Measurement:
             return self.whole.evaluation(pick, self.schedule, weights / weights.mean())
         each = [draws.evaluation(pick, self.schedule) for draws in self.levels]
         return average(each, weights[list(self.times)])
-
-
-def _columns(found: Evaluation) -> dict[str, float]:
-    columns: dict[str, float] = {}
-    for number in NUMBERS:
-        estimate: Estimate = getattr(found, number)
-        columns |= {number: estimate.value, f"{number}_error": estimate.standard_error}
-    return columns
 
 
 def _own_colours(count: int) -> list[str]:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import checked, count, tensor
-from gmmtf.betas import cosine_betas, diffusers_betas, linear_betas
+from gmmtf.arguments import checked, count
+from gmmtf.betas import cosine_betas, diffusers_betas, linear_betas, sound_betas
 from gmmtf.randomness import generator_device
 
 Times = Annotated[int | Sequence[int] | None, "checked by NoiseSchedule.times"]
@@ -42,22 +42,7 @@ class NoiseSchedule:
     betas: Tensor
 
     def __post_init__(self) -> None:
-        betas = tensor("betas", self.betas).to("cpu", torch.float64, copy=True)
-        if betas.ndim != 1 or betas.numel() == 0:
-            raise ValueError(f"betas: expected a non-empty vector, got shape {tuple(betas.shape)}")
-        if not bool(((betas > 0) & (betas < 1)).all()):
-            raise ValueError("betas: expected finite numbers strictly between 0 and 1")
-        object.__setattr__(self, "betas", betas)
-        if float(1 - betas[0]) == 1:
-            raise ValueError(
-                f"betas: expected a first beta above the rounding error of 1, got {betas[0]:.3g}"
-            )
-        if float(self.alpha_bars[-1]) < torch.finfo(torch.float32).tiny:
-            raise ValueError(
-                f"betas: expected a last signal in the range of float32, above "
-                f"{torch.finfo(torch.float32).tiny:.3g}, got {self.alpha_bars[-1]:.3g}; "
-                "a zero terminal signal-to-noise ratio has no noise-predicting sampler"
-            )
+        object.__setattr__(self, "betas", sound_betas(self.betas))
 
     @classmethod
     @checked

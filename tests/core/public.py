@@ -380,6 +380,7 @@ ELSEWHERE = {
     "gmmtf.arguments": "is what the others are checked by",
     "gmmtf.figures": "draws",
     "gmmtf.atomic": "writes files",
+    "gmmtf.jsonvalues.lines": "takes what encode gave",
     "gmmtf.jsonvalues.write": "takes what encode gave",
     "gmmtf.diffusers_model": "is called by diffusers",
     "gmmtf.measurement": "holds results",
