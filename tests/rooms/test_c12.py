@@ -46,7 +46,7 @@ ROWS = [
     | ({"lengths": [value * 8 / n for n in LENGTHS]}
        if task == "few" and ENTRIES[entry].any_length else {})
     | ({"rare": value * (2 + seed), "common": value} if task.startswith("rare") else {})
-    for entry, task, seed in product(ENTRIES, TASKS, SEEDS)
+    for entry, task, seed in product(ENTRIES, reversed(TASKS), SEEDS)
     for value in [excess(entry, task, seed)]
 ]  # fmt: skip
 
