@@ -106,8 +106,8 @@ def test_wrong_arguments_of_a_run(quick):
         running.run("zero", "ever", 0)
     with pytest.raises(ValueError, match="seed"):
         running.run("zero", "every", -1)
-    with pytest.raises(ValueError, match="code: the code of 'zero' is not the one"):
-        running.run("zero", "every", 0, code="0123")
+    with pytest.raises(ValueError, match="code: the code of 'json:dumps' is not the one"):
+        running.run("json:dumps", "every", 0, code="0123")
     with pytest.raises(ValueError, match="entries of one module"):
         running.run_all(["json:dumps", "csv:reader"], None)
 
@@ -173,13 +173,31 @@ def test_entries_of_ones_own_join_the_leaderboard(own_module, capsys):
 def test_entries_of_the_suite_are_run_and_not_shown(own_module, capsys, monkeypatch):
     """The leaderboard has rows of theirs already."""
     asked = []
-    monkeypatch.setattr(
-        "gmmtf.benchmark.__main__.run_all", lambda *args, **options: asked.append((args, options))
-    )
+
+    def run_all(*args, **options):
+        asked.append((args, options))
+        return Recording(None, {})
+
+    monkeypatch.setattr("gmmtf.benchmark.__main__.run_all", run_all)
     main(["run", "zero", "--tasks", "few", "one", "--seeds", "3", "--output", "a.json"])
-    options = {"tasks": ["few", "one"], "seeds": [3], "n_workers": None}
+    options = {"tasks": ["few", "one"], "seeds": [3], "n_workers": None, "retry_failed": True}
     assert asked == [((["zero"], Path("a.json")), options)]
     assert capsys.readouterr().out == "written to a.json\n\n"
+
+
+def test_a_run_that_failed_is_done_again(own_module, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(own_module)
+    late = "from pathlib import Path\n\ndef make(law, schedule, seed):\n"
+    late += "    assert Path('there').exists(), 'not yet'\n    return lambda x_t, t: x_t / 2\n"
+    (own_module / "late_entry.py").write_text(late)
+    words = ["run", "late_entry:make", "--seeds", "0", "--tasks", "every", "--workers", "1"]
+    main(words)
+    error = capsys.readouterr().err
+    assert error == "failed: late_entry:make, every, seed 0: AssertionError: not yet\n"
+    (own_module / "there").touch()
+    main(words)
+    assert capsys.readouterr().err == ""
+    assert leaderboard("benchmark.json").loc["late_entry:make", "every"] > 0
 
 
 def test_words_that_make_no_sense_end_with_a_message(own_module, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,7 +15,7 @@ from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, ticks_at
 _BLUE, _ORANGE, _GREEN, _RED, _PURPLE = PATTERN_COLOURS[:5]
 
 STYLES = {
-    "zero": ("0.6", ":", None),
+    "zero": ("0.6", "-.", None),
     "linear": (COLOURS["linear"], "--", None),
     "token Bayes": (_BLUE, "--", None),
     "MLP": (_BLUE, "-", "o"),
@@ -75,6 +76,8 @@ def rare_tokens(ratios: dict[str, pd.Series[Any]]) -> Figure:
     figure, axes = plt.subplots(1, len(ratios), figsize=(WIDTH, 4.6), sharey=True, squeeze=False)
     for axis, (title, found) in zip(axes[0], ratios.items(), strict=True):
         for y, (name, each) in enumerate(found.items()):
+            if not math.isfinite(each.value):
+                continue
             colour, _, marker = STYLES[str(name)]
             style = {"fmt": marker or "|", "color": colour, "capsize": 2}
             axis.errorbar(each.value, y, xerr=2 * each.standard_error, **style)
