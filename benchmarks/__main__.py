@@ -12,12 +12,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import cases, images, sweeps
+from benchmarks import cases, growth, head, images, laws, sweeps
 from benchmarks.timing import Spread
 from gmmtf.record import Recording
 
 OUTPUT = Path(os.environ.get("GMMTF_BUILD", "")) / "_build" / "bench.json"
-RECORDED = {"benchmarks.json": cases.CASES | sweeps.CASES, "image_benchmarks.json": images.CASES}
+THEORY = cases.CASES | head.CASES | laws.CASES | growth.CASES | sweeps.CASES
+RECORDED = {"benchmarks.json": THEORY, "image_benchmarks.json": images.CASES}
 CASES = {name: case for group in RECORDED.values() for name, case in group.items()}
 
 

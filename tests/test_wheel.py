@@ -1,4 +1,4 @@
-"""The wheel works without a checkout: in an empty folder, without a home, without a network."""
+"""The wheel alone: what it holds, and what works with it where there is no checkout."""
 
 from __future__ import annotations
 
@@ -6,137 +6,183 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
-from email import message_from_bytes
+import sysconfig
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
+from gmmtf.images.weights import SHIPPED
 from kernel_environment import ROOT
 from test_readme import example
 
-TASKS = """
+EXTRA = ("diffusers", "pooch", "scikit-learn", "torchmetrics")
+MINE = "def entry(law, schedule, seed):\n    return lambda x_t, t: x_t / 2\n"
+WITHOUT = """
+import sys
+for name in ("accelerate", "dask", "diffusers", "distributed", "pooch", "sklearn", "torchmetrics"):
+    sys.modules[name] = None  # as if not installed
+"""
+WITHOUT_NETWORK = """
+import socket
+
+def refuse(*_, **__):
+    raise OSError("there is no network")
+
+socket.getaddrinfo = refuse
+"""
+READ = """
+from importlib.util import find_spec
+
 import gmmtf
+from gmmtf.images.features import load_classifier
+from gmmtf.images.mnist import load
+from gmmtf.images.weights import SHIPPED, load_shipped
 
-def run(seed):
-    return {"twice": 2 * seed, "file": gmmtf.__file__}
-"""
-USE = """
-import gmmtf, tasks
-from sklearn.mixture import GaussianMixture
-from gmmtf import MultiTokenGMM, NoiseSchedule, optimal_denoiser, sweep
-from gmmtf.images import features, mnist, weights
-
-if __name__ == "__main__":
-    images, labels = mnist.load("test")
-    trained, guide = weights.load_shipped("digits"), weights.load_shipped("guide")
-    first = mnist.to_unit_range(images[:200])
-    seen = features.recognise(features.load_classifier(), first)
-    assert (seen == labels[:200]).float().mean() > 0.9
-    assert trained.digits and guide.model.settings.n_classes == 0
-    fitted = GaussianMixture(2, random_state=0).fit(first.flatten(1)[:, 300:303])
-    law = MultiTokenGMM.from_sklearn(fitted, n_tokens=4)
-    x_0 = law.sample(5).x_0
-    t = labels.new_zeros(5)
-    assert optimal_denoiser(law, NoiseSchedule.linear(10))(x_0, t).shape == (5, 4, 3)
-    rows = sweep(tasks.run, {"seed": range(2)}, "sweep.json", n_workers=1)
-    table = sweep(tasks.run, {"seed": range(2)}, "sweep.json", n_workers=1).frame()
-    assert table["twice"].tolist() == [0, 2]
-    assert set(table["file"]) == {gmmtf.__file__}
-    assert {point.provenance["commit"] for point in rows} == {"unknown"}
-"""
-WITHOUT_DATA = """
-from gmmtf.images import features, mnist, weights
-
-for needed in (
-    lambda: mnist.load("test"),
-    lambda: mnist.load("test", download=False),
-    lambda: weights.load_shipped("digits"),
-    lambda: weights.load_shipped("guide"),
-    lambda: features.load_classifier(),
-):
+readers = {"test": lambda: len(load("test")[0])}
+readers["off"] = lambda: len(load("test", download=False)[0])
+readers |= {name: lambda name=name: load_shipped(name).digits for name in SHIPPED}
+readers["features"] = lambda: load_classifier().num_features
+for name, read in readers.items():
     try:
-        needed()
-    except RuntimeError as error:
-        print(type(error).__name__, error)
+        print(name, "read", read())
+    except (ImportError, RuntimeError) as error:
+        print(name, type(error).__name__, str(error).replace("\\n", " "))
+print("library", gmmtf.__file__)
+print("rooms", find_spec("gmmtf_book"))
 """
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of these files; it is built from a copy, because a build writes beside them."""
-    copy, out = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel, beside what it needs of this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"  # a build leaves files beside what it builds
+    shutil.copytree(
+        ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+    )
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    left_out = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "src", copy / "src", ignore=left_out)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", out, copy], check=True)
-    (found,) = out.glob("*.whl")
+        shutil.copy(ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    offline = ["--no-deps", "--no-index"]
+    subprocess.run(
+        [*pip, "wheel", *offline, "--no-build-isolation", "-w", folder, source], check=True
+    )
+    (wheel,) = folder.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
+    python = folder / "env" / "bin" / "python"
+    subprocess.run([*pip, "--python", python, "install", *offline, wheel], check=True)
+    # Of this environment what is installed, but no .pth file, which would lead to the checkout.
+    (site,) = folder.glob("env/lib/python*/site-packages")
+    (site / "others.pth").write_text(sysconfig.get_path("purelib"))
+    return python
+
+
+@pytest.fixture
+def run(python, tmp_path):
+    """Run Python in an empty folder, with an empty home."""
+    here, home, added = (tmp_path / name for name in ("here", "home", "added"))
+    for folder in (here, home, added):
+        folder.mkdir()
+    plain = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    plain |= {"HOME": str(home), "TQDM_DISABLE": "1", "PYTHONIOENCODING": "utf-8"}
+    plain |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(added)}
+
+    def run(
+        *words: str, before: str = "", data: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        (added / "sitecustomize.py").write_text(WITHOUT_NETWORK + before)
+        return subprocess.run(
+            [python, *words],
+            cwd=here,
+            env=plain | ({} if data is None else {"GMMTF_DATA": str(data)}),
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+
+    (here / "own.py").write_text(MINE)
+    return run
+
+
+def test_all_files_of_the_library_are_in_it(python):
+    (site,) = python.parents[1].glob("lib/python*/site-packages")
+    files = {
+        path.relative_to(ROOT / "src")
+        for path in (ROOT / "src" / "gmmtf").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert files == {
+        path.relative_to(site)
+        for path in (site / "gmmtf").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_extra_brings_what_the_errors_say(python):
+    (info,) = python.parents[1].glob("lib/python*/site-packages/gmmtf-*.dist-info")
+    needed = [Requirement(line) for line in Distribution.at(info).requires or []]
+    brought = {
+        each.name for each in needed if each.marker and each.marker.evaluate({"extra": "images"})
+    }
+    assert brought == set(EXTRA)
+
+
+def test_the_example_of_the_readme(run):
+    shorter = example().replace("steps=200, record_every=50", "steps=20, record_every=10")
+    assert shorter != example()
+    done = run("-W", "error", "-c", shorter)
+    assert done.stderr == ""
+    assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == ["0", "10", "20"]
+
+
+def row(done: subprocess.CompletedProcess[str]) -> list[str]:
+    (found,) = [line.split() for line in done.stdout.splitlines() if line.startswith("own:entry")]
     return found
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    (folder / "tasks.py").write_text(TASKS)
-    return folder
+def test_the_benchmark_takes_an_entry_and_shows_it(run):
+    assert "rare-tokens" in run("-m", "gmmtf.benchmark", "list").stdout
+    words = ("own:entry", "--tasks", "every", "--seeds", "0", "--workers", "1")
+    done = run("-m", "gmmtf.benchmark", "run", *words)
+    assert done.stderr == ""
+    assert 0 < float(row(done)[3]) < 50
+    shown = run("-m", "gmmtf.benchmark", "show", "benchmark.json", "--html", "page.html")
+    assert row(shown) == row(done)
+    assert "token Bayes" in shown.stdout
+    assert shown.stdout.endswith("written to page.html\n")
 
 
-def run(installed: Path, folder: Path, code: str, **environment: str) -> str:
-    """What code prints, run by the installed copy in an empty folder; a warning is an error."""
-    code = f"import gmmtf\nassert gmmtf.__file__.startswith({str(installed)!r})\n{code}"
-    kept = {k: v for k, v in os.environ.items() if k not in ("GMMTF_DATA", "XDG_CACHE_HOME")}
-    changed = {
-        "PYTHONPATH": str(installed),
-        "PYTHONIOENCODING": "utf-8",
-        "HOME": str(folder / "home"),
-        "MPLCONFIGDIR": str(folder / "matplotlib"),
-        "HTTPS_PROXY": "http://127.0.0.1:9",  # nobody listens: there is no network
-        "TQDM_DISABLE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    (folder / "empty").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-P", "-W", "error", "-c", code], cwd=folder / "empty",
-        env=kept | changed | environment, capture_output=True, encoding="utf-8", check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def test_without_the_extra_an_entry_says_so_and_others_run(run):
+    words = ("own:entry", "U-Net", "linear", "--tasks", "every", "--seeds", "0", "--workers", "1")
+    done = run("-m", "gmmtf.benchmark", "run", *words, before=WITHOUT)
+    assert done.stderr == (
+        "failed: U-Net, every, seed 0: ImportError: the U-Net needs diffusers: "
+        "pip install 'gmmtf[images]'\n"
+    )
 
 
-def test_what_the_wheel_holds(wheel):
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        (about,) = (name for name in names if name.endswith("METADATA"))
-        metadata = message_from_bytes(archive.read(about))
-    here = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/gmmtf").rglob("*.py")}
-    assert {name for name in names if ".dist-info/" not in name} == here | {"gmmtf/py.typed"}
-    assert {"images", "distributed"} <= set(metadata.get_all("Provides-Extra"))
+def lines(done: subprocess.CompletedProcess[str], python: Path) -> dict[str, str]:
+    """What became of each file, in the library that was installed and has no rooms beside it."""
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert Path(found.pop("library")).is_relative_to(python.parents[1])
+    assert found.pop("rooms") == "None"
+    assert set(found) == {"test", "off", "features", *SHIPPED}
+    return found
 
 
-def test_the_example_of_the_readme(installed, tmp_path):
-    shorter = example().replace("steps=200, record_every=50", "steps=20, record_every=10")
-    shorter = shorter.replace("n_samples=128", "n_samples=16")
-    assert "steps=20," in shorter
-    assert "n_samples=16" in shorter
-    printed = run(installed, tmp_path, shorter).splitlines()
-    assert [line.split()[0] for line in printed[:3]] == ["0", "10", "20"]
-    assert {"oracle", "bayes", "head", "linear", "zero"} <= {line.split(" ")[0] for line in printed}
+def test_data_are_read_from_where_the_variable_says(python, run):
+    found = lines(run("-c", READ, data=ROOT / "data"), python)
+    assert all(line.startswith("read ") for line in found.values())
+    assert found["test"] == "read 10000"
 
 
-def test_data_weights_and_a_sweep(installed, tmp_path):
-    run(installed, tmp_path, USE, GMMTF_DATA=str(ROOT / "data"))
-
-
-def test_what_lacks_data_says_where_to_put_them(installed, tmp_path):
-    lines = run(installed, tmp_path, WITHOUT_DATA).splitlines()
-    files = ["mnist/t10k-images-idx3-ubyte.gz"] * 2
-    files += [f"checkpoints/mnist_{name}.safetensors" for name in ("digits", "guide", "features")]
-    assert len(lines) == len(files)
-    for line, file in zip(lines, files, strict=True):
-        assert line.startswith("DataError ")
-        assert f"{tmp_path}/home/.cache/gmmtf/{file} is missing" in line
-        assert f"set GMMTF_DATA to a folder with {file}" in line
+@pytest.mark.parametrize("before", ["", WITHOUT], ids=["with extras", "without"])
+def test_missing_data_are_asked_for_by_the_variable(python, run, before):
+    found = lines(run("-c", READ, before=before), python)
+    for name, line in found.items():
+        assert line.startswith("ImportError" if before and name == "test" else "DataError")
+        assert "is missing" in line
+        assert "GMMTF_DATA to a folder with mnist/ and checkpoints/" in line
+    assert ("pip install 'gmmtf[images]'" in found["test"]) == bool(before)

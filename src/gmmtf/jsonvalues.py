@@ -78,10 +78,11 @@ def decode(value: Any) -> Any:
 
 def write(value: Any) -> str:
     """Return the text of a JSON file: one space of indentation, lists of numbers on one line."""
-    return _lines(value, 0) + "\n"
+    return lines(value, 0) + "\n"
 
 
-def _lines(value: Any, depth: int) -> str:
+def lines(value: Any, depth: int) -> str:
+    """Return the text of a value that stands ``depth`` spaces deep in such a file."""
     short = json.dumps(value, ensure_ascii=False, allow_nan=False)
     if not isinstance(value, (dict, list)) or len(short) + depth <= 100:
         return short
@@ -90,10 +91,10 @@ def _lines(value: Any, depth: int) -> str:
         return short
     margin = "\n" + " " * (depth + 1)
     if isinstance(value, list):
-        body = f",{margin}".join(_lines(entry, depth + 1) for entry in value)
+        body = f",{margin}".join(lines(entry, depth + 1) for entry in value)
         return f"[{margin}{body}\n{' ' * depth}]"
     named = (
-        f"{json.dumps(key, ensure_ascii=False)}: {_lines(entry, depth + 1)}"
+        f"{json.dumps(key, ensure_ascii=False)}: {lines(entry, depth + 1)}"
         for key, entry in value.items()
     )
     body = f",{margin}".join(named)

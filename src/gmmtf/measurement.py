@@ -1,48 +1,29 @@
-"""What a measurement of denoisers found: numbers, tables and a figure."""
+"""What a measurement of denoisers found, to ask for, to print and to draw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.arguments import checked, shown
-from gmmtf.estimate import Estimate
+from gmmtf.draws import Draws, average, columns, time_weights
 from gmmtf.figures import COLOURS, WIDTH, error_bars
 from gmmtf.parametrisation import edm_sigmas
 from gmmtf.references import REFERENCES
 from gmmtf.risks.evaluate import Evaluation
 from gmmtf.schedule import NoiseSchedule
-from gmmtf.weighting import WEIGHTINGS, Weighting, loss_weights
-
-NUMBERS = ("excess_risk", "loss", "score_error")
-"""The numbers of each denoiser, in the order of the tables."""
+from gmmtf.weighting import WEIGHTINGS, Weighting
 
 _LINE = 100  # width of printed tables
 _MARKERS = "osD^vP*X"
-
-
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """Errors of all denoisers on the same data points, float64.
-
-    ``t``: times ``[n]``, all equal or, if ``stratified``, one in each part of the schedule;
-    ``loss`` and ``excess``: ``[denoisers, n]``.
-    """
-
-    t: Tensor
-    loss: Tensor
-    excess: Tensor
-    stratified: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,10 +120,10 @@ class Measurement:
         for name in self.names:
             for t in self.times:
                 place = {"name": name, "t": t, "sigma": float(sigmas[t]), "weighting": None}
-                rows.append(place | _columns(self.evaluation(name, t=t)))
+                rows.append(place | columns(self.evaluation(name, t=t)))
             for kind in WEIGHTINGS:
                 place = {"name": name, "t": None, "sigma": None, "weighting": kind}
-                rows.append(place | _columns(self.evaluation(name, weighting=kind)))
+                rows.append(place | columns(self.evaluation(name, weighting=kind)))
         return pd.DataFrame(rows).astype({"t": "Int64", "sigma": "float64", "weighting": "object"})
 
     @checked
@@ -251,54 +232,12 @@ class Measurement:
         if t is not None:
             if t not in self.times:
                 raise ValueError(f"t: expected one of the measured times {self.times}, got {t}")
-            return self._of_draws(pick, self.levels[self.times.index(t)])
-        weights = self._weights(weighting)
+            return self.levels[self.times.index(t)].evaluation(pick, self.schedule)
+        weights = time_weights(self.schedule, weighting)
         if self.whole is not None:
-            return self._of_draws(pick, self.whole, weights / weights.mean())
-        weights = weights[list(self.times)]
-        weights = weights / weights.sum()
-        each = [self._of_draws(pick, draws) for draws in self.levels]
-        return Evaluation(
-            **{
-                number: reduce(
-                    Estimate.__add__,
-                    (getattr(e, number) * float(w) for e, w in zip(each, weights, strict=True)),
-                )
-                for number in NUMBERS
-            }
-        )
-
-    def _weights(self, weighting: Weighting | Tensor) -> Tensor:
-        if not isinstance(weighting, Tensor):
-            return loss_weights(self.schedule, weighting)
-        weights = weighting.detach().to("cpu", torch.float64)
-        if weights.shape != self.schedule.betas.shape or not bool(
-            ((weights >= 0) & weights.isfinite()).all() & (weights.sum() > 0)
-        ):
-            raise ValueError(
-                f"weighting: expected {self.schedule.n_steps} finite numbers of at least 0, not all"
-                f" zero, got {shown(weighting)}"
-            )
-        return weights
-
-    def _of_draws(
-        self, pick: Callable[[Tensor], Tensor], draws: Draws, weights: Tensor | None = None
-    ) -> Evaluation:
-        factor = torch.ones_like(draws.loss[0]) if weights is None else weights[draws.t]
-        loss, excess = factor * pick(draws.loss), factor * pick(draws.excess)
-        estimate = Estimate.from_strata if draws.stratified else Estimate.from_samples
-        sigma = (1 - self.schedule.alpha_bars)[draws.t]
-        return Evaluation(
-            loss=estimate(loss), excess_risk=estimate(excess), score_error=estimate(excess / sigma)
-        )
-
-
-def _columns(found: Evaluation) -> dict[str, float]:
-    columns: dict[str, float] = {}
-    for number in NUMBERS:
-        estimate: Estimate = getattr(found, number)
-        columns |= {number: estimate.value, f"{number}_error": estimate.standard_error}
-    return columns
+            return self.whole.evaluation(pick, self.schedule, weights / weights.mean())
+        each = [draws.evaluation(pick, self.schedule) for draws in self.levels]
+        return average(each, weights[list(self.times)])
 
 
 def _own_colours(count: int) -> list[str]:

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from gmmtf.arguments import checked, count, shown
 from gmmtf.denoisers import Denoiser
 from gmmtf.denoisers.optimal import optimal_denoiser
+from gmmtf.draws import Draws
 from gmmtf.laws.law import Law
 from gmmtf.laws.noisy import Noisy, draw_noisy
-from gmmtf.measurement import Draws, Measurement
+from gmmtf.measurement import Measurement
 from gmmtf.parametrisation import as_denoiser, edm_sigmas, resolve_prediction
 from gmmtf.randomness import generator_device
 from gmmtf.readings import Readings
@@ -48,8 +49,9 @@ def measure(
     """Measure denoisers against the exact optimum of a law, noise level by noise level.
 
     All denoisers see the same data, and ``"oracle"``, ``"bayes"``, ``"linear"`` and ``"zero"`` (no
-    denoising) are always among them, where the law has them. The references are computed in float64
-    without autocast. Modules are measured in their evaluation mode, on their own device and in
+    denoising) are always among them; the first and the third may be left out for a law of your own,
+    see :func:`~gmmtf.references.references`. The references are computed in float64 without
+    autocast. Modules are measured in their evaluation mode, on their own device and in
     their own type, and keep the modes they had; what a function does to a module inside it is its
     own affair.
 

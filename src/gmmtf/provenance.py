@@ -92,7 +92,10 @@ def code_digest(module: str) -> str:
 
 @cache
 def _checkout() -> tuple[str, bool | str]:
-    """Commit of the checkout that this package runs from, and whether its code is as committed."""
+    """Commit of the checkout that this package runs from, and whether its code is as committed.
+
+    A package that is installed may lie in the checkout of another project, which does not hold it.
+    """
 
     def git(*words: str) -> str:
         folder = Path(__file__).parent
@@ -102,10 +105,9 @@ def _checkout() -> tuple[str, bool | str]:
         return done.stdout.strip()
 
     try:
-        # An installed copy may lie in an environment inside a checkout of something else.
         git("ls-files", "--error-unmatch", Path(__file__).name)
         return git("rev-parse", "HEAD"), git("status", "--porcelain", "--", "..") == ""
-    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout of it
+    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout of this project
         return UNKNOWN, UNKNOWN
 
 
@@ -116,7 +118,9 @@ def _file(name: str) -> Path | None:
         spec = find_spec(name)
     except ModuleNotFoundError:
         return None
-    return Path(spec.origin) if spec is not None and spec.origin is not None else None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None  # among others, what is built in or compiled
+    return Path(spec.origin)
 
 
 def _tree(name: str) -> ast.Module | None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,13 @@ from filelock import FileLock
 from gmmtf.arguments import checked
 from gmmtf.atomic import replacing
 from gmmtf.estimate import Estimate
-from gmmtf.jsonvalues import decode, encode, write
+from gmmtf.jsonvalues import decode, encode, lines, write
 from gmmtf.provenance import code_digest, provenance
 
 CONVERTER = "scripts/convert_records.py"
 
 Label = str | int | float | bool | None
+LabelKey = frozenset[tuple[str, bool, Label]]
 
 
 @dataclass(frozen=True)
@@ -40,21 +42,33 @@ class Point:
     value: Any
     provenance: dict[str, Any]
 
+    @cached_property
+    def key(self) -> LabelKey:
+        """The labels as :func:`label_key` compares them."""
+        return label_key(self.labels)
+
+    @cached_property
+    def text(self) -> str:
+        """The lines of the point in a file, as it was when they were first asked for."""
+        labels = {name: encode(label) for name, label in self.labels.items()}
+        entries = {"labels": labels, "value": encode(self.value), "provenance": self.provenance}
+        return lines(entries, 2)
+
     @checked
     def has(self, labels: Mapping[str, Label]) -> bool:
         """Whether the point has all these labels, and perhaps others.
 
         ``1`` and ``1.0`` are one number, ``True`` is another label.
         """
-        return label_key(labels) <= label_key(self.labels)
+        return label_key(labels) <= self.key
 
     @checked
     def has_exactly(self, labels: Mapping[str, Label]) -> bool:
         """Whether the point has these labels and no others."""
-        return label_key(labels) == label_key(self.labels)
+        return label_key(labels) == self.key
 
 
-def label_key(labels: Mapping[str, Label]) -> frozenset[tuple[str, bool, Label]]:
+def label_key(labels: Mapping[str, Label]) -> LabelKey:
     """Return what is equal for equal labels: ``1`` and ``1.0`` are one number, ``True`` another."""
     return frozenset((name, isinstance(label, bool), label) for name, label in labels.items())
 
@@ -99,13 +113,14 @@ class Recording:
         self.code = code
         self.device = device
         self.points: list[Point] = []
+        self._known_text: str | None = None  # of the file, where its points are all in `points`
         self.read_only = settings is None
         if code is not None:
             code_digest(code)  # noted now, as the code is when the process begins
         if settings is None:
             if self.path is None:
                 raise ValueError("settings: expected the settings of a record that has no file")
-            self.settings, self.points = _read(self.path)
+            self.settings, self.points = _parsed(self.path, _read(self.path))
             return
         # Through text and back, so that tuples compare equal to the lists that a file holds.
         try:
@@ -188,7 +203,7 @@ class Recording:
     def select(self, **labels: Label) -> list[Point]:
         """Return the points that have these labels, in the order recorded."""
         wanted = label_key(_labels(labels))
-        return [point for point in self.points if wanted <= label_key(point.labels)]
+        return [point for point in self.points if wanted <= point.key]
 
     @checked
     def value(self, **labels: Label) -> Any:
@@ -222,21 +237,18 @@ class Recording:
 
     def text(self) -> str:
         """Return the text of the file."""
-        points = [
-            {
-                "labels": {name: encode(label) for name, label in p.labels.items()},
-                "value": encode(p.value),
-                "provenance": p.provenance,
-            }
-            for p in self.points
-        ]
-        return write({"settings": encode(self.settings), "points": points})
+        settings, points = encode(self.settings), [point.text for point in self.points]
+        if len(points) < 3:  # all may fit on one line
+            return write({"settings": settings, "points": [json.loads(each) for each in points]})
+        body = ",\n  ".join(points)
+        return f'{{\n "settings": {lines(settings, 1)},\n "points": [\n  {body}\n ]\n}}\n'
 
     def __iter__(self) -> Iterator[Point]:
         return iter(self.points)
 
     def _known(self, labels: Mapping[str, Label]) -> Point | None:
-        return next((point for point in self.points if point.has_exactly(labels)), None)
+        key = label_key(labels)
+        return next((point for point in self.points if point.key == key), None)
 
     def _refuse_if_read_only(self, labels: Mapping[str, Label]) -> None:
         if self.read_only:
@@ -255,15 +267,21 @@ class Recording:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             self._take_over()
+            self._known_text = None  # until what changes now is written
             yield
+            text = self.text()
             with replacing(path, left_after=0) as partial:  # the lock keeps all others out
-                partial.write_text(self.text(), encoding="utf-8")
+                partial.write_text(text, encoding="utf-8")
+            self._known_text = text
 
     def _take_over(self) -> None:
         """Read what the file holds by now; points of this object that it lacks are kept."""
         if self.path is None or not self.path.exists():
             return
-        settings, points = _read(self.path)
+        text = _read(self.path)
+        if text == self._known_text:
+            return
+        settings, points = _parsed(self.path, text)
         differing = [
             f"{name}: {_shown(settings, name)} there, {_shown(self.settings, name)} here"
             for name in sorted(set(settings) | set(self.settings))
@@ -274,13 +292,23 @@ class Recording:
                 f"{self.path}: holds points with other settings ({'; '.join(differing)}); "
                 "expected the same, or another file"
             )
-        known = {label_key(point.labels) for point in points}
-        self.points = points + [p for p in self.points if label_key(p.labels) not in known]
+        for point in points:
+            _ = point.text  # now: what becomes of a value that is given away is not recorded
+        known = {point.key for point in points}
+        self.points = points + [p for p in self.points if p.key not in known]
+        self._known_text = text
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[Point]]:
+def _read(path: Path) -> str:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+
+
+def _parsed(path: Path, text: str) -> tuple[dict[str, Any], list[Point]]:
+    try:
+        document = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
     if isinstance(document, dict) and set(document) == {"provenance", "settings", "values"}:

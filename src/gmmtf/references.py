@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from gmmtf.arguments import checked
+from gmmtf.denoisers import Denoiser
+from gmmtf.denoisers.empirical import EmpiricalDenoiser
 from gmmtf.denoisers.full import FullBayesDenoiser
 from gmmtf.denoisers.linear import LinearDenoiser
 from gmmtf.denoisers.optimal import OracleDenoiser, optimal_denoiser
@@ -16,6 +18,7 @@ from gmmtf.laws.full import FullMixture
 from gmmtf.laws.law import Law
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.noisy import Noisy
+from gmmtf.laws.pool import TokenLaw
 from gmmtf.schedule import NoiseSchedule
 
 REFERENCES = ("oracle", "bayes", "linear", "zero")
@@ -40,8 +43,11 @@ class References:
 def references(law: Law, schedule: NoiseSchedule) -> References:
     """The references of a law: the oracle, Bayes, the best linear denoiser, and no denoising.
 
-    The oracle knows the component of every token; it is left out where labels do not tell it. The
-    linear denoiser is left out where the covariance of a token is not known.
+    Every law of the library has all four. The oracle is the best denoiser that knows the labels. Of
+    a :class:`~gmmtf.laws.full.FullMixture` whose classes have several components they tell the
+    class alone: its risk is then above :func:`~gmmtf.risks.optimum.oracle_risk`, that of knowing
+    the component. A law of your own has no oracle, and the linear denoiser if it tells the moments
+    of a token, see :func:`~gmmtf.laws.moments.token_moments`.
 
     Raises
     ------
@@ -70,27 +76,33 @@ def _oracle(law: Law, schedule: NoiseSchedule) -> _Oracle | str:
     """The oracle of a law, or why there is none."""
     if isinstance(law, MultiTokenGMM):
         return OracleDenoiser(law, schedule)
-    if not isinstance(law, FullMixture):
-        return f"a {type(law).__name__} has no components"
-    if len(law.classes.unique()) < len(law.classes):
-        return "labels tell a token's class, and a class has several components"
-    return _full_oracle(law, schedule)
+    if isinstance(law, FullMixture):
+        classes = {u: _class_of_mixture(law, u) for u in sorted(set(law.classes.tolist()))}
+        return _by_label({u: FullBayesDenoiser(each, schedule) for u, each in classes.items()})
+    if isinstance(law, TokenLaw):
+        pools = {u: law.tokens[law.labels == u] for u in range(len(law.probabilities))}
+        return _by_label({u: _of_pool(pool, schedule) for u, pool in pools.items()})
+    return f"a {type(law).__name__} has no components"
 
 
-def _full_oracle(law: FullMixture, schedule: NoiseSchedule) -> _Oracle:
-    """The Wiener filter of each token's own component."""
-    one = torch.ones(1, dtype=torch.float64, device="cpu")
-    filters = {
-        int(label): FullBayesDenoiser(
-            FullMixture(one, mean[None], covariance[None], torch.zeros_like(label)[None], 1),
-            schedule,
-        )
-        for label, mean, covariance in zip(law.classes, law.means, law.covariances, strict=True)
-    }
+def _class_of_mixture(law: FullMixture, label: int) -> FullMixture:
+    """The components of one class alone, by their probabilities given the class."""
+    of = law.classes == label
+    weights = law.weights[of] / law.weights[of].sum()
+    return FullMixture(weights, law.means[of], law.covariances[of], law.classes[of], 1)
+
+
+def _of_pool(tokens: Tensor, schedule: NoiseSchedule) -> Denoiser:
+    weights = torch.full((len(tokens),), 1 / len(tokens), dtype=torch.float64, device=tokens.device)
+    return EmpiricalDenoiser(tokens, weights, schedule)
+
+
+def _by_label(denoisers: dict[int, Denoiser]) -> _Oracle:
+    """The denoiser of each token's own class."""
 
     def denoise(x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         noise = torch.empty_like(x_t)
-        for label, denoiser in filters.items():
+        for label, denoiser in denoisers.items():
             noise = torch.where((labels == label)[..., None], denoiser(x_t, t), noise)
         return noise
 

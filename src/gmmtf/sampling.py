@@ -1,10 +1,15 @@
-"""The reverse process: from noise to data with any denoiser."""
+"""The reverse process: from noise to data with any denoiser.
+
+``torch.compile(..., fullgraph=True, dynamic=False)`` makes one graph of a call of :func:`ancestral`
+or :func:`ddim`, all steps unrolled, with a denoiser that is one graph. It draws from PyTorch's own
+generator, since graphs hold no other (``generator=None``), has no observer and no progress bar.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +19,8 @@ from gmmtf.arguments import checked, count, shown
 from gmmtf.denoisers import Denoiser
 from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
+
+_S = TypeVar("_S")
 
 OnStep = Callable[[int, Tensor], None]
 """Called with the time t and the state x_t before each step, and with (-1, x_0) at the end."""
@@ -65,17 +72,17 @@ def ancestral(
         If the sample is not finite, since what the denoiser returns is not.
     """
     _check_clip(clip)
-    alpha_bars = schedule.alpha_bars.tolist()
+    alphas, alpha_bars = _numbers(schedule)
     state = _state_type(dtype)
     x = standard_normal(shape, generator, state)
-    for t in tqdm(range(schedule.n_steps - 1, -1, -1), desc="sampling", leave=False):
+    for t in _shown(range(schedule.n_steps - 1, -1, -1)):
         if on_step is not None:
             on_step(t, x.to(dtype))
         _, x_0 = _predict(denoise, schedule, x, t, clip, dtype)
         if t == 0:
             x = x_0
             continue
-        now, before, alpha = alpha_bars[t], alpha_bars[t - 1], float(schedule.alphas[t])
+        now, before, alpha = alpha_bars[t], alpha_bars[t - 1], alphas[t]
         mean = before**0.5 * (1 - alpha) * x_0 + alpha**0.5 * (1 - before) * x
         variance = (1 - alpha) * (1 - before) / (1 - now)
         x = mean / (1 - now) + variance**0.5 * standard_normal(shape, generator, state)
@@ -115,15 +122,11 @@ def ddim(
         raise ValueError(f"n_calls: expected an integer to {schedule.n_steps}, got {n_calls!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected a number from 0 to 1, got {eta}")
-    last = schedule.n_steps - 1
-    times = (
-        torch.linspace(last, 0, n_calls, dtype=torch.float64, device="cpu").round().long().tolist()
-    )
-    alpha_bars = schedule.alpha_bars.tolist()
+    times = _even_times(schedule.n_steps - 1, n_calls)
+    _, alpha_bars = _numbers(schedule)
     state = _state_type(dtype)
     x = standard_normal(shape, generator, state)
-    pairs = zip(times, [*times[1:], None], strict=True)
-    for t, following in tqdm(pairs, desc="sampling", total=n_calls, leave=False):
+    for t, following in _shown(list(zip(times, [*times[1:], None], strict=True))):
         if on_step is not None:
             on_step(t, x.to(dtype))
         noise, x_0 = _predict(denoise, schedule, x, t, clip, dtype)
@@ -207,7 +210,7 @@ def dpm_solver(
         # diffusers hands a tensor to numpy in a way that numpy 2 deprecates.
         warnings.simplefilter("ignore", DeprecationWarning)
         solver.set_timesteps(n_calls, device=x.device)
-    for t in tqdm(solver.timesteps.tolist(), desc="sampling", leave=False):
+    for t in _shown(solver.timesteps.tolist()):
         if on_step is not None:
             on_step(t, x.to(dtype))
         noise, _ = _predict(denoise, schedule, x, t, clip, dtype)
@@ -216,9 +219,34 @@ def dpm_solver(
     return _finished(x, dtype, on_step)
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _numbers(schedule: NoiseSchedule) -> tuple[list[float], list[float]]:
+    """α and ᾱ of all times, which a graph holds as they are when it is made."""
+    return schedule.alphas.tolist(), schedule.alpha_bars.tolist()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _even_times(last: int, n_calls: int) -> list[int]:
+    """``n_calls`` evenly spaced times from ``last`` to 0."""
+    even = torch.linspace(last, 0, n_calls, dtype=torch.float64, device="cpu")
+    times: list[int] = even.round().long().tolist()
+    return times
+
+
+def _shown(steps: Sequence[_S]) -> Iterable[_S]:
+    """The steps with a progress bar, which a graph has no place for."""
+    if torch.compiler.is_compiling():
+        return steps
+    return tqdm(steps, desc="sampling", leave=False)
+
+
 def _finished(x: Tensor, dtype: torch.dtype, on_step: OnStep | None) -> Tensor:
-    if not bool(torch.isfinite(x).all()):
-        raise FloatingPointError("denoise: expected noise that leads to finite samples")
+    message = "denoise: expected noise that leads to finite samples"
+    finite = torch.isfinite(x).all()
+    if torch.compiler.is_compiling():
+        torch._assert_async(finite, message)
+    elif not bool(finite):
+        raise FloatingPointError(message)
     if on_step is not None:
         on_step(-1, x.to(dtype))
     return x.to(dtype)

@@ -6,8 +6,7 @@ normal ``ε``. Times are array indices ``t = 0, ..., T-1``: DDPM and the book co
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -16,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import checked, count, positive, shown, tensor
+from gmmtf.arguments import checked, count
+from gmmtf.betas import cosine_betas, diffusers_betas, linear_betas, sound_betas
 from gmmtf.randomness import generator_device
 
 Times = Annotated[int | Sequence[int] | None, "checked by NoiseSchedule.times"]
@@ -42,22 +42,7 @@ class NoiseSchedule:
     betas: Tensor
 
     def __post_init__(self) -> None:
-        betas = tensor("betas", self.betas).to("cpu", torch.float64, copy=True)
-        if betas.ndim != 1 or betas.numel() == 0:
-            raise ValueError(f"betas: expected a non-empty vector, got shape {tuple(betas.shape)}")
-        if not bool(((betas > 0) & (betas < 1)).all()):
-            raise ValueError("betas: expected finite numbers strictly between 0 and 1")
-        object.__setattr__(self, "betas", betas)
-        if float(1 - betas[0]) == 1:
-            raise ValueError(
-                f"betas: expected a first beta above the rounding error of 1, got {betas[0]:.3g}"
-            )
-        if float(self.alpha_bars[-1]) < torch.finfo(torch.float32).tiny:
-            raise ValueError(
-                f"betas: expected a last signal in the range of float32, above "
-                f"{torch.finfo(torch.float32).tiny:.3g}, got {self.alpha_bars[-1]:.3g}; "
-                "a zero terminal signal-to-noise ratio has no noise-predicting sampler"
-            )
+        object.__setattr__(self, "betas", sound_betas(self.betas))
 
     @classmethod
     @checked
@@ -65,8 +50,7 @@ class NoiseSchedule:
         cls, n_steps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
     ) -> NoiseSchedule:
         """Schedule with β_t linear in t, the default of DDPM (Ho, Jain and Abbeel 2020)."""
-        n_steps = count("n_steps", n_steps, 1)
-        return cls(torch.linspace(beta_start, beta_end, n_steps, dtype=torch.float64, device="cpu"))
+        return cls(linear_betas(n_steps, beta_start, beta_end))
 
     @classmethod
     @checked
@@ -74,10 +58,7 @@ class NoiseSchedule:
         cls, n_steps: int = 1000, offset: float = 0.008, max_beta: float = 0.999
     ) -> NoiseSchedule:
         """Schedule whose ᾱ follows a squared cosine (Nichol and Dhariwal 2021, equation 17)."""
-        n_steps = count("n_steps", n_steps, 1)
-        edges = torch.arange(n_steps + 1, dtype=torch.float64, device="cpu") / n_steps
-        signal = torch.cos((edges + offset) / (1 + offset) * math.pi / 2) ** 2
-        return cls((1 - signal[1:] / signal[:-1]).clamp(max=max_beta))
+        return cls(cosine_betas(n_steps, offset, max_beta))
 
     @classmethod
     @checked
@@ -99,41 +80,7 @@ class NoiseSchedule:
         ValueError
             If the scheduler has no such betas, as those of flow matching, or changes them.
         """
-        read = getattr(config, "config", config)
-        if not isinstance(read, Mapping):
-            raise ValueError(
-                f"config: expected a scheduler of diffusers or its config, got {shown(config)}"
-            )
-        changes = {
-            "rescale_betas_zero_snr": "a terminal signal-to-noise ratio of zero",
-            "use_flow_sigmas": "the noise levels of flow matching",
-        }
-        for name, what in changes.items():
-            if read.get(name):
-                raise ValueError(f"config: {name} stands for {what}, which no betas here have")
-        if read.get("snr_shift_scale", 1) not in (None, 1):
-            raise ValueError("config: snr_shift_scale changes the noise levels that betas give")
-        kind, betas = read.get("beta_schedule"), read.get("trained_betas")
-        needed = {"linear": ("beta_start", "beta_end"), "squaredcos_cap_v2": ()}
-        needed["scaled_linear"] = needed["linear"]
-        if betas is not None:
-            return cls(tensor("config: trained_betas", betas))
-        if not isinstance(kind, str) or kind not in needed:
-            raise ValueError(
-                "config: expected trained_betas, or a beta_schedule 'linear', 'scaled_linear' or "
-                f"'squaredcos_cap_v2', got {shown(kind)}; if the scheduler has betas of another "
-                "form, give them: NoiseSchedule(scheduler.betas)"
-            )
-        missing = [n for n in ("num_train_timesteps", *needed[kind]) if read.get(n) is None]
-        if missing:
-            raise ValueError(f"config: expected {', '.join(missing)} beside beta_schedule")
-        n_steps = count("config: num_train_timesteps", read["num_train_timesteps"], 1)
-        if kind == "squaredcos_cap_v2":
-            return cls.cosine(n_steps)
-        start, end = (positive(f"config: {name}", read[name]) for name in needed[kind])
-        if kind == "linear":
-            return cls.linear(n_steps, start, end)
-        return cls(cls.linear(n_steps, start**0.5, end**0.5).betas.square())
+        return cls(diffusers_betas(config))
 
     @property
     def n_steps(self) -> int:

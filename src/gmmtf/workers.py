@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+from tqdm import tqdm
 
 from gmmtf.jsonvalues import encode
 from gmmtf.provenance import code_digest, provenance
@@ -165,6 +166,9 @@ def _processes(task: Task, width: int) -> Iterator[ProcessPoolExecutor]:
 
 def _prepare(parent: int) -> None:
     torch.set_num_threads(1)
+    # The lock that tqdm would make is a semaphore of the system, and would be reported as leaked
+    # when this process is killed at the end.
+    tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -28,6 +28,7 @@ CHAPTERS = (
     "09_digits_as_tokens",
     "10_mnist_generation",
     "11_sampling",
+    "12_benchmark",
 )
 """Names of the chapters' notebooks; the room of each has its name with a ``c`` before it."""
 

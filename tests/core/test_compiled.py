@@ -16,6 +16,7 @@ from gmmtf import (
     NoiseSchedule,
     training,
 )
+from gmmtf.sampling import ancestral, ddim
 
 SCHEDULE = NoiseSchedule.linear(100)
 LAW = MultiTokenGMM(n_patterns=4, dim=16, n_tokens=8, radius=8.0, sigma=0.3)
@@ -89,3 +90,56 @@ def test_a_denoiser_is_one_graph(denoise):
         compiled(X_T, torch.tensor([3, 100]))
     with pytest.raises(RuntimeError, match="t: expected indices from 0 to 99"):
         compiled(X_T, torch.tensor([-1, 9]))
+
+
+FEW_STEPS = NoiseSchedule.linear(6)
+
+
+@pytest.mark.parametrize("make", [AttentionDenoiser, BayesDenoiser])
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [(ddim, {"n_calls": 3}), (ddim, {"n_calls": 4, "eta": 0.5, "clip": 9.0}), (ancestral, {})],
+    ids=["ddim", "ddim with noise", "ancestral"],
+)
+def test_a_sampler_is_one_graph(make, sampler, options):
+    """All of its steps, with the draws of PyTorch's own generator in the same order."""
+    denoise = make(LAW, FEW_STEPS)
+
+    def sample() -> torch.Tensor:
+        return sampler(denoise, FEW_STEPS, (2, 8, 16), **options)
+
+    compiled = torch.compile(sample, backend="aot_eager", fullgraph=True, dynamic=False)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        found = compiled()
+        torch.manual_seed(1)
+        assert torch.equal(found, sample())
+        torch.manual_seed(2)
+        assert not torch.equal(found, compiled())  # the draws are no part of the graph
+
+
+def test_a_compiled_sampler_takes_another_schedule():
+    """Numbers of the first one are in the graph that was made for it, and in no other."""
+
+    def sample(schedule: NoiseSchedule) -> torch.Tensor:
+        return ddim(lambda x_t, t: 0.1 * x_t, schedule, (2, 8, 16), n_calls=3)
+
+    compiled = torch.compile(sample, backend="aot_eager", fullgraph=True, dynamic=False)
+    first, other = (NoiseSchedule.linear(4, beta_end=end) for end in (0.02, 0.3))
+    with torch.random.fork_rng(devices=[]):
+        for schedule in (first, other, first):
+            torch.manual_seed(1)
+            found = compiled(schedule)
+            torch.manual_seed(1)
+            assert torch.equal(found, sample(schedule))
+
+
+def test_a_compiled_sampler_refuses_samples_that_are_not_finite():
+    def spoilt(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return x_t * float("inf")
+
+    def sample() -> torch.Tensor:
+        return ddim(spoilt, FEW_STEPS, (2, 8, 16), n_calls=2)
+
+    with pytest.raises(RuntimeError, match="denoise: expected noise that leads to finite samples"):
+        torch.compile(sample, backend="aot_eager", fullgraph=True, dynamic=False)()

@@ -18,6 +18,9 @@ diffusers = pytest.importorskip("diffusers")
 LAW = MultiTokenGMM(n_patterns=2, dim=3, n_tokens=4, radius=3.0, sigma=0.4, weights=[0.3, 0.7])
 SCHEDULE = NoiseSchedule.linear(1000)
 BAYES = optimal_denoiser(LAW, SCHEDULE)
+CONFIG = {
+    "beta_schedule": "scaled_linear", "num_train_timesteps": 9, "beta_start": 0.01, "beta_end": 0.1
+}  # fmt: skip
 BETAS = {"trained_betas": SCHEDULE.betas.tolist(), "num_train_timesteps": 1000}
 
 
@@ -53,6 +56,11 @@ def test_a_schedule_is_that_of_the_scheduler(name, kind):
     )
 
 
+def test_an_option_that_is_not_set_changes_nothing():
+    found = NoiseSchedule.from_diffusers(CONFIG | {"snr_shift_scale": None})
+    assert torch.equal(found.betas, NoiseSchedule.from_diffusers(CONFIG).betas)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -64,6 +72,11 @@ def test_a_schedule_is_that_of_the_scheduler(name, kind):
         (lambda: {"beta_schedule": "linear", "num_train_timesteps": 5}, "beta_start, beta_end"),
         (lambda: {"beta_schedule": "linear", "snr_shift_scale": 3.0}, "snr_shift_scale"),
         (lambda: {"trained_betas": "x"}, "trained_betas"),
+        (lambda: {"beta_schedule": ["linear"]}, "expected trained_betas"),
+        (lambda: {"beta_schedule": "squaredcos_cap_v2"}, "expected num_train_timesteps beside"),
+        (lambda: CONFIG | {"num_train_timesteps": 2.5}, "num_train_timesteps: expected"),
+        (lambda: CONFIG | {"beta_start": -1e-4}, "beta_start: expected"),
+        (lambda: CONFIG | {"beta_end": "much"}, "beta_end: expected"),
         (lambda: 3, "expected a scheduler of diffusers"),
     ],
 )

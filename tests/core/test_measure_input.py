@@ -179,6 +179,8 @@ def test_unknown_names_times_and_weightings_of_a_result():
         (lambda: found.difference("a", "b"), "second: "),
         (lambda: found.evaluation("a", t=4), r"t: expected one of the measured times \(3, 40\)"),
         (lambda: found.evaluation("a", weighting=torch.ones(3)), "weighting: expected 60"),
+        (lambda: found.evaluation("a", weighting=-torch.eye(60)[7] + 1.0001 / 60), "weighting: "),
+        (lambda: found.evaluation("a", weighting=torch.zeros(60)), "weighting: expected 60"),
         (lambda: found.evaluation("a", weighting="other"), "weighting: "),
         (lambda: found.plot(["b"]), "names: "),
     ):

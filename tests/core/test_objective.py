@@ -196,6 +196,21 @@ def test_the_denoiser_gets_the_asked_dtype_and_batches(dtype):
     assert shapes == [((4, 5, 4), (4,)), ((4, 5, 4), (4,)), ((2, 5, 4), (2,))]
 
 
+def test_batches_are_no_larger_than_memory_allows(monkeypatch):
+    """Ten data points of 160 bytes in float64: three at a time in 500, one where not one fits."""
+    sizes = []
+
+    def denoise(x_t, t):
+        sizes.append(len(x_t))
+        return torch.zeros_like(x_t)
+
+    for limit, expected in ((500, [3, 3, 3, 1]), (640, [4, 4, 2]), (100, [1] * 10)):
+        sizes.clear()
+        monkeypatch.setattr("gmmtf.risks.evaluate._BATCH_BYTES", limit)
+        evaluate(denoise, MIXTURE, SCHEDULE, n_samples=10, batch_size=4)
+        assert sizes == expected
+
+
 def test_stratified_times_fill_their_strata():
     for n in (1, 7, 50, 64):
         t = stratified_times(SCHEDULE, n, generator(n))

@@ -19,6 +19,7 @@ import torch
 
 from gmmtf import Estimate
 from gmmtf import record as record_module
+from gmmtf.jsonvalues import encode, write
 from gmmtf.provenance import FIELDS
 from gmmtf.record import CONVERTER, Point, Recording
 
@@ -101,6 +102,47 @@ def test_changing_a_value_that_was_returned_does_not_change_the_file(path):
     record.point(lambda: [1], seed=0).append(2)
     record.point(lambda: 1, seed=1)
     assert Recording(path).value(seed=0) == [1]
+
+
+def test_changing_a_value_that_was_read_does_not_change_the_file(path):
+    Recording(path, {}).point(lambda: [1], seed=0)
+    record = Recording(path, {})
+    record.value(seed=0).append(2)
+    record.point(lambda: 1, seed=1)
+    assert Recording(path).value(seed=0) == [1]
+
+
+@pytest.mark.parametrize("settings", [{}, {"sizes": [[k, {"k": k}] for k in range(30)]}])
+def test_the_text_is_that_of_one_json_document(path, settings):
+    values = [1, "é\u2028\r\n", INF, [], {}, [{"a": [k] * 30} for k in range(9)], Estimate(1, 2)]
+    record = Recording(path, settings)
+    for count in range(len(values) + 1):
+        points = [
+            {"labels": {"k": k}, "value": encode(value), "provenance": {}}
+            for k, value in enumerate(values[:count])
+        ]
+        text = write({"settings": settings, "points": points})
+        assert record.text() == text
+        if count:
+            assert path.read_text(encoding="utf-8") == text
+        if count < len(values):
+            record.take(Point({"k": count}, values[count], {}))
+
+
+def test_what_could_not_be_written_is_not_taken_as_done(path, monkeypatch):
+    record = Recording(path, {})
+    for seed in range(2):
+        record.point(lambda: 1, seed=seed)
+
+    def full(*_, **__):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("gmmtf.record.replacing", full)
+        with pytest.raises(OSError, match="no space"):
+            record.drop(seed=0)
+    record.point(lambda: 1, seed=2)
+    assert [point.labels["seed"] for point in Recording(path)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("bad", [NAN, [1.0, NAN], {"a": Estimate(1.0, NAN)}])

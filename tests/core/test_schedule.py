@@ -170,7 +170,17 @@ def test_integer_data_are_refused_instead_of_truncated():
 
 @pytest.mark.parametrize(
     "betas",
-    [[], [[0.1]], [0.0], [1.0], [0.1, -0.1], [0.1, 2.0], [float("nan")], [float("inf")]],
+    [
+        [],
+        [[0.1]],
+        [0.0],
+        [1.0],
+        [0.1, -0.1],
+        [0.1, 0.0],
+        [0.1, 2.0],
+        [float("nan")],
+        [float("inf")],
+    ],
 )
 def test_bad_betas_are_named(betas):
     with pytest.raises(ValueError, match=r"^betas: "):

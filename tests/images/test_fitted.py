@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from sklearn.mixture import GaussianMixture
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from gmmtf import MultiTokenGMM, NoiseSchedule
@@ -112,6 +114,36 @@ def test_results_do_not_depend_on_the_chunks(monkeypatch):
         monkeypatch.setattr(f"gmmtf.denoisers.{module}._CHUNK_ELEMENTS", 130)
     for law, expected in zip(laws, whole, strict=True):
         torch.testing.assert_close(law(x, t), expected)
+
+
+@pytest.mark.parametrize("times", [[3] * 6, [0, 0, 40, 40, 40, 99], [0, 1, 10, 40, 70, 99]])
+@pytest.mark.parametrize("tokens", [1, 2, TOKENS])
+def test_each_token_is_denoised_at_its_own_time(times, tokens):
+    """Many tokens at one time share a matrix, few do not: each equals a public library's value."""
+    mixture, t = bent_mixture(), torch.tensor(times)
+    x = 2 * normal(6, tokens, DIM, seed=6)
+    found = FullBayesDenoiser(mixture, SCHEDULE)(x, t)
+    for row, time in enumerate(times):
+        abar = float(SCHEDULE.alpha_bars[time])
+        covariances = abar * mixture.covariances.numpy() + (1 - abar) * np.eye(DIM)
+        means = abar**0.5 * mixture.means.numpy()
+        public = GaussianMixture(len(means), covariance_type="full")
+        public.weights_, public.means_ = mixture.weights.numpy(), means
+        public.precisions_cholesky_ = np.linalg.cholesky(np.linalg.inv(covariances))
+        shares = public.predict_proba(x[row].numpy())
+        expected = np.zeros((tokens, DIM))
+        for share, mean, covariance in zip(shares.T, means, covariances, strict=True):
+            solved = np.linalg.solve(covariance, (x[row].numpy() - mean).T).T
+            expected += (1 - abar) ** 0.5 * share[:, None] * solved
+        np.testing.assert_allclose(found[row], expected, rtol=1e-11, atol=1e-12)
+
+
+def test_tokens_of_one_time_in_parts_change_nothing(monkeypatch):
+    denoise, (x, _) = FullBayesDenoiser(bent_mixture(), SCHEDULE), noisy_tokens()
+    t = torch.full((6,), 20)
+    whole = denoise(x, t)
+    monkeypatch.setattr("gmmtf.denoisers.full._CACHE_ELEMENTS", 60)
+    torch.testing.assert_close(denoise(x, t), whole, rtol=1e-12, atol=1e-13)
 
 
 def test_float32_comes_back_as_float32_and_is_computed_in_float64():

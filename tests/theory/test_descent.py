@@ -93,6 +93,10 @@ def test_batches_may_change_with_the_step():
         ({"optimizer": torch.optim.Adam, "lr": 0.0}, "lr: expected a finite positive number"),
         ({"optimizer": 3}, "optimizer: expected .*got 3"),
         (
+            {"method": "integral", "compiled": True},
+            "compiled: expected False with method 'integral'",
+        ),
+        (
             {"method": "simulation", "batch_size": lambda step: 0},
             "batch_size: expected an integer of at least 1",
         ),

@@ -13,6 +13,36 @@ from gmmtf.laws.level import Level, check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
 
+FEW_TOKENS = 512
+"""Up to so many tokens attended to, all data points of a batch are multiplied at once,"""
+
+MANY_TOKENS = 4096
+"""and from so many on no attention matrix is held: the memory is linear in N, the backward pass
+computes the matrices again, and a step takes up to half as long again."""
+
+
+def attend(queries: Tensor, context: Tensor) -> Tensor:
+    """Attention averages ``softmax(queries contextᵀ) context`` of each data point.
+
+    The way is chosen by the number of tokens attended to, :data:`FEW_TOKENS` and
+    :data:`MANY_TOKENS`; the ways agree to rounding.
+
+    Parameters
+    ----------
+    queries, context
+        ``[batch, n, d]`` and ``[batch, m, d]``.
+    """
+    n_tokens = context.shape[1]
+    if n_tokens <= FEW_TOKENS:
+        return F.scaled_dot_product_attention(queries, context, context, scale=1.0)
+    whole = context.device.type == "cpu" and not torch.compiler.is_compiling()
+    if whole and len(context) and n_tokens < MANY_TOKENS:
+        # One data point after the other: its matrix stays in the processor's cache.
+        points = zip(queries, context, strict=True)
+        return torch.stack([torch.softmax(rows @ keys.T, -1) @ keys for rows, keys in points])
+    keys = context[:, None]  # the fused kernels know four axes only, with one of heads
+    return F.scaled_dot_product_attention(queries[:, None], keys, keys, scale=1.0)[:, 0]
+
 
 class AttentionDenoiser(nn.Module):
     """One softmax-attention head that estimates the noise in every token.
@@ -91,7 +121,7 @@ class AttentionDenoiser(nn.Module):
         """
         queries = x_t @ self.weight
         keys = x_t if context is None else context
-        estimate = F.scaled_dot_product_attention(queries, keys, keys, scale=1.0)
+        estimate = attend(queries, keys)
         if self.value is not None:
             estimate = estimate @ self.value.T
         if self.skip is not None:

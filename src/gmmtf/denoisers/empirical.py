@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from gmmtf.arguments import checked
+from gmmtf.denoisers import Denoiser
 from gmmtf.denoisers.tokens import flatten_tokens
 from gmmtf.schedule import NoiseSchedule
 
@@ -58,3 +59,34 @@ class EmpiricalDenoiser:
         logits = logits / (1 - alpha_bar) + self.log_weights.to(x)
         mean = torch.softmax(logits, dim=-1) @ points
         return (x - signal * mean) / (1 - alpha_bar).sqrt()
+
+
+@checked
+def empirical_ideal(x_0: Tensor, schedule: NoiseSchedule) -> Denoiser:
+    """E[ε | X_t] where the data point is one of ``x_0`` ``[n, N, d]``, evenly likely.
+
+    The minimiser of the DDPM objective on a training set over *all* denoisers: a softmax over whole
+    data points. It can return nothing but mixtures of what it has seen.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another, also when it is called with other data points.
+    """
+    if x_0.ndim != 3 or len(x_0) == 0:
+        raise ValueError(
+            f"x_0: expected at least one data point, [n, tokens, dim], got {list(x_0.shape)}"
+        )
+    _, n_tokens, dim = x_0.shape
+    weights = torch.full((len(x_0),), 1 / len(x_0), dtype=torch.float64)
+    whole = EmpiricalDenoiser(x_0.flatten(1), weights, schedule)
+
+    @checked
+    def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+        if x_t.shape[1:] != (n_tokens, dim):
+            raise ValueError(
+                f"x_t: expected data points [batch, {n_tokens}, {dim}], got {list(x_t.shape)}"
+            )
+        return whole(x_t.flatten(1)[:, None], t).view(x_t.shape)
+
+    return denoise

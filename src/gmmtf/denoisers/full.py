@@ -11,6 +11,7 @@ from gmmtf.laws.full import FullMixture
 from gmmtf.schedule import NoiseSchedule
 
 _CHUNK_ELEMENTS = 2**22  # bounds the working memory of a denoiser to about 100 MB
+_CACHE_ELEMENTS = 2**16  # matrices of so many numbers stay in the cache
 
 
 class FullBayesDenoiser:
@@ -31,9 +32,32 @@ class FullBayesDenoiser:
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Noise estimate of the shape of ``x_t`` ``[batch, tokens, d]``; ``t``: ``[batch]``."""
         flat, alpha_bar = flatten_tokens(x_t, t, self.schedule, self.mixture.means.shape[1])
-        size = max(1, _CHUNK_ELEMENTS // self.mixture.means.numel())
-        parts = zip(flat.split(size), alpha_bar.split(size), strict=True)
-        return torch.cat([self._estimate(x, a) for x, a in parts]).view(x_t.shape).to(x_t)
+        result = torch.empty_like(flat)
+        levels, level = alpha_bar.flatten().unique(return_inverse=True)
+        often = level.bincount(minlength=len(levels)) >= flat.shape[1]
+        for one in often.nonzero().flatten().tolist():
+            which = (level == one).nonzero().flatten()
+            result[which] = self._at_one_level(flat[which], levels[one])
+        others = (~often[level]).nonzero().flatten()
+        for part in others.split(max(1, _CHUNK_ELEMENTS // self.mixture.means.numel())):
+            result[part] = self._estimate(flat[part], alpha_bar[part])
+        return result.view(x_t.shape).to(x_t)
+
+    def _at_one_level(self, x: Tensor, alpha_bar: Tensor) -> Tensor:
+        """Estimate for many tokens ``[T, d]`` at one noise level: one matrix a component."""
+        values, vectors = (value.to(x) for value in self.mixture.eigen)
+        variance = alpha_bar * values + 1 - alpha_bar
+        precisions = (vectors / variance[:, None]) @ vectors.mT
+        offsets = self.mixture.weights.log().to(x) - variance.log().sum(1) / 2
+        centres = alpha_bar.sqrt() * self.mixture.means.to(x)
+        found = []
+        for tokens in x.split(max(1, _CACHE_ELEMENTS // centres.numel())):
+            residual = tokens - centres[:, None]
+            shrunk = residual @ precisions
+            logits = offsets[:, None] - residual.mul_(shrunk).sum(2) / 2
+            posterior = torch.softmax(logits, 0)
+            found.append(shrunk.mul_(posterior[..., None]).sum(0))
+        return (1 - alpha_bar).sqrt() * torch.cat(found)
 
     def _estimate(self, x: Tensor, alpha_bar: Tensor) -> Tensor:
         """Estimate for tokens ``[T, d]`` at noise levels ᾱ ``[T, 1]``."""

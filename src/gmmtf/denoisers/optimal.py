@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gmmtf.arguments import checked
 from gmmtf.denoisers import Denoiser
-from gmmtf.denoisers.empirical import EmpiricalDenoiser
+from gmmtf.denoisers.empirical import EmpiricalDenoiser, empirical_ideal
 from gmmtf.denoisers.full import FullBayesDenoiser
 from gmmtf.laws.full import FullMixture
 from gmmtf.laws.law import Law
@@ -17,6 +17,7 @@ from gmmtf.laws.level import check_tokens, noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.laws.pool import TokenLaw
 from gmmtf.laws.posterior import posterior
+from gmmtf.laws.training_set import TrainingSet
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -83,9 +84,8 @@ class BayesDenoiser:
         x = x_t.double()
         probabilities = posterior(self.mixture, self.schedule, x, t)
         level = noise_level(self.mixture, self.schedule, t).for_tokens(x)
-        return (level.gain * (x - level.signal * (probabilities @ self.mixture.means.to(x)))).to(
-            x_t
-        )
+        mean = (probabilities @ self.mixture.means.to(x)).mul_(level.signal)
+        return mean.neg_().add_(x).mul_(level.gain).to(x_t)
 
 
 @singledispatch
@@ -95,8 +95,10 @@ def optimal_denoiser(law: Law, schedule: NoiseSchedule) -> Denoiser:
     :class:`BayesDenoiser` for a :class:`~gmmtf.laws.mixture.MultiTokenGMM`,
     :class:`~gmmtf.denoisers.full.FullBayesDenoiser` for a
     :class:`~gmmtf.laws.full.FullMixture`, :class:`~gmmtf.denoisers.empirical.EmpiricalDenoiser`
-    for a :class:`~gmmtf.laws.pool.TokenLaw`, and what ``law.denoiser(schedule)`` returns for any
-    other law.
+    for a :class:`~gmmtf.laws.pool.TokenLaw`,
+    :func:`~gmmtf.denoisers.empirical.empirical_ideal` of all its points for a
+    :class:`~gmmtf.laws.training_set.TrainingSet`, which has to fit into the memory, and what
+    ``law.denoiser(schedule)`` returns for any other law.
 
     Raises
     ------
@@ -126,6 +128,11 @@ def _(law: FullMixture, schedule: NoiseSchedule) -> Denoiser:
 @optimal_denoiser.register
 def _(law: TokenLaw, schedule: NoiseSchedule) -> Denoiser:
     return EmpiricalDenoiser(law.tokens, law.point_weights, schedule)
+
+
+@optimal_denoiser.register
+def _(law: TrainingSet, schedule: NoiseSchedule) -> Denoiser:
+    return empirical_ideal(law.points().x_0, schedule)
 
 
 @checked

@@ -105,7 +105,7 @@ def load_classifier(
     content = read_pinned(
         data_root(root) / "checkpoints" / WEIGHTS_NAME,
         WEIGHTS_SHA256,
-        "The repository has it, and its scripts/train_features.py makes a new one",
+        "Restore it from the repository; scripts/train_features.py makes a new one",
     )
     with torch.device("cpu"):
         classifier = DigitClassifier().float()

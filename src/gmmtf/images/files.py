@@ -23,6 +23,12 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 
+REMEDY = (
+    "Put it there, or set the environment variable GMMTF_DATA to a folder with mnist/ and "
+    "checkpoints/, such as data/ of the repository"
+)
+"""What helps who lacks a file, for instance since the package came without the repository."""
+
 
 class DataError(RuntimeError):
     """A data file is missing, altered or malformed; the message says which and how."""
@@ -35,11 +41,6 @@ class KnownFile:
     name: str
     size: int
     sha256: str
-
-    @property
-    def gzipped(self) -> str:
-        """The .gz file in words."""
-        return f"gzip of {self.size} bytes with sha256 {self.sha256}"
 
 
 @checked
@@ -90,14 +91,6 @@ def verify(content: bytes, known: KnownFile, where: str | Path) -> bytes:
     return content
 
 
-def _missing(path: Path, expected: str) -> str:
-    """What is missing, and what to do about it."""
-    return (
-        f"{path} is missing. Expected: {expected}. Put the file there, or set GMMTF_DATA to a "
-        f"folder with {path.parent.name}/{path.name}, such as data/ of the project's repository"
-    )
-
-
 @checked
 def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
     """Return the content of a file if its SHA-256 is the known one, else raise ``DataError``.
@@ -108,7 +101,7 @@ def read_pinned(path: Path, sha256: str, origin: str) -> bytes:
         Where the file comes from, a sentence for whoever lacks it.
     """
     if not path.is_file():
-        raise DataError(f"{_missing(path, f'sha256 {sha256}')}. {origin}.")
+        raise DataError(f"{path} is missing. Expected: sha256 {sha256}. {REMEDY}. {origin}.")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
@@ -155,12 +148,12 @@ def fetch(known: KnownFile, path: Path) -> bytes:
     ImportError
         If pooch is not installed.
     """
-    missing = _missing(path, known.gzipped)
+    missing = f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}"
     try:
         import pooch
     except ImportError as error:
         raise ImportError(
-            f"{missing}. Downloading it needs pooch: pip install 'gmmtf[images]'"
+            f"{missing}. {REMEDY}. Downloading it needs pooch: pip install 'gmmtf[images]'"
         ) from error
     reports = []
     with TemporaryDirectory() as spare:
@@ -181,7 +174,7 @@ def fetch(known: KnownFile, path: Path) -> bytes:
                     stacklevel=2,
                 )
             return content
-    raise DataError(f"{missing}. It could not be fetched. Tried: {'; '.join(reports)}")
+    raise DataError(f"{missing}. It could not be fetched. {REMEDY}. Tried: {'; '.join(reports)}")
 
 
 @checked
@@ -199,5 +192,8 @@ def read_compressed(known: KnownFile, folder: Path, *, download: bool = True) ->
     if path.is_file():
         return decompress(path.read_bytes(), known, path)
     if not download:
-        raise DataError(f"{_missing(path, known.gzipped)}.")
+        raise DataError(
+            f"{path} is missing. Expected: gzip of {known.size} bytes with sha256 {known.sha256}. "
+            f"{REMEDY}."
+        )
     return fetch(known, path)

@@ -163,6 +163,6 @@ def load_shipped(
     if name not in SHIPPED:
         raise ValueError(f"name: expected one of {sorted(SHIPPED)}, got {name!r}")
     path = data_root(root) / "checkpoints" / SHIPPED[name].name
-    origin = "The repository has it, and its scripts/train_digits.py makes a new one"
+    origin = "Restore it from the repository; scripts/train_digits.py makes a new one"
     read_pinned(path, SHIPPED[name].sha256, origin)
     return load_weights(path, device)

@@ -21,7 +21,7 @@ from gmmtf.arguments import checked, count, positive, tensor
 from gmmtf.laws import sets
 from gmmtf.laws.full import FullMixture, component_covariances
 from gmmtf.laws.law import Tokens, digest
-from gmmtf.randomness import generator_device, standard_normal
+from gmmtf.randomness import generator_device, normal_rows
 
 ORTHOGONAL_TOLERANCE = 1e-6
 """Deviation, in squared norms, that orthogonal patterns may have: float32 patterns pass."""
@@ -244,10 +244,11 @@ class MultiTokenGMM:
         """Draw ``batch_size`` data points on the generator's device."""
         batch_size = count("batch_size", batch_size, 1)
         labels, active = self.sample_labels(batch_size, generator)
-        shape = (batch_size, self.n_tokens, self.dim)
-        x_0 = standard_normal(shape, generator, torch.float64)
-        x_0 = x_0.mul_(self.sigma).add_(self.means.to(x_0.device)[labels])
-        return Tokens(x_0.to(dtype), labels, active)
+        means, flat = self.means.to(labels.device), labels.flatten()
+        x_0 = torch.empty(len(flat), self.dim, dtype=dtype, device=labels.device)
+        for rows, noise in normal_rows(len(flat), self.dim, generator):
+            x_0[rows] = noise.mul_(self.sigma).add_(means[flat[rows]])
+        return Tokens(x_0.view(batch_size, self.n_tokens, self.dim), labels, active)
 
     @checked
     def sample_labels(

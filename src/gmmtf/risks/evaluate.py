@@ -18,6 +18,8 @@ from gmmtf.laws.noisy import draw_noisy
 from gmmtf.randomness import generator_device
 from gmmtf.schedule import NoiseSchedule, Times, stratified_times
 
+_BATCH_BYTES = 2**28  # the working memory is a few times that
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -81,6 +83,8 @@ def evaluate(
         A time, several, or None for all of the schedule; several are stratified.
     n_samples
         Number of data points.
+    batch_size
+        Largest number of data points at a time; fewer where they would take more than 256 MB.
     generator
         Source of the randomness; its device is where the data are drawn.
 
@@ -105,12 +109,15 @@ def evaluate(
     device = _device(denoise)
     losses, excesses = [], []
     with evaluation_mode(denoise):
-        for batch_times in torch.split(times, batch_size):
-            noisy = draw_noisy(law, schedule, batch_times, generator, dtype)
-            x_t, now = noisy.x_t, noisy.t
+        for batch_times in torch.split(times, min(batch_size, _fitting(law))):
+            x_t, now, noise = draw_noisy(law, schedule, batch_times, generator, dtype)[:3]
             predicted = _checked(denoise, x_t.to(device), now.to(device)).to(x_t.device)
-            losses.append(_mean_square(predicted - noisy.noise))
-            excesses.append(_mean_square(predicted - optimum(x_t.double(), now)))
+            losses.append(_mean_square(predicted - noise))
+            del noise  # each tensor of the size of the batch goes when it has served
+            best = optimum(x_t.double(), now)
+            del x_t
+            excesses.append(_mean_square(predicted.to(torch.float64, copy=True).sub_(best)))
+            del predicted, best
     loss, excess = torch.cat(losses), torch.cat(excesses)
     if not bool(torch.isfinite(loss).all()):
         raise FloatingPointError(f"denoise: expected finite noise, got a loss of {loss.mean():g}")
@@ -136,6 +143,11 @@ def evaluation_mode(denoise: Denoiser) -> Iterator[None]:
             part.training = mode
 
 
+def _fitting(law: Law) -> int:
+    """How many data points in float64 a batch may have."""
+    return max(1, _BATCH_BYTES // (8 * law.n_tokens * law.dim))
+
+
 def _device(denoise: Denoiser) -> torch.device | None:
     """Where the denoiser computes, if that is known."""
     parameter = next(denoise.parameters(), None) if isinstance(denoise, nn.Module) else None
@@ -144,7 +156,7 @@ def _device(denoise: Denoiser) -> torch.device | None:
 
 def _mean_square(difference: Tensor) -> Tensor:
     """Mean square of each data point's coordinates, float64 ``[batch]``."""
-    return difference.double().square().flatten(1).mean(1)
+    return difference.double().square_().flatten(1).mean(1)
 
 
 def _checked(denoise: Denoiser, x_t: Tensor, t: Tensor) -> Tensor:

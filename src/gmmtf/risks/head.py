@@ -63,9 +63,14 @@ class Scores(NamedTuple):
 
 def scores(weight: ReducedWeight, queries: Queries) -> Scores:
     """Scores of the tokens seen from each query."""
+    return scores_at(weight.pattern, weight.gamma(queries.mixture), queries)
+
+
+def scores_at(pattern: Tensor, gamma: Tensor, queries: Queries) -> Scores:
+    """Scores under the weight that is G on the patterns' span and γ on its complement."""
     size = queries.mixture.n_patterns
-    span = weight.pattern.T @ queries.token[:size]
-    rest = weight.gamma(queries.mixture) * queries.token[size:]
+    span = pattern.T @ queries.token[:size]
+    rest = gamma * queries.token[size:]
     tilt = torch.cat([span, rest])
     return Scores(
         tilt=tilt,

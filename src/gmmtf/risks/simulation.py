@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -213,6 +214,11 @@ def excess_on_fresh_data(
         for slope, each in zip(slopes, found, strict=True):
             slope += each
         value += chunk.detach()
-    for x, slope in zip(coordinates, slopes, strict=True):
+    return linear(value, weight, slopes)
+
+
+def linear(value: Tensor, weight: ReducedWeight, slopes: Sequence[Tensor]) -> Tensor:
+    """The value, with given gradients in the weight's coordinates."""
+    for x, slope in zip((weight.pattern, weight.complement), slopes, strict=True):
         value = value + (slope * (x - x.detach())).sum()
     return value
