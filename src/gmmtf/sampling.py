@@ -21,6 +21,7 @@ from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
 
 _S = TypeVar("_S")
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 OnStep = Callable[[int, Tensor], None]
 """Called with the time t and the state x_t before each step, and with (-1, x_0) at the end."""
@@ -219,13 +220,23 @@ def dpm_solver(
     return _finished(x, dtype, on_step)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _constant(function: _F) -> _F:
+    """Mark a function whose result a graph holds as it is when it is made.
+
+    So does ``torch.compiler.assume_constant_result``, which loads the compiler, for a second, also
+    where nothing is compiled.
+    """
+    function.__dict__["_dynamo_marked_constant"] = True
+    return function
+
+
+@_constant
 def _numbers(schedule: NoiseSchedule) -> tuple[list[float], list[float]]:
-    """α and ᾱ of all times, which a graph holds as they are when it is made."""
+    """α and ᾱ of all times."""
     return schedule.alphas.tolist(), schedule.alpha_bars.tolist()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@_constant
 def _even_times(last: int, n_calls: int) -> list[int]:
     """``n_calls`` evenly spaced times from ``last`` to 0."""
     even = torch.linspace(last, 0, n_calls, dtype=torch.float64, device="cpu")
