@@ -135,6 +135,14 @@ def test_references_have_the_exact_risks_of_the_law(law):
         assert near(below, bayes_risk(law, SCHEDULE, t=[5, 30]) * -1 + exact)
 
 
+def test_a_class_of_several_components_tells_less_than_the_component():
+    found = measure({}, SHARED, SCHEDULE, t=30, n_samples=400, generator=source())
+    component, oracle = oracle_risk(SHARED, SCHEDULE, t=30), found.evaluation("oracle").loss
+    bayes = bayes_risk(SHARED, SCHEDULE, t=30, n_points=2000)
+    assert component + 5 * oracle.standard_error < oracle.value
+    assert oracle.value + 5 * (oracle - bayes).standard_error < bayes.value
+
+
 def test_what_a_law_lacks_is_said():
     lacking = {name: set(measure({}, law, SCHEDULE, t=3, n_samples=2).left_out)
                for name, law in LAWS.items()}  # fmt: skip

@@ -26,7 +26,8 @@ class ExactRisks:
     """Risks of a task's references, per coordinate, at each of ``LEVELS``.
 
     ``fingerprint``: what the law was, as a hash. ``bayes`` has standard errors where it is found by
-    Monte Carlo; ``oracle`` and ``linear`` are closed forms; the risk of no denoising is one.
+    Monte Carlo; ``oracle``, of knowing each token's component, and ``linear`` are closed forms; the
+    risk of no denoising is one.
     """
 
     fingerprint: str
