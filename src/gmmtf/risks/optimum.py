@@ -40,7 +40,7 @@ def oracle_risk(
     It is ᾱσ²/τ² for a :class:`~gmmtf.laws.mixture.MultiTokenGMM` (C7); for a
     :class:`~gmmtf.laws.full.FullMixture` the mean of ᾱλ/(ᾱλ + 1-ᾱ) over the eigenvalues λ of the
     components' covariances. Where a class has several components, labels tell less: the risk of
-    the oracle of :func:`gmmtf.measure`, which knows labels, is then between this and the Bayes risk.
+    the oracle of :func:`gmmtf.measure`, which knows labels, is then between this and Bayes's.
 
     Parameters
     ----------
