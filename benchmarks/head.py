@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.timing import Spread, Work, speedup
+from benchmarks.timing import Spread, Work, in_fresh_processes, peak_bytes, speedup
 from gmmtf import AttentionDenoiser, MultiTokenGMM, NoiseSchedule, draw_noisy, train
 from gmmtf.denoisers.attention import attend
 from gmmtf.randomness import standard_normal
@@ -85,34 +82,22 @@ def attention() -> tuple[str, Spread]:
     return "attention, N=2048, d=256, against PyTorch's with three axes (times)", ratio
 
 
-_PEAK = """
-import torch
-from gmmtf.denoisers.attention import attend
-
-def peak():
-    return int(next(x for x in open("/proc/self/status") if x.startswith("VmHWM")).split()[1])
-
-def work(n_tokens):
-    tokens = torch.randn(1, n_tokens, 256)
-    queries = (0.01 * tokens).requires_grad_()
-    before = peak()
-    torch.autograd.grad(attend(queries, tokens).square().sum(), queries)
-    return 1024 * (peak() - before) / tokens.nbytes
-
-work(16)
-print(work(N))
-"""
+def _added_memory(n_tokens: int) -> float:
+    """Return the memory that attention adds in this process, over that of its tokens."""
+    found = 0.0
+    for size in (16, n_tokens):  # the first is for what PyTorch loads
+        tokens = torch.randn(1, size, MIXTURE.dim)
+        queries = (0.01 * tokens).requires_grad_()
+        before = peak_bytes()
+        torch.autograd.grad(attend(queries, tokens).square().sum(), queries)
+        found = (peak_bytes() - before) / tokens.nbytes
+    return found
 
 
 def memory() -> tuple[str, Spread]:
-    """Measure the memory that attention adds, each time in a fresh process (Linux)."""
-    command = [sys.executable, "-c", _PEAK.replace("work(N)", "work(4096)")]
-    taken = [
-        float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        for _ in range(5)
-    ]
+    """Measure the memory that attention adds, each time in a fresh process."""
     title = "memory of attention and its backward pass, N=4096, d=256 (times the tokens)"
-    return title, Spread.of(taken)
+    return title, in_fresh_processes(_added_memory, 4096)
 
 
 def draws() -> tuple[str, Spread]:

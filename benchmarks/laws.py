@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from benchmarks.timing import Spread, seconds, speedup
+from benchmarks.timing import Spread, in_fresh_processes, peak_bytes, seconds, speedup
 from gmmtf import MultiTokenGMM, NoiseSchedule, draw_noisy, evaluate, posterior
 from gmmtf.denoisers.full import FullBayesDenoiser
 from gmmtf.laws.full import FullMixture
@@ -124,12 +121,6 @@ def _require_equal(expected: Tensor, found: Tensor) -> None:
         raise AssertionError(f"the two results differ by {difference:.2g}")
 
 
-def _peak_kilobytes() -> int:
-    """Return the peak of this process alone: ``ru_maxrss`` begins with that of its parent."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-
-
 def _peak(batch: int) -> float:
     """Return the memory that ``evaluate`` takes in this process over that of one batch."""
     torch.set_num_threads(2)
@@ -137,21 +128,17 @@ def _peak(batch: int) -> float:
     law = MultiTokenGMM(n_patterns=256, dim=size, n_tokens=size, radius=64.0, sigma=0.3)
     evaluate(lambda x_t, t: torch.zeros_like(x_t), MANY_SETS, SCHEDULE, t=0, n_samples=2)
     _ = law.means, law.gram
-    before = _peak_kilobytes()
+    before = peak_bytes()
     evaluate(
         lambda x_t, t: torch.zeros_like(x_t), law, SCHEDULE, n_samples=batch, batch_size=batch
     )  # fmt: skip
-    return (_peak_kilobytes() - before) * 1024 / (4 * batch * size**2)
+    return (peak_bytes() - before) / (4 * batch * size**2)
 
 
 def evaluation_memory() -> tuple[str, Spread]:
     """Measure the peak memory of ``evaluate``, each time in a process of its own."""
-    peaks = []
-    for _ in range(5):
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            peaks.append(pool.submit(_peak, 8).result())
     title = "memory of evaluate, d = N = 4096, M = 256, over that of its batch of 8 (times)"
-    return title, Spread.of(peaks)
+    return title, in_fresh_processes(_peak, 8)
 
 
 CASES = {

@@ -1,4 +1,4 @@
-"""Timing two pieces of code in turn, so that a drifting machine slows both alike."""
+"""Timing two pieces of code in turn, so that a drifting machine slows both alike; and memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import gc
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
 
 Work = Callable[[], object]
 
@@ -49,3 +52,18 @@ def speedup(slow: Work, fast: Work, *, repeats: int = 5, inner: int = 1) -> Spre
         slow_seconds = seconds(slow)
         ratios.append(slow_seconds / seconds(fast, inner))
     return Spread.of(ratios)
+
+
+def in_fresh_processes(measure: Callable[[int], float], size: int, repeats: int = 5) -> Spread:
+    """Return what a function of a module finds, each time in a process of its own."""
+    found = []
+    for _ in range(repeats):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            found.append(pool.submit(measure, size).result())
+    return Spread.of(found)
+
+
+def peak_bytes() -> int:
+    """Return the peak memory of this process (Linux); ``ru_maxrss`` begins with its parent's."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])

@@ -103,18 +103,20 @@ def _ideal(law: MixtureLaw, schedule: NoiseSchedule, seed: int) -> Denoiser:
     return empirical_ideal(law.sample(n, torch.Generator().manual_seed(seed)).x_0, schedule)
 
 
-def _start(head: AttentionDenoiser, law: MultiTokenGMM, strength: float) -> AttentionDenoiser:
-    """Let attention select from the start: W = ``strength``/r² times I, r² the mean square norm."""
-    square = float(law.gram.diagonal().mean())
-    with torch.no_grad():
-        head.weight.copy_(torch.eye(law.dim) * strength / square)
-    return head
+def _mean_square(law: MultiTokenGMM) -> float:
+    """r², the mean square norm of the patterns."""
+    return float(law.gram.diagonal().mean())
 
 
 def _head(
     law: MixtureLaw, schedule: NoiseSchedule, seed: int, *, strength: float = 0.0, **options: Any
 ) -> AttentionDenoiser:
-    return _start(AttentionDenoiser(isotropic(law), schedule, **options), isotropic(law), strength)
+    """A head that starts at W = ``strength``/r² times I."""
+    matched = isotropic(law)
+    head = AttentionDenoiser(matched, schedule, **options)
+    with torch.no_grad():
+        head.weight.copy_(torch.eye(law.dim) * strength / _mean_square(matched))
+    return head
 
 
 def _uniform(law: MixtureLaw, schedule: NoiseSchedule, seed: int) -> Denoiser:
@@ -155,7 +157,7 @@ def _deep_sets(dim: int) -> nn.Module:
 
 def _relative(rate: float) -> Callable[[MixtureLaw], float]:
     """A rate for W, in units of 1/r²."""
-    return lambda law: rate / float(isotropic(law).gram.diagonal().mean())
+    return lambda law: rate / _mean_square(isotropic(law))
 
 
 def _natural(law: MixtureLaw) -> float:

@@ -109,13 +109,13 @@ def leaderboard(*paths: str | os.PathLike[str], own: bool = True) -> pd.DataFram
         score(excess.value, name) if isinstance(excess, Estimate) else float("nan")
         for excess, name in zip(rows["excess"], rows["task"], strict=True)
     ]
-    by_task = rows.pivot_table("score", "entry", "task", aggfunc=_mean, dropna=False, sort=False)
-    by_task = by_task.reindex(columns=list(TASKS))
     # No pivot table: it would ask each entry for the seeds of all others.
+    by_task = rows.groupby(["entry", "task"])["score"].agg(_mean).unstack("task")
     by_seed = rows.groupby(["entry", "seed", "task"])["score"].agg(_mean).unstack("task")
     over_all = by_seed.reindex(columns=list(TASKS)).mean(axis=1, skipna=False).groupby("entry")
     whole = pd.DataFrame({"score": over_all.agg(_mean), "error": over_all.sem()})
-    return whole.join(by_task).sort_values("score", ascending=False, na_position="last")
+    whole = whole.join(by_task.reindex(columns=list(TASKS)))
+    return whole.sort_values("score", ascending=False, na_position="last")
 
 
 @checked

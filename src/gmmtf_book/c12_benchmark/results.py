@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
+import torch
 
 from gmmtf import Estimate
 from gmmtf.benchmark.exact import exact_risks
@@ -16,10 +16,6 @@ from gmmtf.benchmark.tasks import LEVELS, SCHEDULE, TASKS
 from gmmtf.parametrisation import edm_sigmas
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
-
-NETWORKS = ("MLP", "deep sets", "transformer", "DiT", "U-Net")
-AVERAGES = ("uniform attention", "kernel average", "linear attention", "head", "head + value")
-ALONE = ("linear", "token Bayes", "MLP")  # tokens that know of no other
 
 
 @cache
@@ -30,9 +26,8 @@ def rows() -> pd.DataFrame:
 
 def over_seeds(values: Iterable[Any]) -> Estimate:
     """Mean over seeds, with the standard error that their scatter implies; one seed shows none."""
-    numbers = np.array([float(value) for value in values])
-    error = numbers.std(ddof=1) / len(numbers) ** 0.5 if len(numbers) > 1 else 0.0
-    return Estimate(float(numbers.mean()), float(error))
+    numbers = torch.tensor([float(value) for value in values], dtype=torch.float64)
+    return Estimate.from_samples(numbers) if len(numbers) > 1 else Estimate(float(numbers))
 
 
 def excesses() -> pd.DataFrame:
@@ -49,8 +44,7 @@ def shares() -> pd.DataFrame:
 
 def levels(task: str) -> pd.DataFrame:
     """Excess risk at each noise level (rows, σ), a column an entry, over seeds."""
-    index = pd.Index(edm_sigmas(SCHEDULE)[list(LEVELS)].tolist(), name="sigma")
-    return _lists(task, "levels", index)
+    return _lists(task, "levels", _sigmas())
 
 
 def lengths(task: str) -> pd.DataFrame:
@@ -77,6 +71,9 @@ def rarity(task: str) -> pd.DataFrame:
 
 def bayes(task: str) -> pd.Series[Any]:
     """Bayes risk at each noise level."""
-    stored = exact_risks(task)
-    index = pd.Index(edm_sigmas(SCHEDULE)[list(LEVELS)].tolist(), name="sigma")
-    return pd.Series([each.value for each in stored.bayes], index=index)
+    return pd.Series([each.value for each in exact_risks(task).bayes], index=_sigmas())
+
+
+def _sigmas() -> pd.Index[Any]:
+    sigmas: list[float] = edm_sigmas(SCHEDULE)[list(LEVELS)].tolist()
+    return pd.Index(sigmas, name="sigma")

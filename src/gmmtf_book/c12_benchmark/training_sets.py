@@ -16,7 +16,6 @@ from gmmtf.benchmark import ENTRIES
 from gmmtf.benchmark.running import trained
 from gmmtf.benchmark.tasks import LEVELS, SCHEDULE, Task
 from gmmtf.denoisers import Denoiser
-from gmmtf.denoisers.empirical import empirical_ideal
 from gmmtf.laws.noisy import draw_noisy
 from gmmtf.laws.training_set import TrainingSet
 from gmmtf.randomness import derived_seed
@@ -49,7 +48,7 @@ def one(plan: Plan, entry: str, size: int, seed: int) -> dict[str, Any]:
     data = truth if size == FRESH else TrainingSet(truth, size, derived_seed(seed, 5))
     if entry == IDEAL:
         assert isinstance(data, TrainingSet)  # there is none of fresh data
-        denoise: Denoiser = empirical_ideal(data.points().x_0, SCHEDULE)
+        denoise = optimal_denoiser(data, SCHEDULE)
     else:
         task = Task("set", "", lambda: truth, plan.set_tokens_per_step)
         denoise = trained(ENTRIES[entry], task, seed, steps=plan.set_steps, data=data)
