@@ -22,14 +22,14 @@ RECORDED = {"benchmarks.json": THEORY, "image_benchmarks.json": images.CASES}
 CASES = {name: case for group in RECORDED.values() for name, case in group.items()}
 
 
-def record(name: str, spread: Spread, taken: float) -> None:
+def record(name: str, title: str, spread: Spread, taken: float) -> None:
     """Put a result in the place of the recorded one, with its own provenance."""
     file = next(file for file, group in RECORDED.items() if name in group)
     device = images.DEVICE if name in images.CASES else "cpu"
     code = CASES[name].__module__
     recording = Recording(Path("data") / "results" / file, {}, code=code, device=device)
     recording.drop(benchmark=name)
-    recording.add(asdict(spread), taken, benchmark=name)
+    recording.add({"title": title} | asdict(spread), taken, benchmark=name)
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         figures[f"{name}_minimum"] = spread.minimum
         figures[f"{name}_maximum"] = spread.maximum
         if arguments.record:
-            record(name, spread, taken)
+            record(name, title, spread, taken)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     OUTPUT.write_text(json.dumps({"machine": machine, **figures}, indent=1) + "\n")

@@ -160,24 +160,21 @@ def floors(floor: Any, by_dim: Any) -> Numbers:
 def benchmarks() -> pd.DataFrame:
     """Recorded speeds, with the machine as the name of the table's index."""
     record = Recording(RESULTS / "benchmarks.json")
-    titles = {
-        "effective_step_speedup": "a step of the expansion, times faster than the DDPM step",
-        "population_step_speedup": "a step of the simulation, times faster than the DDPM step",
-        "bayes_score_speedup": "Bayes score, times faster than autograd of log p",
-        "effective_curve_seconds": "curve of 400 steps at d = N = 10^9, seconds",
-    }
-    rows = {title: record.value(benchmark=name) for name, title in titles.items()}
     made = record.points[0].provenance
     machine = f"{made['processor']}, {made['threads']} threads, torch {made['torch']}"
-    table = pd.DataFrame.from_dict(rows, orient="index")[["median", "minimum", "maximum"]]
+    table = record.frame().set_index("title")[["median", "minimum", "maximum"]]
     return table.rename_axis(machine)
 
 
-def speeds(table: pd.DataFrame) -> Numbers:
+def speeds() -> Numbers:
     """Of the benchmarks."""
-    names = ("bench-step", "bench-population", "bench-score", "bench-curve")
-    found = dict(zip(names, table["median"], strict=True))
-    return found | {"bench-step-least": table["minimum"].iloc[0]}
+    rows = Recording(RESULTS / "benchmarks.json").frame().set_index("benchmark")
+    names = {
+        "step": "effective_step_speedup", "population": "population_step_speedup",
+        "score": "bayes_score_speedup", "curve": "effective_curve_seconds",
+    }  # fmt: skip
+    found = {f"bench-{short}": rows["median"][name] for short, name in names.items()}
+    return found | {"bench-step-least": rows["minimum"]["effective_step_speedup"]}
 
 
 def recorded() -> dict[str, float]:
