@@ -1,7 +1,7 @@
 """What chapter 10 trains: conditions, settings, and the studies that are recorded (F3, F5).
 
-The conditions tell rare from hard: the same digit rare, another one rare, none rare. A model
-without classes shows in addition how often it draws each digit.
+The conditions tell rare from hard, the same digit rare, another one rare, none rare; and few images
+from images that are seldom seen.
 """
 
 from __future__ import annotations
@@ -145,6 +145,7 @@ DRAWS: list[Labels] = [
 DRAWS += [{"kind": "guidance", "weight": w} for w in (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)]
 """The ways to draw digits with the shipped network that are compared, as labels."""
 
+FEWER = Evaluation(n_generated=250)
 SEEDS = tuple(range(6))
 EXPOSURE = {
     ("all", "often"): "balanced",
@@ -159,12 +160,19 @@ STUDIES = {
     "generation": Plan(
         {"rare 2 at 0.1": (0,)},
         training=TrainingSettings(steps=24_000, record_every=3000),
+        evaluation=FEWER,
         draws=True,
     ),
-    # Is a digit late because there is less of it, or because it is seen less? And which digit?
+    # Is a digit late because there is less of it, or because it is seen less?
     "exposure": Plan(
-        dict.fromkeys((*EXPOSURE.values(), "rare 1 at 0.1", "rare 3 at 0.1"), SEEDS),
+        dict.fromkeys(EXPOSURE.values(), SEEDS),
         training=TrainingSettings(steps=2400, record_every=300),
+    ),
+    # Another digit rare.
+    "controls": Plan(
+        dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1, 2)),
+        training=TrainingSettings(steps=2400, record_every=600),
+        evaluation=FEWER,
     ),
 }
 """The recorded studies, from long to short."""
