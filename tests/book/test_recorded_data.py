@@ -17,14 +17,7 @@ OF_KIND = {"start": set(range(10)), "search": set(range(25))}
 """Seeds of descents from random starts, and of pieces of a random search."""
 FEWER = {
     "10_mnist_generation.json": {0},
-    "10_mnist_rarity.json": {0, 1},
-    **{
-        f"10_mnist_controls.json/{condition}": {0}
-        for condition in (
-            "rare 2 at 0.01", "rare 2 at 0.03", "rare 2 at 0.3", "no classes, rare 2 at 0.1",
-        )
-    },
-}  # fmt: skip
+}
 """Seeds of records, or of one condition in them, that have fewer than three; chapter 10 says so."""
 
 STATUSES = {

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gmmtf import NoiseSchedule
+from gmmtf.images import sampler as sampling
 from gmmtf.images.sampler import SAMPLERS, check_sampler, draw, generate, guided
 from gmmtf.images.transformer import DiT, TransformerSettings
 
@@ -149,3 +150,28 @@ def test_a_guide_that_does_not_fit() -> None:
     other = DiT(small_model(0).settings, NoiseSchedule.cosine(100))
     with pytest.raises(ValueError, match="guide: expected the schedule of the model"):
         draw(model, labels, 2, guide=other)
+
+
+@pytest.mark.parametrize("kind", ["classes", "guide", "no classes"])
+def test_images_drawn_in_parts_are_those_drawn_at_once(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, free = (small_model(n_classes) for n_classes in (2, 0))
+    model, labels = (free, None) if kind == "no classes" else (plain, torch.arange(7) % 2)
+    how = {"guide": free, "guidance": 2.0} if kind == "guide" else {}
+    whole = draw(model, labels, 7, n_calls=3, **how)
+    sizes = []
+    forward = type(model).forward
+    monkeypatch.setattr(
+        type(model), "forward", lambda self, x, *_: (sizes.append(len(x)), forward(self, x, *_))[1]
+    )
+    monkeypatch.setattr(sampling, "CPU_IMAGES", 3)
+    assert torch.allclose(draw(model, labels, 7, n_calls=3, **how), whole, atol=1e-5)
+    assert max(sizes) == 3
+
+
+def test_labels_are_as_many_as_images() -> None:
+    with pytest.raises(
+        ValueError, match=r"labels: expected class .* \[3\], got \[2\]"
+    ):
+        draw(small_model(2), torch.tensor([0, 1]), 3, n_calls=2)

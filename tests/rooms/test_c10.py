@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
 from gmmtf.images.features import load_classifier
+from gmmtf.images.fid import fid
+from gmmtf.images.kid import kid
 from gmmtf.images.sampler import generate
 from gmmtf.images.settings import TrainingSettings
 from gmmtf.images.transformer import DiT, TransformerSettings
@@ -22,6 +23,7 @@ from gmmtf_book import RESULTS
 from gmmtf_book.c10_mnist_generation import PLANS, bounds_of, summary
 from gmmtf_book.c10_mnist_generation import measure as measuring
 from gmmtf_book.c10_mnist_generation import run as runs
+from gmmtf_book.c10_mnist_generation.exposure import MEASURES, curves, effects, table
 from gmmtf_book.c10_mnist_generation.measure import (
     measure,
     measure_digits,
@@ -29,7 +31,13 @@ from gmmtf_book.c10_mnist_generation.measure import (
     prepare,
     to_compare,
 )  # fmt: skip
-from gmmtf_book.c10_mnist_generation.plan import STUDIES, Condition, Evaluation, Plan
+from gmmtf_book.c10_mnist_generation.plan import (
+    EXPOSURE,
+    STUDIES,
+    Condition,
+    Evaluation,
+    Plan,
+)  # fmt: skip
 from gmmtf_book.c10_mnist_generation.run import (
     compare_draws,
     complete,
@@ -41,7 +49,8 @@ from gmmtf_book.c10_mnist_generation.run import (
 )  # fmt: skip
 from gmmtf_book.c10_mnist_generation.summary import account, recorded
 from gmmtf_book.c10_mnist_generation.tables import (
-    against_fraction,
+    ALSO,
+    ENTRIES,
     at_end,
     by_digit,
     by_sampler,
@@ -50,7 +59,6 @@ from gmmtf_book.c10_mnist_generation.tables import (
     end_of_run,
     fid_curves,
     first_below,
-    frequencies,
     geometric_mean,
     guidance,
     quality,
@@ -58,7 +66,7 @@ from gmmtf_book.c10_mnist_generation.tables import (
 )  # fmt: skip
 
 SETTINGS = TrainingSettings(steps=4, batch_size=4, warmup_steps=1, record_every=2)
-EVALUATION = Evaluation(n_generated=5, n_calls=2, n_reference=50)
+EVALUATION = Evaluation(n_generated=5, n_during=4, n_calls=2, n_reference=50)
 PLAN = Plan(
     network=TransformerSettings(width=8, depth=1, heads=1),
     training=SETTINGS,
@@ -97,7 +105,7 @@ def test_the_chapter_compares_with_the_real_images_of_the_recorded_runs():
     plan = Plan.from_settings(record.settings)
     condition = Condition(plan.digits)
     data = prepare(condition, plan.network.patch, 0)
-    found = measure(condition, data, plan.evaluation, 0, load_classifier(), None)
+    found = measure(condition, data, plan.evaluation, 0, load_classifier(), None, 0)
     stored = record.value(kind="floor")
     for entry in ("fid", "recognised", "precision", "recall"):
         assert found[entry] == pytest.approx(stored[entry], rel=1e-4)
@@ -137,6 +145,8 @@ def test_conditions_are_named():
         Condition(rare=3, rare_fraction=0.03),
         Condition(rare=2, classes=False),
         Condition((4, 9), None, classes=False),
+        Condition(rare=2, rare_fraction=0.1, seen=1.0),
+        Condition(rare=2, rare_fraction=1.0, seen=0.1),
     ):
         same = Condition.named(condition.name, condition.digits)
         rare = condition.rare is None
@@ -219,15 +229,15 @@ def test_the_recorded_run_computes_nothing(tmp_path, monkeypatch):
     for used in ("prepare", "measure", "measure_digits", "Training", "load_shipped"):
         monkeypatch.setattr(runs, used, never)
     found = records(str(tmp_path), str(tmp_path / "runs"))
-    assert [len(record.points) for record in found] == [31, 36, 80]
+    assert [len(record.points) for record in found] == [31, 216, 60]
     for name, plan in STUDIES.items():  # and so does the script, with the same settings
         record = record_of(plan, tmp_path / file_of(name))
         assert list(run_all(plan, record, tmp_path / "runs")) == []
 
 
 def test_points_of_the_network_of_today_do_not_join_those_of_the_approximation(tmp_path):
-    path, plan = tmp_path / "points.json", STUDIES["rarity"]
-    stored = json.loads((RESULTS / file_of("rarity")).read_text())
+    path, plan = tmp_path / "points.json", STUDIES["controls"]
+    stored = json.loads((RESULTS / file_of("controls")).read_text())
     note = "with the approximation of the GELU by a hyperbolic tangent"
     assert all(point["provenance"]["network"] == note for point in stored["points"])
     del stored["points"][-1]
@@ -344,18 +354,101 @@ def made_record() -> Recording:
     return record
 
 
-def with_free_runs(record: Recording) -> Recording:
-    """The same with two seeds without classes that draw "2" half as often as they should."""
-    for seed, drawn in ((0, 0.04), (1, 0.06)):
-        run = {"condition": "no classes, rare 2 at 0.1", "seed": seed}
-        for labels, share in (
-            ({"kind": "floor"}, 0.1),
-            ({"kind": "trained", "step": 400}, drawn),
-            ({"kind": "trained", "step": 200}, 0.5),
-        ):
-            value = {"fid": 9.0, "loss": 0.1, "frequency": {"1": 1 - share, "2": share, "7": 0.0}}
-            record.add(value, 0, **run, **labels)
+def crossed_record() -> Recording:
+    """Three seeds: seen a tenth as often "2" is 4 times as far, with a tenth of the images twice.
+
+    The two together are 8 times e^(seed/4 - 1/4) as far.
+    """
+    record = Recording(None, PLAN.settings())
+    for (images, seen), name in EXPOSURE.items():
+        for seed in (0, 1, 2):
+            floor = {entry: {"1": 5.0, "2": 5.0} for entry in (*ENTRIES, *ALSO)}
+            record.add(floor, 0, kind="floor", condition=name, seed=seed)
+            factor = (4 if seen == "seldom" else 1) * (2 if images == "few" else 1)
+            if factor == 8:
+                factor *= math.exp(seed / 4 - 1 / 4)
+            for step, start in ((2, 3.0), (4, 1.0)):
+                far = start * factor * 10 * (1 + seed)
+                distances = {"fid": far, "kid": far / 100, "pixel_kid": far / 10}
+                value = floor | {k: {"1": 10.0, "2": x} for k, x in distances.items()}
+                record.add(value, 0, kind="trained", condition=name, seed=seed, step=step)
     return record
+
+
+def test_what_is_seldom_seen_is_told_from_what_has_few_images():
+    record = crossed_record()
+    for entry in MEASURES:
+        found = effects(record, entry)
+        assert found.joint.mean == pytest.approx(1)
+        assert found.seldom.mean == pytest.approx(4)
+        assert found.few.mean == pytest.approx(2)
+        assert found.both.mean == pytest.approx(8)
+        # The two halves of what is joint, e^(-1/8), 1 and e^(1/8): t = 4.3027, s = 1/8 √3.
+        margin = math.exp(4.3027 / 8 / 3**0.5)
+        assert found.seldom.high == pytest.approx(4 * margin, rel=1e-4)
+        assert found.few.low == pytest.approx(2 / margin, rel=1e-4)
+        assert found.share.mean == pytest.approx(2 / 3, abs=2e-3)
+        assert found.share.low < 2 / 3 < found.share.high
+    rows = curves(record)
+    assert len(rows) == 4 * 3 * 2
+    shown = rows.query("step == 4").groupby(["images", "seen"])["shown"].first()
+    assert shown["all", "often"] == pytest.approx(4 * SETTINGS.batch_size * 5958 / 24754)
+    assert shown["all", "often"] == pytest.approx(shown["few", "often"], rel=1e-3)
+    assert shown["all", "seldom"] == pytest.approx(4 * SETTINGS.batch_size * 595.8 / 19391.8)
+    assert shown["few", "seldom"] == pytest.approx(shown["all", "seldom"], rel=1e-3)
+    assert list(table(record).columns) == list(MEASURES.values())
+    assert table(record).loc["both", "FID"].startswith("8.00 [")
+    record.drop(condition="balanced", seed=1)
+    with pytest.raises(ValueError, match="the same seeds under all conditions"):
+        effects(record)
+
+
+def test_effects_need_positive_distances():
+    record = crossed_record()
+    point = record.value(kind="trained", condition="balanced", seed=0, step=4)
+    record.drop(kind="trained", condition="balanced", seed=0, step=4)
+    wrong = point | {"kid": {"1": 1.0, "2": -0.1}}
+    record.add(wrong, 0, kind="trained", condition="balanced", seed=0, step=4)
+    effects(record)
+    with pytest.raises(ValueError, match="expected positive values of 'kid'"):
+        effects(record, "kid")
+
+
+def test_images_of_the_rare_digit_are_few_or_drawn_seldom():
+    for (images, seen), name in EXPOSURE.items():
+        data = prepare(Condition.named(name), 4, seed=0)
+        n = int((data.classes == 2).sum())
+        assert n == (5958 if images == "all" else 596)
+        share = n / len(data.classes) if data.weights is None else None
+        found = measuring.share_seen(data, 2)
+        assert share in (None, pytest.approx(found))
+        assert found == pytest.approx(0.2407 if seen == "often" else 0.0307, abs=1e-3)
+
+
+def test_many_images_are_measured_in_parts(monkeypatch):
+    real = prepare(Condition(), 4, seed=0).real
+    monkeypatch.setattr(measuring, "PART", 100)
+    classifier = load_classifier()
+    reference, images = {1: real[1][:300]}, {1: real[1][300:550]}
+    found = measure_digits(classifier, images, reference)
+    parts = [fid(classifier, reference[1], images[1][k : k + 100]) for k in (0, 100)]
+    assert found["fid"]["1"] == pytest.approx(sum(parts) / 2)
+    assert found["fid_error"]["1"] == pytest.approx(abs(parts[0] - parts[1]) / 2)
+    assert abs(found["kid"]["1"]) < 6 * found["kid_error"]["1"]
+    unit = classifier.features(reference[1]).double().square().mean().sqrt()
+    distance = kid(_Scaled(classifier, float(unit)), reference[1], images[1], size=100)
+    assert found["kid"]["1"] == pytest.approx(distance.value, rel=1e-3)
+    assert measure_digits(classifier, {1: images[1][:100]}, reference).keys() == set(ENTRIES)
+
+
+class _Scaled:
+    """Features of another extractor over a number."""
+
+    def __init__(self, extractor, unit):
+        self.extractor, self.unit = extractor, unit
+
+    def features(self, images):
+        return self.extractor.features(images).double() / self.unit
 
 
 def test_rare_is_told_from_hard():
@@ -369,14 +462,6 @@ def test_rare_is_told_from_hard():
     assert pair.delays.min() == pytest.approx(1)  # both have the FID 100 at step 100
     assert pair.delays.tolist() == [[1.0, 2.0, math.inf]] * 2
     assert pair.rarity.tolist() == pytest.approx([2, 2])
-
-
-def test_fractions_are_ordered_and_end_with_none_rare():
-    found = against_fraction(made_record(), 2)
-    assert {fraction: fid.tolist() for fraction, fid in found.items()} == {
-        0.1: [50, 50], 0.5: [40, 40], 1.0: [25, 25],
-    }  # fmt: skip
-    assert list(found) == [0.1, 0.5, 1.0]
 
 
 def test_the_final_quality_is_that_of_the_last_step():
@@ -395,27 +480,22 @@ def test_the_final_quality_is_that_of_the_last_step():
 
 
 def test_the_account_joins_the_three_studies():
-    record = with_free_runs(made_record())
-    found = account(made_record(), made_record(), record)
-    assert found["free-ratio"] == pytest.approx(0.5)
-    assert found["free-drawn"] == pytest.approx(5)
-    assert found["free-other"] == 0
-    assert found["lag-least"] == found["long-lag"] == pytest.approx(2)
-    assert found["share"] == pytest.approx(50)
+    controls, crossed = made_record(), crossed_record()
+    found = account(made_record(), crossed, controls)
+    assert found["lag-least"] == pytest.approx(2)
+    assert found["seeds"] == 3
+    assert found["fid-seldom-mean"] == pytest.approx(4)
+    assert found["kid-few"] == str(effects(crossed, "kid").few)
+    assert found["pixel_kid-share"].startswith("67% [")
+    assert found["rarity-low"] == spread(crossed, 2)["rarity"].low
+    assert found["rarity-2"] == "2.00 [2.00, 2.00]"
     assert found["guided-ratio"] == pytest.approx(25 / 5)
     assert found["ancestral-ratio"] == pytest.approx(10 / 5)
     weights = guidance(made_record())
     assert list(weights.index) == [1.0, 1.25, 3.0]
     assert weights.loc[3.0, "ratio-rare"] == pytest.approx(2)
     assert weights.loc[3.0, "recall"] == pytest.approx((60 + 10) / 2)
-    assert account(made_record(), made_record(), record, 2.9)["weight"] == 3
-    # FID 50, 40, 25 at 0.1, 0.5, 1: the least-squares slope of the logarithms.
-    x, y = torch.tensor([0.1, 0.5, 1.0]).log(), torch.tensor([50.0, 40.0, 25.0]).log()
-    slope = ((x - x.mean()) * y).sum() / ((x - x.mean()) ** 2).sum()
-    assert found["fraction-exponent"] == pytest.approx(float(slope), rel=1e-5)
-    shares = frequencies(record)
-    assert shares["drawn"].to_dict() == pytest.approx({1: 0.95, 2: 0.05, 7: 0})
-    assert shares["real"].to_dict() == pytest.approx({1: 0.9, 2: 0.1, 7: 0})
+    assert account(made_record(), crossed, controls, 2.9)["weight"] == 3
 
 
 def test_the_recorded_numbers_are_those_of_the_files():
@@ -438,21 +518,15 @@ def test_the_recorded_numbers_are_those_of_the_files():
     assert found["guided-rare-share"] == guided["recognised"]["2"]
     ancestral = value("generation", sampler="ancestral")
     assert found["ancestral"] == pytest.approx(sum(ancestral["fid"][d] for d in common) / 3)
-    last, rarity = {"step": 12_000}, 1.0
-    for seed in (0, 1):
-        rare = value("rarity", condition="rare 2 at 0.1", seed=seed, **last)
-        rarity *= (
-            rare["fid"]["2"] / value("rarity", condition="balanced", seed=seed, **last)["fid"]["2"]
+    last, logs = {"step": 2400}, []
+    for seed in range(6):
+        both, none = (
+            value("exposure", condition=EXPOSURE[key], seed=seed, **last)["fid"]["2"]
+            for key in (("few", "seldom"), ("all", "often"))
         )
-    assert found["long-rarity-mean"] == pytest.approx(math.sqrt(rarity))
-    curve = [value("rarity", condition="balanced", seed=0, step=k)["fid"]["2"]
-             for k in range(1500, 12_001, 1500)]  # fmt: skip
-    goal = value("rarity", condition="rare 2 at 0.1", seed=0, **last)["fid"]["2"]
-    k = next(k for k, (before, after) in enumerate(pairwise(curve)) if after <= goal)
-    reached = 1500 * (k + 1 + (curve[k] - goal) / (curve[k] - curve[k + 1]))
-    lag = compare(Recording(RESULTS / file_of("rarity")), 2).lags[0]
-    assert lag == pytest.approx(12_000 / reached)
-    assert found["long-lag"] <= lag
+        logs.append(math.log(both / none))
+    assert found["fid-both-mean"] == pytest.approx(math.exp(sum(logs) / 6))
+    assert found["rarity-mean"] == pytest.approx(found["fid-both-mean"])
 
 
 def test_every_recorded_bound_has_its_number_and_a_short_run_has_no_bounds_on_training():
@@ -521,7 +595,7 @@ def test_a_plan_is_resized_entry_by_entry():
 
 
 def test_the_loss_before_training_is_that_of_the_formula():
-    tokens, classes, _ = prepare(Condition(), 4, seed=0)
+    tokens, classes, *_ = prepare(Condition(), 4, seed=0)
     model = DiT(PLAN.network, NoiseSchedule.linear(1000))
     t = torch.full((500,), 300)
     generator = torch.Generator().manual_seed(0)

@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from gmmtf.arguments import checked, count
-from gmmtf.images.features import Featured
-from gmmtf.images.pixels import check_finite, check_images
+from gmmtf.images.features import Featured, features_of
 
-_BATCH_SIZE = 500
 _BLOCK = 2**23
 """Distances held at a time: 64 MiB of float64."""
 
@@ -32,13 +30,6 @@ class Neighbours(NamedTuple):
 
     indices: Tensor
     distances: Tensor
-
-
-@torch.no_grad()
-def _features(classifier: Featured, name: str, images: Tensor) -> Tensor:
-    parts = torch.split(check_images(name, images), _BATCH_SIZE)
-    features = torch.cat([classifier.features(part) for part in parts]).double()
-    return check_finite(f"classifier: features of {name}", features)
 
 
 def _distances(points: Tensor, to: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -75,7 +66,7 @@ def precision_recall(
     for name, images in (("real", real), ("generated", generated)):
         if len(images) <= k:
             raise ValueError(f"{name}: expected more than k = {k} images, got {len(images)}")
-    x, y = _features(classifier, "real", real), _features(classifier, "generated", generated)
+    x, y = features_of(classifier, "real", real), features_of(classifier, "generated", generated)
     return PrecisionRecall(_share_inside(y, x, k), _share_inside(x, y, k))
 
 
@@ -108,7 +99,7 @@ def nearest(classifier: Featured, images: Tensor, among: Tensor) -> Neighbours:
     """
     if len(among) == 0:
         raise ValueError("among: expected at least one image, got none")
-    x, y = _features(classifier, "images", images), _features(classifier, "among", among)
+    x, y = features_of(classifier, "images", images), features_of(classifier, "among", among)
     found = Neighbours(x.new_empty(len(x), dtype=torch.long), x.new_empty(len(x)))
     for rows, block in _distances(x, y):
         found.distances[rows], found.indices[rows] = block.min(1)

@@ -1,4 +1,4 @@
-"""How good generated digits are, digit by digit: the fraction recognised, and FID (F3)."""
+"""How good generated digits are, digit by digit: the fraction recognised, FID and KID (F3)."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from gmmtf.images.pixels import check_finite, check_images
 
 WEIGHTS_NAME = "mnist_features.safetensors"
 WEIGHTS_SHA256 = "0076671690c957eb4ac3c98016d7ff6efd2076bb12fb7d9ffd7cf1eea649a0b9"
+_BATCH_SIZE = 500
 
 
 @runtime_checkable
@@ -32,6 +33,21 @@ class Featured(Protocol):
 
     def features(self, images: Tensor) -> Tensor:
         """Return the features ``[n, k]`` of images ``[n, 28, 28]``."""
+
+
+@torch.no_grad()
+def features_of(extractor: Featured, name: str, images: Tensor) -> Tensor:
+    """Return the features of images in float64, ``[n, k]``, computed in batches.
+
+    Raises
+    ------
+    ValueError
+        If images are not pixels in [-1, 1], ``[n, 28, 28]``, or features are not finite; the
+        message says ``name``.
+    """
+    parts = torch.split(check_images(name, images), _BATCH_SIZE)
+    features = torch.cat([extractor.features(part) for part in parts]).double()
+    return check_finite(f"extractor: features of {name}", features)
 
 
 class DigitClassifier(nn.Module):

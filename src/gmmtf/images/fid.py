@@ -21,14 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from gmmtf.arguments import checked
-from gmmtf.images.pixels import check_finite, check_images
+from gmmtf.images.features import features_of
+from gmmtf.images.pixels import check_finite
 
 try:
     from torchmetrics.image.fid import FrechetInceptionDistance
 except ImportError as error:
     raise ImportError("FIDs need torchmetrics: pip install 'gmmtf[images]'") from error
-
-BATCH_SIZE = 500
 
 
 @runtime_checkable
@@ -41,17 +40,40 @@ class Extractor(Protocol):
         """Return the features ``[n, num_features]`` of pixels in [-1, 1], ``[n, 28, 28]``."""
 
 
-class _Features(nn.Module):
-    """Features in the form in which torchmetrics wants a feature extractor."""
+class _Given(nn.Module):
+    """What torchmetrics takes for a network, where the features are computed already."""
 
-    def __init__(self, extractor: Extractor) -> None:
+    def __init__(self, num_features: int) -> None:
         super().__init__()
-        self.extractor = extractor
-        self.num_features = extractor.num_features
+        self.num_features = num_features
 
-    def forward(self, images: Tensor) -> Tensor:
-        # torchmetrics accumulates in float64 whatever comes, and returns its result in this type.
-        return check_finite("extractor: features", self.extractor.features(images)).double()
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def frechet_distance(real: Tensor, generated: Tensor) -> float:
+    """Fréchet distance of the Gaussian laws with the means and covariances of two sets.
+
+    Parameters
+    ----------
+    real, generated
+        Features in float64, ``[n, k]``, at least two each.
+
+    Raises
+    ------
+    ValueError
+        If a set is too small, or the distance is not finite.
+    """
+    for name, features in (("real", real), ("generated", generated)):
+        if len(features) < 2:
+            raise ValueError(f"{name}: expected at least 2 images, got {len(features)}")
+    # All images are here: where several processes train, only one of them may be measuring.
+    with torch.device("cpu"):
+        metric = FrechetInceptionDistance(feature=_Given(real.shape[1]), sync_on_compute=False)
+    metric = metric.to(real.device)
+    metric.update(real, real=True)
+    metric.update(generated, real=False)
+    return max(0.0, float(check_finite("extractor: distance of its features", metric.compute())))
 
 
 @checked
@@ -60,7 +82,8 @@ def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
 
     Both sets are summarised by mean m and covariance C of their features; the distance is
     ‖m_1 - m_2‖² + tr(C_1 + C_2 - 2 (C_1 C_2)^½). With few images it is biased upwards: compare it
-    with the distance between two sets of real images of the same sizes.
+    with the distance between two sets of real images of the same sizes, or see
+    :func:`gmmtf.images.kid.kid`, which is not biased.
 
     Parameters
     ----------
@@ -81,16 +104,6 @@ def fid(extractor: Extractor, real: Tensor, generated: Tensor) -> float:
         If a set has fewer than two images, is of another shape or type, or holds numbers that are
         not finite or outside [-1, 1]; if features are not finite.
     """
-    for name, images in (("real", real), ("generated", generated)):
-        if len(images) < 2:
-            raise ValueError(f"{name}: expected at least 2 images, got {len(images)}")
-        check_images(name, images)
-    # All images are here: where several processes train, only one of them may be measuring.
-    with torch.device("cpu"):
-        metric = FrechetInceptionDistance(feature=_Features(extractor), sync_on_compute=False)
-    metric = metric.to(real.device)
-    with torch.no_grad():
-        for images, is_real in ((real, True), (generated, False)):
-            for part in torch.split(images, BATCH_SIZE):
-                metric.update(part, real=is_real)
-    return max(0.0, float(check_finite("extractor: distance of its features", metric.compute())))
+    return frechet_distance(
+        features_of(extractor, "real", real), features_of(extractor, "generated", generated)
+    )

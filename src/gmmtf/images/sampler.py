@@ -22,6 +22,10 @@ SAMPLERS = ("dpm-solver++", "ddim", "ancestral")
 """DPM-Solver++ and DDIM in ``n_calls`` steps, and DDPM's own process in all T."""
 
 
+CPU_IMAGES = 200
+"""Images that a processor denoises at a time: with more, the tensors leave its caches, and two
+thousand at once take twice as long."""
+
 LARGEST_WEIGHT = 1e30
 """Weights of a guide are below this: float32 holds them."""
 
@@ -103,6 +107,19 @@ def _plain_defaults() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
+def _in_parts(of: Callable[[Tensor | None], Denoiser], labels: Tensor | None, n: int) -> Denoiser:
+    """Return a denoiser of many images that calls those of at most ``n`` of them in turn."""
+    if labels is None:
+        whole = of(None)
+        return lambda x_t, t: torch.cat(
+            [whole(x, times) for x, times in zip(x_t.split(n), t.split(n), strict=True)]
+        )
+    parts = [of(each) for each in labels.split(n)]
+    return lambda x_t, t: torch.cat(
+        [part(x, s) for part, x, s in zip(parts, x_t.split(n), t.split(n), strict=True)]
+    )
+
+
 @checked
 def draw(
     model: DiT,
@@ -142,8 +159,8 @@ def draw(
     Raises
     ------
     ValueError
-        If the sampler is unknown, ``n_images`` is not positive, a model without classes is to be
-        guided, or as :func:`guided`.
+        If the sampler is unknown, ``n_images`` is not positive or the labels are not as many, a
+        model without classes is to be guided, or as :func:`guided`.
     """
     n_images = count("n_images", n_images, 1)
     n_calls = check_sampler(sampler, n_calls, model.schedule.n_steps)
@@ -154,11 +171,19 @@ def draw(
     }
     device = next(model.parameters()).device
     classes = labels if labels is None else labels.to(device)
-    denoise: Denoiser = model.of_class(classes)
-    if guide is not None:
-        if classes is None:
-            raise ValueError("guide: only a model with classes can be guided")
-        denoise = guided(model, classes, guide, guidance)
+    if classes is not None and classes.shape != (n_images,):
+        raise ValueError(
+            f"labels: expected class indices of shape [{n_images}], got {list(classes.shape)}"
+        )
+    if guide is not None and classes is None:
+        raise ValueError("guide: only a model with classes can be guided")
+
+    def of(labels: Tensor | None) -> Denoiser:
+        if guide is None or labels is None:
+            return model.of_class(labels)
+        return guided(model, labels, guide, guidance)
+
+    denoise = _in_parts(of, classes, n_images if device.type != "cpu" else CPU_IMAGES)
     shape = (n_images, model.settings.n_tokens, model.settings.dim)
     generator = torch.Generator(device).manual_seed(count("seed", seed, 0))
     with _plain_defaults():

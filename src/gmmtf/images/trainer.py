@@ -59,6 +59,8 @@ class Training:
         Where to keep a checkpoint, written at every record. If the file exists the run is resumed
         from it: its records are yielded again first, and on a CPU what follows is bit-identical to
         the uninterrupted run.
+    weights
+        How often each image is drawn, relative to the others ``[n]``; None for all alike.
     workers
         The processes that share the run; this one alone by default. The first of them writes the
         checkpoints.
@@ -87,6 +89,7 @@ class Training:
         settings: TrainingSettings,
         checkpoint_path: str | os.PathLike[str] | None = None,
         *,
+        weights: Tensor | None = None,
         workers: Workers | None = None,
         compile_network: bool = False,
     ) -> None:
@@ -96,6 +99,8 @@ class Training:
             raise ValueError(f"x_0: expected floating point, got {x_0.dtype}")
         if labels is not None and labels.shape != x_0.shape[:1]:
             raise ValueError(f"labels: expected shape [{len(x_0)}], got {list(labels.shape)}")
+        if weights is not None:
+            weights = _check_weights(weights, len(x_0))
         self._workers: Workers = Alone() if workers is None else workers
         if settings.batch_size % self._workers.count != 0:
             raise ValueError(
@@ -108,6 +113,7 @@ class Training:
         self.step = 0
         self._x_0 = check_finite("x_0", x_0.detach().clone())  # the caller may change its own
         self._labels = None if labels is None else labels.detach().clone()
+        self._weights = weights
         self._device = next(model.parameters()).device
         matrices = [w for name, w in model.blocks.named_parameters() if _is_hidden_matrix(name, w)]
         taken = {id(weight) for weight in matrices}
@@ -185,12 +191,18 @@ class Training:
         """Draw a batch; return this process's share: clean tokens, labels, times, noise."""
         size = self.settings.batch_size
         share = slice(self._workers.rank, None, self._workers.count)
-        chosen = torch.randint(len(self._x_0), (size,), generator=self._generator, device="cpu")
+        chosen = self._chosen(size)
         t = self._times.draw(size, self._generator)
         noise = standard_normal((size, *self._x_0.shape[1:]), self._generator, self._x_0.dtype)
         x_0 = self._x_0[chosen[share]].to(self._device)
         labels = None if self._labels is None else self._labels[chosen[share]].to(self._device)
         return x_0, labels, t[share].to(self._device), noise[share].to(self._device)
+
+    def _chosen(self, size: int) -> Tensor:
+        """Draw which images the batch consists of, with replacement."""
+        if self._weights is None:
+            return torch.randint(len(self._x_0), (size,), generator=self._generator, device="cpu")
+        return torch.multinomial(self._weights, size, replacement=True, generator=self._generator)
 
     def _save(self) -> None:
         if self._path is None or self._workers.rank != 0:
@@ -240,7 +252,7 @@ class Training:
     def _identity(self) -> dict[str, Any]:
         """Return what must agree between a checkpoint and the run that resumes from it."""
         data = hashlib.sha256()
-        for part in (self._x_0, self._labels):
+        for part in (self._x_0, self._labels, self._weights):
             if part is not None:
                 data.update(f"{part.dtype} {list(part.shape)}".encode())
                 data.update(part.contiguous().view(torch.uint8).numpy().data)
@@ -252,6 +264,16 @@ class Training:
             "schedule": self.model.schedule.betas.tolist(),
             "data": data.hexdigest(),
         }
+
+
+def _check_weights(weights: Tensor, n: int) -> Tensor:
+    """Return a copy of the weights of ``n`` images, in float64."""
+    if weights.shape != (n,):
+        raise ValueError(f"weights: expected shape [{n}], got {list(weights.shape)}")
+    weights = check_finite("weights", weights.detach().double().clone())
+    if float(weights.min()) < 0 or float(weights.max()) == 0:
+        raise ValueError("weights: expected numbers from 0 on, not all 0")
+    return weights
 
 
 def _place(path: str | os.PathLike[str]) -> Path:

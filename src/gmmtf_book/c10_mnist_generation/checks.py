@@ -43,12 +43,12 @@ BOUNDS = [
     _recorded("guided-common-share", "guided: common digits recognised", 0.98),
     _recorded("guided-rare-share", "guided: rare digit recognised", 0.9),
     _recorded("guided-ratio", "guided: FID of common digits / real", at_most=3),
-    _recorded("long-delay", "recorded: delay of 2 at any level, least", 2),
-    _recorded("long-lag", "recorded: lag of 2, least", 2),
-    _recorded("long-rarity-mean", "recorded: FID of 2, rare / common", 1.3),
-    _recorded("long-hardness-mean", "recorded: FID of 2 / other digits, none rare", 1.1),
+    _recorded("late-low", "recorded: lag of 2, low end of its interval", 1),
+    _recorded("rarity-low", "recorded: FID of 2, rare / common, low end", 1),
+    _recorded("hardness-low", "recorded: FID of 2 / other digits, none rare, low end", 1),
+    _recorded("fid-seldom-low", "recorded: FID of 2, seldom / often seen, low end", 1),
+    _recorded("fid-few-low", "recorded: FID of 2, few / all images, low end", 1),
     _recorded("lag-least", "recorded: lag of a rare digit, least", 1.1),
-    _recorded("free-ratio", "recorded: share of 2 without classes, drawn / trained", 1.2, 3),
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
-from gmmtf_book.c10_mnist_generation.tables import RARE, Array, Comparison
+from gmmtf_book.c10_mnist_generation.tables import RARE, Comparison
 
 GAP_COLOUR = "#b9d3e8"
 """Colour between the patches of an image."""
@@ -97,30 +97,46 @@ def rare_against_common(panels: Mapping[int, Comparison]) -> Figure:
     return figure
 
 
-def fraction_and_samplers(
-    fractions: Mapping[float, Array], samplers: pd.DataFrame, floor: pd.DataFrame
-) -> Figure:
-    """Draw last FID of the rare digit by how much was left, and FID by a sampler's calls.
+def samplers(found: pd.DataFrame, floor: pd.DataFrame) -> Figure:
+    """Draw FID by a sampler's calls.
 
-    ``fractions``: for each fraction, the FID ``[seeds]``. The tables are those of
-    `tables.by_sampler`, and of `tables.by_digit` for as many real images.
+    The tables are those of `tables.by_sampler`, and of `tables.by_digit` for real images.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
-    for fraction, seeds in fractions.items():
-        left.plot([fraction] * len(seeds), seeds, "o", color=COLOURS["trained"], alpha=0.5)
-    means = [np.exp(np.log(seeds).mean()) for seeds in fractions.values()]
-    left.plot(list(fractions), means, color=COLOURS["trained"], linewidth=2)
-    left.set(xlabel=f'fraction of the "{RARE}" left', ylabel=f'FID of "{RARE}"')
+    figure, axis = plt.subplots(figsize=(0.7 * WIDTH, 3.7))
     markers = {"dpm-solver++": "o", "ddim": "s", "ancestral": "*"}
     for colour, (name, marker) in zip(DIGIT_COLOURS, markers.items(), strict=False):
-        fid = samplers.loc[name]["fid"]
-        right.plot(fid.index, fid, marker=marker, label=name, color=colour,
-                   markersize=12 if len(fid) == 1 else 6)  # fmt: skip
-    _floor(right, floor.loc[floor["digit"] != RARE, "fid"].mean())
-    right.set(xlabel="calls of the network", ylabel="FID, mean of the common digits")
-    for axis in (left, right):
-        axis.set(xscale="log", yscale="log")
-    right.legend()
+        fid = found.loc[name]["fid"]
+        axis.plot(fid.index, fid, marker=marker, label=name, color=colour,
+                  markersize=12 if len(fid) == 1 else 6)  # fmt: skip
+    _floor(axis, floor.loc[floor["digit"] != RARE, "fid"].mean())
+    axis.set(xlabel="calls of the network", ylabel="FID, mean of the common digits",
+             xscale="log", yscale="log")  # fmt: skip
+    axis.legend()
+    return figure
+
+
+def exposure_curves(curves: pd.DataFrame, floor: float) -> Figure:
+    """Draw FID of "2" against steps, and against how many images of it were seen.
+
+    From the table of `exposure.curves`. Lines are geometric means over the seeds, bands reach from
+    the least to the largest; ``floor`` is the FID of real images.
+    """
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.9), sharey=True)
+    for (images, seen), rows in curves.groupby(["images", "seen"], sort=False):
+        line = {"color": COLOURS["bayes" if images == "all" else "trained"],
+                "linestyle": "-" if seen == "often" else "--"}  # fmt: skip
+        name = f"{'all its images' if images == 'all' else 'a tenth'}, seen {seen}"
+        for axis, across in zip(axes, ("step", "shown"), strict=True):
+            seeds = rows.pivot(index=across, columns="seed", values="value")
+            mean = np.exp(np.log(seeds).mean(axis=1))
+            axis.plot(seeds.index, mean, marker="o", label=name, **line)
+            axis.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1),
+                              color=line["color"], alpha=0.15, linewidth=0)  # fmt: skip
+    for axis, label in zip(axes, ("training step", f'images of "{RARE}" seen'), strict=True):
+        _floor(axis, floor)
+        axis.set(xlabel=label, xscale="log", yscale="log")
+    axes[0].set_ylabel(f'FID of "{RARE}"')
+    _legend_below(figure, axes[0], 3)
     return figure
 
 
@@ -143,27 +159,18 @@ def guidance_curves(found: pd.DataFrame) -> Figure:
     return figure
 
 
-def frequencies_and_copies(seen: pd.DataFrame, distances: Mapping[str, Tensor]) -> Figure:
-    """Draw how often digits occur, and how far images are from training images.
+def copies(distances: Mapping[str, Tensor]) -> Figure:
+    """Draw how far images are from training images.
 
-    ``seen``: shares ``real`` and ``drawn`` in which the classifier sees each digit; ``distances``:
-    by kind of image, those from the nearest training image ``[n]``.
+    ``distances``: by kind of image, those from the nearest training image ``[n]``.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.7))
-    for offset, kind, label, colour in (
-        (-0.2, "real", "training images", COLOURS["bayes"]),
-        (0.2, "drawn", "generated", COLOURS["trained"]),
-    ):
-        left.bar(seen.index + offset, seen[kind], 0.4, color=colour, label=label)
-    left.set(xlabel="digit seen by the classifier", ylabel="share of images",
-             xticks=seen.index, ylim=(0, 1.3 * seen.to_numpy().max()))  # fmt: skip
-    left.legend(loc="upper right", fontsize="small")
+    figure, axis = plt.subplots(figsize=(0.7 * WIDTH, 3.7))
     looks = ((COLOURS["trained"], "-"), (COLOURS["bayes"], "--"))
     for (name, values), (colour, style) in zip(distances.items(), looks, strict=True):
-        right.ecdf(values.cpu(), color=colour, linestyle=style, label=name)
-    right.set(xlabel="distance from the nearest training image", ylabel="share of images",
-              ylim=(0, 1))  # fmt: skip
-    right.legend(loc="lower right", fontsize="small")
+        axis.ecdf(values.cpu(), color=colour, linestyle=style, label=name)
+    axis.set(xlabel="distance from the nearest training image", ylabel="share of images",
+             ylim=(0, 1))  # fmt: skip
+    axis.legend(loc="lower right", fontsize="small")
     return figure
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from gmmtf.estimate import Estimate
 from gmmtf.images import mnist
+from gmmtf.images.components import PixelComponents
 from gmmtf.images.coverage import precision_recall
-from gmmtf.images.evaluation import by_digit, class_indices, frequencies, quality
-from gmmtf.images.features import DigitClassifier
-from gmmtf.images.fid import fid
+from gmmtf.images.evaluation import by_digit, class_indices, frequencies
+from gmmtf.images.features import DigitClassifier, features_of, recognise
+from gmmtf.images.fid import fid, frechet_distance
+from gmmtf.images.kid import kernel_distance
 from gmmtf.images.patches import to_images, to_tokens
 from gmmtf.images.sampler import draw, generate
 from gmmtf.images.transformer import DiT
@@ -22,14 +26,20 @@ from gmmtf.risks.evaluate import ddpm_loss
 from gmmtf_book.c10_mnist_generation.plan import Condition, Evaluation
 
 Images = dict[int, Tensor]
+PART = 250
+"""Images of which a FID is computed: fewer make it larger."""
 
 
 class Data(NamedTuple):
-    """Training tokens, their class indices, and all real images of each digit, shuffled."""
+    """Training tokens, their class indices, all real images of each digit, shuffled.
+
+    ``weights``: how often each image is drawn, relative to the others; None for all alike.
+    """
 
     tokens: Tensor
     classes: Tensor
     real: Images
+    weights: Tensor | None = None
 
 
 def prepare(condition: Condition, patch: int, seed: int) -> Data:
@@ -43,7 +53,16 @@ def prepare(condition: Condition, patch: int, seed: int) -> Data:
             rare_fraction=condition.rare_fraction, generator=torch.Generator().manual_seed(seed),
         )  # fmt: skip
     tokens = to_tokens(mnist.to_unit_range(images), patch)
-    return Data(tokens, class_indices(labels, condition.digits), real)
+    weights = None
+    if condition.weight != 1:
+        weights = torch.where(labels == condition.rare, condition.weight, 1.0)
+    return Data(tokens, class_indices(labels, condition.digits), real, weights)
+
+
+def share_seen(data: Data, index: int) -> float:
+    """Return which share of the images of a batch are of a class, in the mean."""
+    weights = torch.ones(len(data.classes)) if data.weights is None else data.weights
+    return float(weights[data.classes == index].sum() / weights.sum())
 
 
 def to_compare(
@@ -65,31 +84,58 @@ def mixed(images: Images, shares: Tensor) -> Tensor:
 def measure_digits(
     classifier: DigitClassifier, images: Images, reference: Images
 ) -> dict[str, Any]:
-    """Return the recognised share, FID, precision and recall of each digit as JSON values."""
-    found = quality(classifier, images, reference)
+    """Return the recognised share, FID, precision and recall of each digit as JSON values.
+
+    Of more than `PART` images the FID is the mean of that of parts of so many, and there is more:
+    its standard error; KID in the features of the classifier and in the pixels' components, both
+    in units of the real ones' root mean square.
+    """
+    each = {str(k): _one_digit(classifier, k, x, reference[k]) for k, x in images.items()}
+    names = next(iter(each.values()))
+    return {name: {digit: found[name] for digit, found in each.items()} for name in names}
+
+
+def _one_digit(
+    classifier: DigitClassifier, digit: int, images: Tensor, reference: Tensor
+) -> dict[str, float]:
+    x, y = features_of(classifier, "real", reference), features_of(classifier, "images", images)
+    parts = [part for part in torch.split(y, PART) if len(part) == min(PART, len(y))]
+    fids = torch.tensor([frechet_distance(x, part) for part in parts], dtype=torch.float64)
     # Precision and recall want sets of the same size.
-    covered = {
-        k: precision_recall(classifier, reference[k][: len(x)], x) for k, x in images.items()
-    }
-    values = {
-        "recognised": found.recognised,
-        "fid": found.fid,
-        "precision": {digit: pair.precision for digit, pair in covered.items()},
-        "recall": {digit: pair.recall for digit, pair in covered.items()},
-    }
-    return {name: {str(k): v for k, v in by.items()} for name, by in values.items()}
+    covered = precision_recall(classifier, reference[: len(images)], images)
+    seen = recognise(classifier, images) == digit
+    values = {"recognised": float(seen.double().mean()), "fid": float(fids.mean())}
+    values |= {"precision": covered.precision, "recall": covered.recall}
+    if len(parts) > 1:
+        values["fid_error"] = Estimate.from_samples(fids).standard_error
+        values |= _kernel_distance("kid", x, y)
+        reference, images = (features_of(pixels(), "images", each) for each in (reference, images))
+        values |= _kernel_distance("pixel_kid", reference, images)
+    return values
+
+
+def _kernel_distance(name: str, real: Tensor, generated: Tensor) -> dict[str, float]:
+    """Return KID with its error, of features in units of the real ones' root mean square."""
+    unit = real.square().mean().sqrt()
+    found = kernel_distance(real / unit, generated / unit, PART)
+    return {name: found.value, f"{name}_error": found.standard_error}
+
+
+@cache
+def pixels() -> PixelComponents:
+    """Return features that nobody trained: the pixels' principal components, of all of MNIST."""
+    return PixelComponents(mnist.to_unit_range(mnist.load("train")[0]))
 
 
 def measure(
     condition: Condition, data: Data, evaluation: Evaluation, seed: int,
-    classifier: DigitClassifier, model: DiT | None,
+    classifier: DigitClassifier, model: DiT | None, n: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure the images of a model, or of None as many real ones.
+    """Measure ``n`` images of each digit from a model, or of None as many real ones as there are.
 
     Of a model without classes: how often each digit is seen, and the FID of all images.
     """
     reference, others = to_compare(data.real, evaluation, next(classifier.parameters()).device)
-    n = evaluation.n_generated
     how: dict[str, Any] = {"sampler": evaluation.sampler, "n_calls": evaluation.n_calls}
     if condition.classes:
         drawn = others if model is None else generate(model, list(others), n, seed=seed, **how)

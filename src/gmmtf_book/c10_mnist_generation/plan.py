@@ -1,7 +1,7 @@
 """What chapter 10 trains: conditions, settings, and the studies that are recorded (F3, F5).
 
-The conditions tell rare from hard: the same digit rare, another one rare, none rare. A model
-without classes shows in addition how often it draws each digit.
+The conditions tell rare from hard, the same digit rare, another one rare, none rare; and few images
+from images that are seldom seen.
 """
 
 from __future__ import annotations
@@ -23,18 +23,29 @@ NETWORK = "with the exact GELU"
 
 @dataclass(frozen=True)
 class Condition:
-    """Which digits are trained on, which of them is rare (None: all alike), with classes or not."""
+    """Which digits are trained on, which of them is rare (None: all alike), with classes or not.
+
+    Of the rare digit a fraction of the images is left. They are drawn so often that it is seen
+    ``seen`` times as often as with all its images; as often as each image of the others if None.
+    """
 
     digits: tuple[int, ...] = (0, 1, 2, 3)
     rare: int | None = 2
     rare_fraction: float = 0.1
     classes: bool = True
+    seen: float | None = None
 
     @property
     def name(self) -> str:
         """Name for the labels of recorded points."""
         law = "balanced" if self.rare is None else f"rare {self.rare} at {self.rare_fraction:g}"
+        law = law if self.seen is None else f"{law} seen at {self.seen:g}"
         return law if self.classes else f"{NO_CLASSES}{law}"
+
+    @property
+    def weight(self) -> float:
+        """How often an image of the rare digit is drawn, relative to one of the others."""
+        return 1.0 if self.seen is None else self.seen / self.rare_fraction
 
     @property
     def file_name(self) -> str:
@@ -45,26 +56,31 @@ class Condition:
     def named(cls, name: str, digits: tuple[int, ...] = (0, 1, 2, 3)) -> Condition:
         """Return the condition of a name like ``"rare 2 at 0.1"``; ``ValueError`` for others."""
         law = name.removeprefix(NO_CLASSES)
-        words = re.fullmatch(r"rare (\d) at (\d*\.?\d+)", law)
+        number = r"(\d*\.?\d+)"
+        words = re.fullmatch(rf"rare (\d) at {number}(?: seen at {number})?", law)
         if law != "balanced" and words is None:
             raise ValueError(
-                f"name: expected 'balanced' or, for instance, 'rare 2 at 0.1', with "
-                f"{NO_CLASSES!r} before it for a model without classes; got {name!r}"
+                f"name: expected 'balanced' or, for instance, 'rare 2 at 0.1' or 'rare 2 at 0.1 "
+                f"seen at 1', with {NO_CLASSES!r} before it for a model without classes; got "
+                f"{name!r}"
             )
         classes = law == name
         if words is None:
             return cls(digits, None, classes=classes)
-        return cls(digits, int(words[1]), float(words[2]), classes)
+        seen = None if words[3] is None else float(words[3])
+        return cls(digits, int(words[1]), float(words[2]), classes, seen)
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Images drawn of each digit, calls of the network for each, and real images to compare with.
 
-    The real images are not split off: they are training images, as is usual for FID.
+    ``n_generated`` are drawn at the end of a run, ``n_during`` before. The real images are not
+    split off: they are training images, as is usual for FID.
     """
 
-    n_generated: int = 250
+    n_generated: int = 2000
+    n_during: int = 250
     n_calls: int = 15
     n_reference: int = 2000
     sampler: str = "dpm-solver++"
@@ -129,26 +145,34 @@ DRAWS: list[Labels] = [
 DRAWS += [{"kind": "guidance", "weight": w} for w in (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)]
 """The ways to draw digits with the shipped network that are compared, as labels."""
 
+FEWER = Evaluation(n_generated=250)
+SEEDS = tuple(range(6))
+EXPOSURE = {
+    ("all", "often"): "balanced",
+    ("all", "seldom"): "rare 2 at 1 seen at 0.1",
+    ("few", "often"): "rare 2 at 0.1 seen at 1",
+    ("few", "seldom"): "rare 2 at 0.1",
+}
+"""Names of conditions: how many images of "2" there are, and how often one is seen."""
+
 STUDIES = {
     # One long run; its averaged weights are shipped.
     "generation": Plan(
         {"rare 2 at 0.1": (0,)},
         training=TrainingSettings(steps=24_000, record_every=3000),
+        evaluation=FEWER,
         draws=True,
     ),
-    # Rare against common over most of what can be learned.
-    "rarity": Plan(
-        {"rare 2 at 0.1": (0, 1), "balanced": (0, 1)},
-        training=TrainingSettings(steps=12_000, record_every=1500),
+    # Is a digit late because there is less of it, or because it is seen less?
+    "exposure": Plan(
+        dict.fromkeys(EXPOSURE.values(), SEEDS),
+        training=TrainingSettings(steps=2400, record_every=300),
     ),
-    # Many conditions, each long enough to show the order in which digits are learned.
+    # Another digit rare.
     "controls": Plan(
-        dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1, 2))
-        | dict.fromkeys(
-            ("no classes, rare 2 at 0.1", "rare 2 at 0.01", "rare 2 at 0.03", "rare 2 at 0.3"),
-            (0,),
-        ),
+        dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1, 2)),
         training=TrainingSettings(steps=2400, record_every=600),
+        evaluation=FEWER,
     ),
 }
 """The recorded studies, from long to short."""

@@ -52,14 +52,15 @@ def train(
     size = replace(plan.network, n_classes=len(condition.digits) if condition.classes else 0)
     training = Training(
         DiT(size, schedule).to(device), data.tokens, data.classes if condition.classes else None,
-        replace(plan.training, seed=seed), checkpoint_path, workers=group,
+        replace(plan.training, seed=seed), checkpoint_path, weights=data.weights, workers=group,
         compile_network=compile_network,
     )  # fmt: skip
     classifier = load_classifier(device=device)
     of_model = partial(measure, condition, data, plan.evaluation, seed, classifier)
     labels: Labels = {"condition": condition.name, "seed": seed}
+    sizes = plan.evaluation
     if group.rank == 0:
-        recording.point(lambda: of_model(None), kind="floor", **labels)
+        recording.point(lambda: of_model(None, sizes.n_generated), kind="floor", **labels)
     for record in training.records():
         if group.rank != 0:
             continue
@@ -70,8 +71,10 @@ def train(
                 f"lacks step {record.step}; remove the checkpoint to train again"
             )
 
-        def compute(loss: float = record.loss) -> dict[str, Any]:
-            return {"loss": loss} | of_model(training.averaged)
+        n = sizes.n_generated if record.step == plan.training.steps else sizes.n_during
+
+        def compute(loss: float = record.loss, n: int = n) -> dict[str, Any]:
+            return {"loss": loss} | of_model(training.averaged, n)
 
         recording.point(compute, **here)
     return training

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,28 +9,27 @@ from gmmtf.images.coverage import Neighbours
 from gmmtf.images.features import DigitClassifier
 from gmmtf.images.transformer import DiT
 from gmmtf.record import Recording
-from gmmtf.scaling.power_law import fit_power_law
 from gmmtf_book import RESULTS
-from gmmtf_book.c10_mnist_generation import tables
+from gmmtf_book.c10_mnist_generation import exposure, tables
 from gmmtf_book.c10_mnist_generation.measure import Data, gelu_difference, measure, prepare
 from gmmtf_book.c10_mnist_generation.plan import Condition, Plan
 from gmmtf_book.c10_mnist_generation.run import records
 from gmmtf_book.c10_mnist_generation.tables import RARE, by_digit, compare
 
 Numbers = dict[str, Any]
+ENDS = ("mean", "low", "high")
 
 
 def recorded() -> Numbers:
     """Return all numbers of the stored records."""
-    generation, rarity, controls = records()
-    return account(generation, rarity, controls)
+    return account(*records())
 
 
 def account(
-    generation: Recording, rarity: Recording, controls: Recording, weight: float = 1.25
+    generation: Recording, exposed: Recording, controls: Recording, weight: float = 1.25
 ) -> Numbers:
     """Return all numbers of the three records, guided with the recorded weight that is nearest."""
-    return _draws(generation, weight) | _causes(rarity, controls) | _without_classes(controls)
+    return _draws(generation, weight) | _lateness(exposed) | _causes(exposed) | _others(controls)
 
 
 def _draws(record: Recording, weight: float) -> Numbers:
@@ -62,12 +60,31 @@ def _draws(record: Recording, weight: float) -> Numbers:
     }  # fmt: skip
 
 
-def _causes(rarity: Recording, controls: Recording) -> Numbers:
-    """What the runs with several seeds say of rarity and hardness.
+def _lateness(record: Recording) -> Numbers:
+    """How much later "2" is when it is rare, and how much harder it is than other digits.
 
-    ``lag`` and ``delay``, see `tables.Comparison`, are the least over the seeds, and over all
-    levels. ``share``: what part of the distance of "2" from the others is rarity, in logarithms.
+    ``lag``: see `tables.Comparison`. Each with the ends of its interval over the seeds.
     """
+    pair = compare(record, RARE)
+    found = tables.spread(record, RARE) | {"late": tables.geometric_mean(pair.lags)}
+    texts = {name: str(interval) for name, interval in found.items()}
+    ends = {f"{name}-{end}": getattr(each, end) for name, each in found.items() for end in ENDS}
+    return texts | ends | {"seeds": len(pair.rare), "steps": int(pair.steps[-1])}
+
+
+def _causes(record: Recording) -> Numbers:
+    """What makes "2" late, see `exposure.Effects`: as text, and the ends of the intervals."""
+    found: Numbers = {}
+    for entry in exposure.MEASURES:
+        for name, interval in exposure.effects(record, entry)._asdict().items():
+            key = f"{entry}-{name}"
+            found[key] = f"{interval:.0%}" if name == "share" else str(interval)
+            found |= {f"{key}-{end}": getattr(interval, end) for end in ENDS}
+    return found
+
+
+def _others(controls: Recording) -> Numbers:
+    """Rarity and hardness of each digit that was rare, as text, and the least lag of any run."""
     recorded = tables.conditions(controls)
     pairs = {k: compare(controls, k) for k in range(10) if Condition(rare=k) in recorded}
     found: Numbers = {
@@ -75,35 +92,8 @@ def _causes(rarity: Recording, controls: Recording) -> Numbers:
         for digit in pairs
         for name, interval in tables.spread(controls, digit).items()
     }
-    long, both = compare(rarity, RARE), tables.spread(rarity, RARE)
-    for name, interval in both.items():
-        found |= {f"long-{name}": str(interval), f"long-{name}-mean": interval.mean}
-    rare, hard = (math.log(interval.mean) for interval in both.values())
-    fractions = tables.against_fraction(controls)
-    ends = [tables.geometric_mean(fid).mean for fid in fractions.values()]
-    law = fit_power_law(list(fractions), ends)
-    for name, pair in (("control", pairs[RARE]), ("rarity", long)):
-        found |= {f"{name}-seeds": len(pair.rare), f"{name}-steps": pair.steps[-1]}
-    return found | {
-        "lag-least": min(pair.lags.min() for pair in pairs.values()),
-        "long-lag": long.lags.min(), "long-delay": long.delays.min(),
-        "share": 100 * rare / (rare + hard),
-        "fraction-law": str(law), "fraction-exponent": law.exponent,
-    }  # fmt: skip
-
-
-def _without_classes(controls: Recording) -> Numbers:
-    """How often digits are seen in what a model without classes draws."""
-    seen = tables.frequencies(controls)
-    drawn, real = seen["drawn"], seen["real"]
-    other = drawn.drop(list(controls.settings["digits"]))
-    found = {
-        "free-drawn": drawn[RARE], "free-trained": real[RARE], "free-other": other.sum(),
-        "free-each": other.mean(), "free-most": other.max(),
-    }  # fmt: skip
-    ratio, steps = drawn[RARE] / real[RARE], controls.settings["training"]["steps"]
-    percent: Numbers = {name: 100 * share for name, share in found.items()}
-    return percent | {"free-ratio": ratio, "free-steps": steps}
+    lags = [pair.lags.min() for pair in pairs.values()]
+    return found | {"lag-least": min(lags), "control-seeds": len(pairs[RARE].rare)}
 
 
 def data(found: Data, condition: Condition) -> Numbers:

@@ -16,6 +16,8 @@ from gmmtf_book.c10_mnist_generation.plan import Condition
 
 Array = NDArray[Any]
 ENTRIES = ("fid", "recognised", "precision", "recall")
+ALSO = ("fid_error", "kid", "kid_error", "pixel_kid", "pixel_kid_error")
+"""What there is of many images only."""
 RARE = 2
 """The digit that is rare in the recorded runs that the prose follows."""
 BALANCED = Condition(rare=None)
@@ -27,10 +29,13 @@ def by_digit(record: Recording, **labels: Any) -> pd.DataFrame:
     Raises ``ValueError`` if there are no such points.
     """
     rows = [
-        {**point.labels, "digit": int(digit), **{e: point.value[e][digit] for e in ENTRIES}}
+        {
+            **point.labels, "digit": int(digit), **{e: point.value[e][digit] for e in ENTRIES},
+            **{e: point.value[e][digit] for e in ALSO if e in point.value},
+        }
         for point in record.select(**labels)
         for digit in point.value["fid"]
-    ]
+    ]  # fmt: skip
     if not rows:
         raise ValueError(f"labels: no recorded points of {labels}")
     return pd.DataFrame(rows)
@@ -110,21 +115,29 @@ def compare(record: Recording, digit: int) -> Comparison:
 
 
 class Interval(NamedTuple):
-    """A geometric mean with its 95 % confidence interval, from the scatter between seeds."""
+    """A mean with its 95 % confidence interval, from the scatter between seeds."""
 
     mean: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self:.2f}"
+
+    def __format__(self, form: str) -> str:
+        return f"{self.mean:{form}} [{self.low:{form}}, {self.high:{form}}]"
+
+
+def mean(values: Array) -> Interval:
+    """Return the mean of numbers ``[seeds]`` with Student's interval."""
+    n = len(values)
+    margin = stats.t.ppf(0.975, n - 1) * stats.sem(values) if n > 1 else math.inf
+    return Interval(*(float(values.mean() + x) for x in (0, -margin, margin)))
 
 
 def geometric_mean(ratios: Array) -> Interval:
     """Return the geometric mean of positive numbers ``[seeds]`` with Student's interval."""
-    logs, n = np.log(ratios), len(ratios)
-    margin = stats.t.ppf(0.975, n - 1) * stats.sem(logs) if n > 1 else math.inf
-    return Interval(*(float(np.exp(logs.mean() + x)) for x in (0, -margin, margin)))
+    return Interval(*(float(np.exp(end)) for end in mean(np.log(ratios))))
 
 
 def spread(record: Recording, digit: int) -> dict[str, Interval]:
@@ -142,28 +155,6 @@ def conditions(record: Recording) -> list[Condition]:
     """Return the conditions that were recorded."""
     names = {str(point.labels["condition"]) for point in record.select(kind="trained")}
     return [Condition.named(name) for name in sorted(names)]
-
-
-def against_fraction(record: Recording, digit: int = RARE) -> dict[float, Array]:
-    """Return the last FID of a digit ``[seeds]`` by the fraction of it that was left, up to 1."""
-    found = {e.rare_fraction: e for e in conditions(record) if e.rare == digit and e.classes}
-    found[1.0] = BALANCED
-    return {
-        share: fid_curves(record, found[share])[[digit]].iloc[-1].to_numpy()
-        for share in sorted(found)
-    }
-
-
-def frequencies(record: Recording) -> pd.DataFrame:
-    """Return how often digits are seen without classes: ``drawn`` at the end, and ``real`` ones.
-
-    Means over the seeds; the real images have the shares of the training set.
-    """
-    name = Condition(rare=RARE, classes=False).name
-    drawn = at_end(record.frame(kind="trained", condition=name))
-    both = {"real": record.frame(kind="floor", condition=name), "drawn": drawn}
-    shares = {kind: pd.DataFrame(list(each["frequency"])).mean() for kind, each in both.items()}
-    return pd.DataFrame(shares).rename(index=int)
 
 
 def by_sampler(record: Recording) -> pd.DataFrame:
