@@ -38,11 +38,11 @@ def test_generate_gives_each_digit_its_own_class(monkeypatch: pytest.MonkeyPatch
     model = small_model()
     seen: list[list[int]] = []
 
-    def spy(labels: Tensor) -> object:
+    def spy(network: DiT, labels: Tensor) -> object:
         seen.append(labels.tolist())
         return lambda x_t, t: x_t
 
-    monkeypatch.setattr(model, "of_class", spy)
+    monkeypatch.setattr(DiT, "of_class", spy)
     generate(model, [4, 9], 2, n_calls=2)
     assert seen == [[0, 0, 1, 1]]
 
