@@ -117,6 +117,23 @@ def count(name: str, value: Any, least: int) -> int:
     return int(found)
 
 
+def check_indices(name: str, values: Tensor, n: int, kind: str = "indices") -> None:
+    """Raise ``ValueError`` unless the entries of a tensor of integers are in [0, n).
+
+    Entries on an accelerator, or in a compiled graph, are checked where they are: one out of range
+    is a ``RuntimeError`` there, which may come later.
+    """
+    wanted = f"{name}: expected {kind} from 0 to {n - 1}"
+    if values.device.type == "cpu" and not torch.compiler.is_compiling():
+        if values.numel() and (int(values.min()) < 0 or int(values.max()) >= n):
+            found = f"got values from {int(values.min())} to {int(values.max())}"
+            raise ValueError(f"{wanted}, {found}")
+        return
+    # Reading an accelerator's numbers would make the processor wait for it, several times a step;
+    # in a compiled graph there is nothing to read. There the assertion fails by itself.
+    torch._assert_async(((values >= 0) & (values < n)).all(), wanted)
+
+
 def positive(name: str, value: Any, limit: float = math.inf) -> float:
     """Return a finite number above 0, or between 1/limit and limit if there is one.
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gmmtf.arguments import checked, count
+from gmmtf.arguments import check_indices, checked, count
 from gmmtf.betas import cosine_betas, diffusers_betas, linear_betas, sound_betas
 from gmmtf.randomness import generator_device
 
@@ -43,6 +43,7 @@ class NoiseSchedule:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", sound_betas(self.betas))
+        _ = self.alpha_bars  # made now, as a compiled graph cannot store it
 
     @classmethod
     @checked
@@ -111,17 +112,7 @@ class NoiseSchedule:
         if not isinstance(t, Tensor) or t.is_floating_point() or t.dtype in (torch.bool,):
             found = t.dtype if isinstance(t, Tensor) else type(t).__name__
             raise ValueError(f"t: expected a tensor of integers, got {found}")
-        if t.device.type == "cpu" and not torch.compiler.is_compiling():
-            if t.numel() and (int(t.min()) < 0 or int(t.max()) >= self.n_steps):
-                raise ValueError(
-                    f"t: expected indices from 0 to {self.n_steps - 1}, "
-                    f"got values from {int(t.min())} to {int(t.max())}"
-                )
-            return
-        # Reading an accelerator's numbers would make the processor wait for it, several times a
-        # step; in a compiled graph there is nothing to read. There the assertion fails by itself.
-        inside = ((t >= 0) & (t < self.n_steps)).all()
-        torch._assert_async(inside, f"t: expected indices from 0 to {self.n_steps - 1}")
+        check_indices("t", t, self.n_steps)
 
     @checked
     def times(self, t: Times = None) -> Tensor:

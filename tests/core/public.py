@@ -403,6 +403,7 @@ ELSEWHERE = {
     "gmmtf.scaling.tokens.tokens_needed": "takes seconds, and what best_weight takes",
     "gmmtf.checkpoint": "reads and writes files",
     "gmmtf.images.files": "reads files",
+    "gmmtf.images.generation": "reads files",
     "gmmtf.images.weights": "reads and writes files",
     "gmmtf.images.mnist.load": "reads files",
     "gmmtf.images.features.load_classifier": "reads a file",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from core.reads import Reads
 from gmmtf import (
     AttentionDenoiser,
     BayesDenoiser,
@@ -22,19 +22,6 @@ SCHEDULE = NoiseSchedule.linear(100)
 LAW = MultiTokenGMM(n_patterns=4, dim=16, n_tokens=8, radius=8.0, sigma=0.3)
 X_T = torch.randn(2, 8, 16, generator=torch.Generator().manual_seed(0))
 T = torch.tensor([3, 50])
-
-
-class Reads(TorchDispatchMode):
-    """Counts what would make the processor wait for an accelerator."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if any(name in str(func) for name in ("local_scalar", "is_nonzero", "aten.equal")):
-            self.found.append(str(func))
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("target", ["noise", "bayes"])

@@ -39,11 +39,11 @@ def test_generate_gives_each_digit_its_own_class(monkeypatch: pytest.MonkeyPatch
     model = small_model()
     seen: list[list[int]] = []
 
-    def spy(labels: Tensor) -> object:
+    def spy(network: DiT, labels: Tensor) -> object:
         seen.append(labels.tolist())
         return lambda x_t, t: x_t
 
-    monkeypatch.setattr(model, "of_class", spy)
+    monkeypatch.setattr(DiT, "of_class", spy)
     generate(model, [4, 9], 2, n_calls=2)
     assert seen == [[0, 0, 1, 1]]
 
@@ -171,7 +171,5 @@ def test_images_drawn_in_parts_are_those_drawn_at_once(
 
 
 def test_labels_are_as_many_as_images() -> None:
-    with pytest.raises(
-        ValueError, match=r"labels: expected class .* \[3\], got \[2\]"
-    ):
+    with pytest.raises(ValueError, match=r"labels: expected class .* \[3\], got \[2\]"):
         draw(small_model(2), torch.tensor([0, 1]), 3, n_calls=2)

@@ -26,7 +26,8 @@ def test_what_needs_the_extra_names_it() -> None:
     *refused, compiler = done.stdout.splitlines()
     assert compiler == "False"  # is loaded, for a second, where something is compiled
     names = {line.split()[0] for line in refused}
-    assert names == {"gmmtf.diffusers_model", "gmmtf.images.evaluation", "gmmtf.images.fid"}
+    needed = {"gmmtf.diffusers_model": "diffusers", "gmmtf.images.components": "scikit-learn"}
+    assert names == {*needed, *(f"gmmtf.images.{name}" for name in ("evaluation", "fid", "kid"))}
     for line in refused:
-        needed = "diffusers" if line.startswith("gmmtf.diffusers_model") else "torchmetrics"
-        assert f"need {needed}: pip install 'gmmtf[images]'" in line
+        package = needed.get(line.split()[0], "torchmetrics")
+        assert f"need {package}: pip install 'gmmtf[images]'" in line

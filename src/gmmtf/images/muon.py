@@ -48,7 +48,8 @@ def orthogonalise(matrix: Tensor, n_iterations: int = 5) -> Tensor:
     a, b, c = QUINTIC
     for _ in range(count("n_iterations", n_iterations, 0)):
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        even = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.addmm(x, even, x, beta=a)
     return x.mT if tall else x
 
 

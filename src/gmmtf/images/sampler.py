@@ -29,11 +29,27 @@ thousand at once take twice as long."""
 LARGEST_WEIGHT = 1e30
 """Weights of a guide are below this: float32 holds them."""
 
-Weight = Annotated[float, "checked by guided"]
+Weight = Annotated[float, "checked by check_guidance"]
+Model = Annotated[DiT, "checked by _network, as what torch.compile makes of one is none"]
+
+
+def _network(name: str, model: Any) -> Any:
+    """Return an image transformer, or what ``torch.compile`` made of one."""
+    fitted(name, getattr(model, "_orig_mod", model), DiT)
+    return model
 
 
 @checked
-def guided(model: DiT, labels: Tensor, guide: DiT, guidance: Weight) -> Denoiser:
+def check_guidance(guidance: Weight) -> float:
+    """Return the weight of a guide, or raise ``ValueError`` unless it is a number from 0 on."""
+    weight = fitted("guidance", guidance, float) if guidance == guidance else math.nan
+    if not 0 <= weight < LARGEST_WEIGHT:
+        raise ValueError(f"guidance: expected a number from 0 on, got {guidance}")
+    return float(weight)
+
+
+@checked
+def guided(model: Model, labels: Tensor, guide: Model, guidance: Weight) -> Denoiser:
     """Return the denoiser f_guide + w (f_model - f_guide), classifier-free guidance.
 
     After Ho and Salimans (2022), with a network of its own in place of dropped labels. With w = 1
@@ -42,7 +58,7 @@ def guided(model: DiT, labels: Tensor, guide: DiT, guidance: Weight) -> Denoiser
     Parameters
     ----------
     model
-        A model with classes.
+        A model with classes; as it is or compiled, like the guide.
     labels
         Class indices ``[batch]``.
     guide
@@ -55,7 +71,7 @@ def guided(model: DiT, labels: Tensor, guide: DiT, guidance: Weight) -> Denoiser
     ValueError
         If the guide has classes or does not fit, or the weight is negative or not finite.
     """
-    mine, other = model.settings, guide.settings
+    mine, other = _network("model", model).settings, _network("guide", guide).settings
     if other.n_classes != 0:
         raise ValueError(f"guide: expected a model without classes, got one with {other.n_classes}")
     same = (mine.patch, mine.image_size, model.schedule.n_steps)
@@ -66,9 +82,7 @@ def guided(model: DiT, labels: Tensor, guide: DiT, guidance: Weight) -> Denoiser
         )
     if not torch.equal(model.schedule.betas, guide.schedule.betas):
         raise ValueError("guide: expected the schedule of the model, got another of its length")
-    weight = fitted("guidance", guidance, float) if guidance == guidance else math.nan
-    if not 0 <= weight < LARGEST_WEIGHT:
-        raise ValueError(f"guidance: expected a number from 0 on, got {guidance}")
+    weight = check_guidance(guidance)
 
     def denoise(x_t: Tensor, t: Tensor) -> Tensor:
         without: Tensor = guide(x_t, t)
@@ -122,14 +136,14 @@ def _in_parts(of: Callable[[Tensor | None], Denoiser], labels: Tensor | None, n:
 
 @checked
 def draw(
-    model: DiT,
+    model: Model,
     labels: Tensor | None,
     n_images: int,
     *,
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
     seed: int = 0,
-    guide: DiT | None = None,
+    guide: Model | None = None,
     guidance: Weight = 1.0,
 ) -> Tensor:
     """Draw images.
@@ -137,7 +151,7 @@ def draw(
     Parameters
     ----------
     model
-        The image transformer.
+        The image transformer, as it is or compiled by ``torch.compile``.
     labels
         Class indices ``[n_images]``, or None for a model without classes.
     n_images
@@ -163,7 +177,7 @@ def draw(
         model without classes is to be guided, or as :func:`guided`.
     """
     n_images = count("n_images", n_images, 1)
-    n_calls = check_sampler(sampler, n_calls, model.schedule.n_steps)
+    n_calls = check_sampler(sampler, n_calls, _network("model", model).schedule.n_steps)
     samplers: dict[str, Callable[..., Tensor]] = {
         "dpm-solver++": partial(sampling.dpm_solver, n_calls=n_calls),
         "ddim": partial(sampling.ddim, n_calls=n_calls),
@@ -180,7 +194,8 @@ def draw(
 
     def of(labels: Tensor | None) -> Denoiser:
         if guide is None or labels is None:
-            return model.of_class(labels)
+            # A compiled model's own method would call the network that it was made of.
+            return DiT.of_class(model, labels)
         return guided(model, labels, guide, guidance)
 
     denoise = _in_parts(of, classes, n_images if device.type != "cpu" else CPU_IMAGES)
@@ -194,14 +209,14 @@ def draw(
 
 @checked
 def generate(
-    model: DiT,
+    model: Model,
     digits: Sequence[int],
     n_each: int,
     *,
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
     seed: int = 0,
-    guide: DiT | None = None,
+    guide: Model | None = None,
     guidance: Weight = 1.0,
 ) -> dict[int, Tensor]:
     """Draw images of each digit with a model that has classes.
@@ -226,7 +241,7 @@ def generate(
         As :func:`draw`, or if the number of digits is not the model's number of classes.
     """
     chosen = check_digits(digits)
-    if len(chosen) != model.settings.n_classes:
+    if len(chosen) != _network("model", model).settings.n_classes:
         raise ValueError(
             f"digits: expected one for each of the model's {model.settings.n_classes} classes, "
             f"got {chosen}"

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import beta
 from torch import Tensor
 
-from gmmtf.arguments import checked, count, positive
+from gmmtf.arguments import check_indices, checked, count, positive
 
 
 class TimeLaw:
@@ -57,8 +57,5 @@ class TimeLaw:
         """Weights ``[n]`` that turn a mean over drawn times ``[n]`` into one over the schedule."""
         if t.is_floating_point() or t.dtype == torch.bool:
             raise ValueError(f"t: expected a tensor of integers, got {t.dtype}")
-        last = len(self._importance) - 1
-        on_cpu = t.device.type == "cpu"  # elsewhere it would wait for the device
-        if on_cpu and t.numel() and not 0 <= int(t.min()) <= int(t.max()) <= last:
-            raise ValueError(f"t: expected integers from 0 to {last}")
+        check_indices("t", t, len(self._importance), "integers")
         return self._importance.to(t.device)[t.long()]

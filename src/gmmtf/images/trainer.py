@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from gmmtf import checkpoint
@@ -120,7 +122,7 @@ class Training:
         others = [weight for weight in model.parameters() if id(weight) not in taken]
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "muon": Muon(matrices, settings.lr),
-            "adamw": torch.optim.AdamW(others, settings.lr, betas=(0.9, 0.99)),
+            "adamw": torch.optim.AdamW(others, settings.lr, betas=(0.9, 0.99), fused=True),
         }
         self._times = TimeLaw(model.schedule.n_steps, settings.time_shape)
         self._generator = torch.Generator("cpu").manual_seed(settings.seed)
@@ -128,7 +130,7 @@ class Training:
         self._records: list[Record] = []
         if self._path is not None and self._path.exists():
             self._resume(self._path)
-        network: nn.Module = torch.compile(model) if compile_network else model  # type: ignore[assignment]
+        network: Any = torch.compile(model, fullgraph=True) if compile_network else model
         self._network = self._workers.wrap(network)
 
     def records(self) -> Iterator[Record]:
@@ -173,10 +175,12 @@ class Training:
         self._workers.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         plain = (self._times.importance(t) * errors.detach()).mean()
-        value = float(self._workers.mean(plain))
-        if not value < EXPLODED or not bool(torch.isfinite(norm)):
+        # Both at once: every number that is read makes the processor wait for a GPU.
+        value: float
+        value, steepness = torch.stack([self._workers.mean(plain), norm.to(plain)]).tolist()
+        if not value < EXPLODED or not math.isfinite(steepness):
             raise FloatingPointError(
-                f"the loss is {value} and its gradient's norm {float(norm)} at step {self.step}; "
+                f"the loss is {value} and its gradient's norm {steepness} at step {self.step}; "
                 "the last checkpoint is kept. "
                 f"A smaller rate than lr={self.settings.lr:.3g} may help"
             )
@@ -306,5 +310,5 @@ def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     """Move the averaged weights towards the model's: a ← decay · a + (1 - decay) · w."""
     if not 0 <= decay <= 1:
         raise ValueError(f"decay: expected a number from 0 to 1, got {decay}")
-    for average, weight in zip(averaged.parameters(), model.parameters(), strict=True):
-        average.lerp_(weight, 1 - decay)
+    move = get_ema_multi_avg_fn(decay)
+    move(list(averaged.parameters()), list(model.parameters()), 0)

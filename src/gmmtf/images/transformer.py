@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gmmtf.arguments import checked, count, shown
+from gmmtf.arguments import check_indices, checked, count, shown
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -137,6 +137,9 @@ class DiT(nn.Module):
     the head's c_t for data of variance one, and the network v learns what is to be subtracted; the
     estimate is exact for v = √(1-ᾱ_t) x_0 - √ᾱ_t ε. Before training v is exactly zero.
 
+    ``torch.compile(model, fullgraph=True)`` makes one graph of a call; there, and on accelerators,
+    a time or class out of range is a ``RuntimeError``.
+
     Parameters
     ----------
     settings
@@ -229,10 +232,4 @@ class DiT(nn.Module):
             raise ValueError(f"labels: expected class indices of shape [{len(x_t)}], got {got}")
         if labels.dtype not in (torch.int64, torch.int32):
             raise ValueError(f"labels: expected integers, got {labels.dtype}")
-        if labels.numel() and (
-            int(labels.min()) < 0 or int(labels.max()) >= self.settings.n_classes
-        ):
-            raise ValueError(
-                f"labels: expected class indices from 0 to {self.settings.n_classes - 1}, "
-                f"got values from {int(labels.min())} to {int(labels.max())}"
-            )
+        check_indices("labels", labels, self.settings.n_classes, "class indices")

@@ -55,7 +55,8 @@ def prepare(condition: Condition, patch: int, seed: int) -> Data:
     tokens = to_tokens(mnist.to_unit_range(images), patch)
     weights = None
     if condition.weight != 1:
-        weights = torch.where(labels == condition.rare, condition.weight, 1.0)
+        weights = torch.ones(len(labels))
+        weights[labels == condition.rare] = condition.weight
     return Data(tokens, class_indices(labels, condition.digits), real, weights)
 
 

@@ -22,7 +22,8 @@ ENDS = ("mean", "low", "high")
 
 def recorded() -> Numbers:
     """Return all numbers of the stored records."""
-    return account(*records())
+    generation, exposed, controls = records()
+    return account(generation, exposed, controls)
 
 
 def account(
@@ -154,7 +155,8 @@ def again(record: Recording, live: Recording, model: DiT, classifier: DigitClass
     plan = Plan.from_settings(record.settings)
     condition = Condition(plan.digits)
     real = prepare(condition, plan.network.patch, 0)
-    floor = measure(condition, real, plan.evaluation, 0, classifier, None)["fid"].values()
+    n = plan.evaluation.n_generated
+    floor = measure(condition, real, plan.evaluation, 0, classifier, None, n)["fid"].values()
     then, here = (by_digit(each, kind="floor")["fid"].mean() for each in (record, live))
     return {
         "floor-again": float(sum(floor) / len(floor) / then),
