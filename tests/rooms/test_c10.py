@@ -11,8 +11,6 @@ import pytest
 import torch
 
 from gmmtf.images.features import load_classifier
-from gmmtf.images.fid import fid
-from gmmtf.images.kid import kid
 from gmmtf.images.sampler import generate
 from gmmtf.images.settings import TrainingSettings
 from gmmtf.images.transformer import DiT, TransformerSettings
@@ -23,7 +21,7 @@ from gmmtf_book import RESULTS
 from gmmtf_book.c10_mnist_generation import PLANS, bounds_of, summary
 from gmmtf_book.c10_mnist_generation import measure as measuring
 from gmmtf_book.c10_mnist_generation import run as runs
-from gmmtf_book.c10_mnist_generation.exposure import MEASURES, curves, effects, table
+from gmmtf_book.c10_mnist_generation.exposure import effects
 from gmmtf_book.c10_mnist_generation.measure import (
     measure,
     measure_digits,
@@ -49,8 +47,6 @@ from gmmtf_book.c10_mnist_generation.run import (
 )  # fmt: skip
 from gmmtf_book.c10_mnist_generation.summary import account, recorded
 from gmmtf_book.c10_mnist_generation.tables import (
-    ALSO,
-    ENTRIES,
     at_end,
     by_digit,
     by_sampler,
@@ -64,6 +60,7 @@ from gmmtf_book.c10_mnist_generation.tables import (
     quality,
     spread,
 )  # fmt: skip
+from rooms.crossed import crossed_record
 
 SETTINGS = TrainingSettings(steps=4, batch_size=4, warmup_steps=1, record_every=2)
 EVALUATION = Evaluation(n_generated=5, n_during=4, n_calls=2, n_reference=50)
@@ -352,103 +349,6 @@ def made_record() -> Recording:
         value = {entry: {"1": 20.0 * factor, "2": 10.0} for entry in entries}
         record.add(value, 0, **labels)
     return record
-
-
-def crossed_record() -> Recording:
-    """Three seeds: seen a tenth as often "2" is 4 times as far, with a tenth of the images twice.
-
-    The two together are 8 times e^(seed/4 - 1/4) as far.
-    """
-    record = Recording(None, PLAN.settings())
-    for (images, seen), name in EXPOSURE.items():
-        for seed in (0, 1, 2):
-            floor = {entry: {"1": 5.0, "2": 5.0} for entry in (*ENTRIES, *ALSO)}
-            record.add(floor, 0, kind="floor", condition=name, seed=seed)
-            factor = (4 if seen == "seldom" else 1) * (2 if images == "few" else 1)
-            if factor == 8:
-                factor *= math.exp(seed / 4 - 1 / 4)
-            for step, start in ((2, 3.0), (4, 1.0)):
-                far = start * factor * 10 * (1 + seed)
-                distances = {"fid": far, "kid": far / 100, "pixel_kid": far / 10}
-                value = floor | {k: {"1": 10.0, "2": x} for k, x in distances.items()}
-                record.add(value, 0, kind="trained", condition=name, seed=seed, step=step)
-    return record
-
-
-def test_what_is_seldom_seen_is_told_from_what_has_few_images():
-    record = crossed_record()
-    for entry in MEASURES:
-        found = effects(record, entry)
-        assert found.joint.mean == pytest.approx(1)
-        assert found.seldom.mean == pytest.approx(4)
-        assert found.few.mean == pytest.approx(2)
-        assert found.both.mean == pytest.approx(8)
-        # The two halves of what is joint, e^(-1/8), 1 and e^(1/8): t = 4.3027, s = 1/8 √3.
-        margin = math.exp(4.3027 / 8 / 3**0.5)
-        assert found.seldom.high == pytest.approx(4 * margin, rel=1e-4)
-        assert found.few.low == pytest.approx(2 / margin, rel=1e-4)
-        assert found.share.mean == pytest.approx(2 / 3, abs=2e-3)
-        assert found.share.low < 2 / 3 < found.share.high
-    rows = curves(record)
-    assert len(rows) == 4 * 3 * 2
-    shown = rows.query("step == 4").groupby(["images", "seen"])["shown"].first()
-    assert shown["all", "often"] == pytest.approx(4 * SETTINGS.batch_size * 5958 / 24754)
-    assert shown["all", "often"] == pytest.approx(shown["few", "often"], rel=1e-3)
-    assert shown["all", "seldom"] == pytest.approx(4 * SETTINGS.batch_size * 595.8 / 19391.8)
-    assert shown["few", "seldom"] == pytest.approx(shown["all", "seldom"], rel=1e-3)
-    assert list(table(record).columns) == list(MEASURES.values())
-    assert table(record).loc["both", "FID"].startswith("8.00 [")
-    record.drop(condition="balanced", seed=1)
-    with pytest.raises(ValueError, match="the same seeds under all conditions"):
-        effects(record)
-
-
-def test_effects_need_positive_distances():
-    record = crossed_record()
-    point = record.value(kind="trained", condition="balanced", seed=0, step=4)
-    record.drop(kind="trained", condition="balanced", seed=0, step=4)
-    wrong = point | {"kid": {"1": 1.0, "2": -0.1}}
-    record.add(wrong, 0, kind="trained", condition="balanced", seed=0, step=4)
-    effects(record)
-    with pytest.raises(ValueError, match="expected positive values of 'kid'"):
-        effects(record, "kid")
-
-
-def test_images_of_the_rare_digit_are_few_or_drawn_seldom():
-    for (images, seen), name in EXPOSURE.items():
-        data = prepare(Condition.named(name), 4, seed=0)
-        n = int((data.classes == 2).sum())
-        assert n == (5958 if images == "all" else 596)
-        share = n / len(data.classes) if data.weights is None else None
-        found = measuring.share_seen(data, 2)
-        assert share in (None, pytest.approx(found))
-        assert found == pytest.approx(0.2407 if seen == "often" else 0.0307, abs=1e-3)
-
-
-def test_many_images_are_measured_in_parts(monkeypatch):
-    real = prepare(Condition(), 4, seed=0).real
-    monkeypatch.setattr(measuring, "PART", 100)
-    classifier = load_classifier()
-    reference, images = {1: real[1][:300]}, {1: real[1][300:550]}
-    found = measure_digits(classifier, images, reference)
-    parts = [fid(classifier, reference[1], images[1][k : k + 100]) for k in (0, 100)]
-    assert found["fid"]["1"] == pytest.approx(sum(parts) / 2)
-    assert found["fid_error"]["1"] == pytest.approx(abs(parts[0] - parts[1]) / 2)
-    assert abs(found["kid"]["1"]) < 6 * found["kid_error"]["1"]
-    unit = classifier.features(reference[1]).double().square().mean().sqrt()
-    distance = kid(_Scaled(classifier, float(unit)), reference[1], images[1], size=100)
-    assert found["kid"]["1"] == pytest.approx(distance.value, rel=1e-3)
-    assert measure_digits(classifier, {1: images[1][:100]}, reference).keys() == set(ENTRIES)
-
-
-class _Scaled:
-    """Features of another extractor over a number."""
-
-    def __init__(self, extractor, unit):
-        self.extractor, self.unit = extractor, unit
-
-    def features(self, images):
-        return self.extractor.features(images).double() / self.unit
 
 
 def test_rare_is_told_from_hard():

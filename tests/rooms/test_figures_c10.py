@@ -166,10 +166,7 @@ def test_rare_and_common_runs_have_their_colours_and_a_panel_for_each_digit():
     assert max(thin[:4]) < min(thick)
 
 
-def test_fractions_on_the_left_and_samplers_on_the_right():
-    fractions = {
-        0.1: np.array([90.0, 40.0]), 0.3: np.array([50.0]), 1.0: np.array([20.0, 5.0]),
-    }  # fmt: skip
+def test_samplers_are_drawn_against_their_calls():
     fid = {
         ("ancestral", 1000): 8.0,
         ("ddim", 5): 30.0, ("ddim", 25): 9.0,
@@ -178,34 +175,63 @@ def test_fractions_on_the_left_and_samplers_on_the_right():
     index = pd.MultiIndex.from_tuples(fid, names=["sampler", "n_calls"])
     samplers = pd.DataFrame({"fid": list(fid.values()), "recognised": 0.5}, index)
     floor = pd.DataFrame({"digit": [0, 1, 2, 3], "fid": [2.0, 3.0, 100.0, 4.0]})
-    left, right = drawn.panels(figures.fraction_and_samplers(fractions, samplers, floor))
-    *seeds, means = drawn.lines(left)
-    assert [(e.x, e.y) for e in seeds] == [
-        ([share] * len(found), found.tolist()) for share, found in fractions.items()
-    ]
-    assert all((e.look.style, e.look.marker) == ("", "o") for e in seeds)
-    assert (means.x, means.y) == ([0.1, 0.3, 1.0], pytest.approx([60.0, 50.0, 10.0]))
-    assert means.look.style == "-"
-    assert drawn.axis_labels(left) == ('fraction of the "2" left', 'FID of "2"')
+    (axis,) = drawn.panels(figures.samplers(samplers, floor))
     for name, marker in (("dpm-solver++", "o"), ("ddim", "s"), ("ancestral", "*")):
-        found = drawn.line(right, name)
+        found = drawn.line(axis, name)
         assert (found.x, found.y) == tuple(
             [value for key, value in zip(fid, values, strict=True) if key[0] == name]
             for values in ([calls for _, calls in fid], fid.values())
         )
         assert found.look.marker == marker
-    assert drawn.levels(right) == [("h", 3.0)]
-    legend = drawn.legend(right)
-    assert legend == drawn.named(right)
+    assert drawn.levels(axis) == [("h", 3.0)]
+    legend = drawn.legend(axis)
+    assert legend == drawn.named(axis)
     assert list(legend) == ["dpm-solver++", "ddim", "ancestral", FLOOR]
     assert len({look.colour for look in legend.values()}) == 4
-    assert drawn.axis_labels(right) == (
+    assert drawn.axis_labels(axis) == (
         "calls of the network", "FID, mean of the common digits"
     )  # fmt: skip
-    assert drawn.scales(left) == drawn.scales(right) == ("log", "log")
-    on_left, on_right = drawn.sides(CHAPTER, "fig-mnist-fraction")
-    assert "fraction of its images" in on_left
-    assert "calls of the network" in on_right
+    assert drawn.scales(axis) == ("log", "log")
+    assert "calls of the network" in drawn.caption(CHAPTER, "fig-mnist-samplers")
+
+
+def test_exposure_has_steps_on_the_left_and_images_seen_on_the_right():
+    rows = [
+        {"images": images, "seen": seen, "seed": seed, "step": step, "shown": step * often,
+         "value": 8.0 * step * often * (1 + 3 * seed)}
+        for images in ("all", "few")
+        for seen, often in (("often", 10), ("seldom", 1))
+        for seed in (0, 1)
+        for step in (100, 200)
+    ]  # fmt: skip
+    figure = figures.exposure_curves(pd.DataFrame(rows), 5.0)
+    left, right = drawn.panels(figure)
+    names = {
+        ("all", "often"): "all its images, seen often",
+        ("all", "seldom"): "all its images, seen seldom",
+        ("few", "often"): "a tenth, seen often",
+        ("few", "seldom"): "a tenth, seen seldom",
+    }
+    for (images, seen), name in names.items():
+        often = 10 if seen == "often" else 1
+        for ax, across in ((left, [100, 200]), (right, [100 * often, 200 * often])):
+            curve = drawn.line(ax, name)
+            assert curve.x == across
+            assert curve.y == pytest.approx([16.0 * often * step for step in (100, 200)])
+            assert curve.look.colour == COLOURS["bayes" if images == "all" else "trained"]
+            assert curve.look.style == ("-" if seen == "often" else "--")
+    for ax in (left, right):
+        assert drawn.levels(ax) == [("h", 5.0)]
+        assert drawn.scales(ax) == ("log", "log")
+        lows = [band.get_paths()[0].vertices[:, 1] for band in ax.collections]
+        assert [y.min() for y in lows] == [8000, 800] * 2
+        assert [y.max() for y in lows] == [64000, 6400] * 2
+    assert drawn.legend(figure) == drawn.named(left)
+    assert drawn.axis_labels(left) == ("training step", 'FID of "2"')
+    assert right.get_xlabel() == 'images of "2" seen'
+    on_left, on_right = drawn.sides(CHAPTER, "fig-mnist-exposure")
+    assert "against the training step" in on_left
+    assert "number of images" in on_right
 
 
 def test_guidance_has_shares_on_the_left_and_fids_on_the_right():
@@ -239,36 +265,21 @@ def test_guidance_has_shares_on_the_left_and_fids_on_the_right():
     assert "FID over that of as many real images" in on_right
 
 
-def test_frequencies_on_the_left_and_distances_on_the_right():
-    seen = pd.DataFrame({"drawn": [0.5, 0.1, 0.4], "real": [0.6, 0.05, 0.35]}, [1, 2, 7])
+def test_copies_are_the_distances_of_each_kind_of_image():
     distances = {"generated": torch.tensor([3.0, 1.0]), "test images": torch.tensor([4.0, 2.5])}
-    left, right = drawn.panels(figures.frequencies_and_copies(seen, distances))
-    for found, label, kind, colour, shift in zip(
-        drawn.bars(left), ("training images", "generated"), ("real", "drawn"),
-        (COLOURS["bayes"], COLOURS["trained"]), (-0.2, 0.2), strict=True,
-    ):  # fmt: skip
-        assert found.label == label
-        assert found.x == pytest.approx([1 + shift, 2 + shift, 7 + shift])
-        assert found.y == seen[kind].tolist()
-        assert found.look.colour == colour
-    assert drawn.tick_labels(left.xaxis) == {1: "1", 2: "2", 7: "7"}
-    assert left.get_ylim()[0] == 0
+    (axis,) = drawn.panels(figures.copies(distances))
     for (label, values), look in zip(
         distances.items(),
         (drawn.Look(COLOURS["trained"], "-"), drawn.Look(COLOURS["bayes"], "--")),
         strict=True,
     ):
-        curve = drawn.line(right, label)
+        curve = drawn.line(axis, label)
         assert curve.look == look
         assert curve.x[-2:] == sorted(values.tolist())
         assert curve.y == [0, 0.5, 1]
-    for ax in (left, right):
-        assert drawn.legend(ax) == drawn.named(ax)
-        assert drawn.scales(ax) == ("linear", "linear")
-    assert drawn.axis_labels(left) == ("digit seen by the classifier", "share of images")
-    assert drawn.axis_labels(right) == (
+    assert drawn.legend(axis) == drawn.named(axis)
+    assert drawn.scales(axis) == ("linear", "linear")
+    assert drawn.axis_labels(axis) == (
         "distance from the nearest training image", "share of images"
     )  # fmt: skip
-    on_left, on_right = drawn.sides(CHAPTER, "fig-mnist-copies")
-    assert "how often the classifier sees each digit" in on_left
-    assert "share of images at or below" in on_right
+    assert "share of images at or below" in drawn.caption(CHAPTER, "fig-mnist-copies")

@@ -69,6 +69,12 @@ def curves(record: Recording, entry: str = "fid") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def floor(record: Recording) -> float:
+    """Return the FID of real images of "2", as many as a FID is computed of."""
+    rows = by_digit(record, kind="floor")
+    return float(rows.loc[rows["digit"] == RARE, "fid"].mean())
+
+
 def effects(record: Recording, entry: str = "fid") -> Effects:
     """Return what makes "2" late, from its distance at the end of the runs.
 
