@@ -16,6 +16,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,12 @@ from sphinx.util.nodes import make_refnode
 
 LIBRARY = "gmmtf"
 ACCOUNT = "/book/claims"
-CLAIMS = re.compile(r"(?<=[(\s])[CF]\d[A-Z]?(?=[),;])")
-"""A code of a claim in a docstring: in brackets, alone or in a list."""
+CLAIMS = re.compile(r"\([CF]\d[A-Z]?\b[^()]*\)")
+"""Brackets that begin with the code of a claim."""
+
+CODE = re.compile(r"\b[CF]\d[A-Z]?\b")
+
+LONGEST_VALUE = 80
 
 REMARK = re.compile(r"~?(?:typing\.|types\.)?Annotated\[(.*?), '[^']*'\]")
 """A type with a remark about who checks it, as autodoc writes it."""
@@ -54,10 +59,11 @@ def handed_on(source: Path) -> dict[str, str]:
 def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Names that a text imports from the library, and what they are in full."""
     for node in ast.walk(tree):
-        module = node.module or "" if isinstance(node, ast.ImportFrom) and not node.level else ""
-        if module.split(".")[0] == LIBRARY:
+        if not isinstance(node, ast.ImportFrom) or node.level or node.module is None:
+            continue
+        if node.module.split(".")[0] == LIBRARY:
             for each in node.names:
-                yield each.asname or each.name, f"{module}.{each.name}"
+                yield each.asname or each.name, f"{node.module}.{each.name}"
 
 
 def names_used(code: str, source: Path) -> list[str]:
@@ -73,7 +79,8 @@ def names_used(code: str, source: Path) -> list[str]:
     found: list[str] = []
     for name, target in _imports(tree):
         place = source.joinpath(*target.split("."))
-        if place.is_dir() or place.with_suffix(".py").is_file():
+        is_name = target in handed_on(source).values()  # gmmtf.sweep is a function, and a module
+        if not is_name and (place.is_dir() or place.with_suffix(".py").is_file()):
             found += [f"{target}.{attribute}" for attribute in _attributes(tree, name)]
         else:
             found.append(target)
@@ -103,12 +110,16 @@ def use_this_library(app: Sphinx, config: Config) -> None:
     sys.path.insert(0, str(Path(app.srcdir) / "src"))
 
 
+def with_links(brackets: str) -> str:
+    """Let the codes of claims lead to the account."""
+    return CODE.sub(lambda code: f":doc:`{code[0]} <{ACCOUNT}>`", brackets)
+
+
 def link_claims(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     """Let the codes of claims in a docstring lead to the account."""
-    for k, line in enumerate(lines):
-        lines[k] = CLAIMS.sub(lambda code: f":doc:`{code[0]} <{ACCOUNT}>`", line)
+    lines[:] = [CLAIMS.sub(lambda brackets: with_links(brackets[0]), line) for line in lines]
     app.env.temp_data["docstring"] = list(lines)
 
 
@@ -151,9 +162,35 @@ def show_as_imported(app: Sphinx, doctree: nodes.document) -> None:
             prefix.children = [nodes.Text(text)]
         for node_id in signature["ids"]:
             if (entry := domain.objects.get(node_id)) is not None:
-                domain.note_object(
-                    f"{package}.{name}", entry.objtype, node_id, aliased=True, location=signature
-                )
+                domain.objects[f"{package}.{name}"] = entry._replace(aliased=True)
+
+
+def put_variables_last(app: Sphinx, doctree: nodes.document) -> None:
+    """Document the variables of a module after its functions and classes."""
+    for section in list(doctree.findall(nodes.section)):
+        ordered: list[nodes.Node] = []
+        run: list[list[nodes.Node]] = [[]]  # entries of the index, and what they lead to
+        for node in section.children:
+            if isinstance(node, (addnodes.index, addnodes.desc)):
+                run[-1].append(node)
+                if isinstance(node, addnodes.desc):
+                    run.append([])
+            else:
+                ordered += [*chain(*sorted(run, key=_is_variable)), node]
+                run = [[]]
+        section.children = [*ordered, *chain(*sorted(run, key=_is_variable))]
+
+
+def leave_out_long_values(app: Sphinx, doctree: nodes.document) -> None:
+    """Show the value of a variable where it can be read at a glance."""
+    for signature in doctree.findall(addnodes.desc_signature):
+        for value in list(signature.findall(addnodes.desc_annotation)):
+            if len(value.astext()) > LONGEST_VALUE:
+                signature.remove(value)
+
+
+def _is_variable(entry: list[nodes.Node]) -> bool:
+    return bool(entry) and isinstance(entry[-1], addnodes.desc) and entry[-1]["objtype"] == "data"
 
 
 def name_what_is_used(app: Sphinx, doctree: nodes.document) -> None:
@@ -210,6 +247,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", keep_colons, priority=600)  # napoleon's is 500
     app.connect("autodoc-process-signature", without_remarks)
     app.connect("autodoc-skip-member", skip_fields)
+    app.connect("doctree-read", put_variables_last, priority=100)  # before contents are made
+    app.connect("doctree-read", leave_out_long_values)
     app.connect("doctree-read", show_as_imported)
     app.connect("doctree-read", name_what_is_used)
     app.connect("missing-reference", find_of_any_kind)

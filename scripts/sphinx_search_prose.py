@@ -33,70 +33,77 @@ LEFT_OUT = (
 """What is no prose."""
 
 SIGNS = {
-    "abar": "ᾱ", "approx": "≈", "cdot": "·", "circ": "∘", "dots": "…", "E": "E", "ell": "ℓ",
-    "eps": "ε", "ge": "≥", "geq": "≥", "in": "∈", "infty": "∞", "langle": "⟨", "ldots": "…",
-    "le": "≤", "leq": "≤", "lVert": "‖", "lvert": "|", "nabla": "∇", "ne": "≠", "neq": "≠",
-    "Normal": "N", "partial": "∂", "perp": "⊥", "pm": "±", "prod": "∏", "Prob": "P", "propto": "∝",
-    "rangle": "⟩", "rVert": "‖", "rvert": "|", "sim": "∼", "sqrt": "√", "subset": "⊂", "sum": "Σ",
-    "times": "×", "to": "→", "top": "ᵀ", "varepsilon": "ε", "varphi": "φ", "varsigma": "ς",
+    "abar": "ᾱ", "approx": "≈", "cap": "∩", "cdot": "·", "cdots": "⋯", "circ": "∘", "colon": ":",
+    "cup": "∪", "dots": "…", "ell": "ℓ", "eps": "ε", "equiv": "≡", "ge": "≥", "geq": "≥", "gg": "≫",
+    "in": "∈", "infty": "∞", "langle": "⟨", "lbrace": "(", "ldots": "…", "le": "≤", "leq": "≤",
+    "ll": "≪", "lVert": "‖", "lvert": "|", "mid": "|", "nabla": "∇", "ne": "≠", "neq": "≠",
+    "Normal": "N", "notin": "∉", "partial": "∂", "perp": "⊥", "pm": "±", "prime": "′", "prod": "∏",
+    "Prob": "P", "propto": "∝", "rangle": "⟩", "rbrace": ")", "rVert": "‖", "rvert": "|",
+    "setminus": "∖", "sim": "∼", "sqrt": "√", "star": "*", "subset": "⊂", "subseteq": "⊆",
+    "sum": "Σ", "times": "×", "to": "→", "top": "ᵀ", "varepsilon": "ε", "varphi": "φ",
+    "varsigma": "ς",
 }  # fmt: skip
 """Commands of TeX, and macros of the book, for which there is one sign."""
 
-ACCENTS = {
-    "bar": "\u0304",
-    "dot": "\u0307",
-    "hat": "\u0302",
-    "overline": "\u0304",
-    "tilde": "\u0303",
-}
+ACCENTS = {"bar": "\u0304", "dot": "\u0307", "hat": "\u0302", "tilde": "\u0303"}
+WIDE = {"overline": "bar", "widehat": "hat", "widetilde": "tilde"}
 SILENT = re.compile(
-    r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|math(?:bb|bf|cal|rm)|text|operatorname|quad|qquad"
-    r"|limits|nonumber)(?![A-Za-z])\*?"
+    r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|limits|math(?:bb|bf|cal|rm|sf)|nonumber"
+    r"|operatorname|text(?:bf|it|rm)?)(?![A-Za-z])\*?"
 )
+SPACES = re.compile(r"\\[,;:> ]|\\q?quad(?![A-Za-z])|~|&|\\\\")
 GROUP = r"\{([^{}]*)\}"
+FORMS = (
+    (re.compile(rf"\\[dt]?frac\s*{GROUP}\s*{GROUP}"), lambda m: _fraction(m[1], m[2])),
+    (re.compile(rf"\\binom\s*{GROUP}\s*{GROUP}"), r"binom(\1, \2)"),
+    (re.compile(rf"\\norm\s*{GROUP}"), r"‖\1‖"),
+    (re.compile(rf"\\inner\s*{GROUP}\s*{GROUP}"), r"⟨\1, \2⟩"),
+    (re.compile(rf"\\sqrt\s*{GROUP}"), r"√(\1)"),
+    (
+        re.compile(rf"\\({'|'.join((*ACCENTS, *WIDE))})(?![A-Za-z])\s*(?:{GROUP}|(\\?\w+))"),
+        lambda m: _accented(m[1], m[3] if m[2] is None else m[2]),
+    ),
+    (re.compile(r"(?<!frac)(?<!\})\{([^{}]*)\}"), r"\1"),
+)
+"""What takes arguments, whose innermost come first."""
 
 
 def plain(tex: str) -> str:
     r"""A formula in plain letters, to be read and not typeset: ``\frac{r^2}{d}`` is r^2/d."""
-    text = SILENT.sub("", tex)
-    text = re.sub(r"\\[,;:!> ]|~|&", " ", text).replace(r"\{", "(").replace(r"\}", ")")
-    text = text.replace(r"\|", "‖").replace("\\\\", " ")
+    text = SPACES.sub(" ", SILENT.sub("", tex)).replace(r"\!", "").replace(r"\|", "‖")
+    text = text.replace(r"\{", "(").replace(r"\}", ")")
     before = None
-    while before != text:  # innermost groups first
+    while before != text:
         before = text
-        text = re.sub(rf"\\[dt]?frac\s*{GROUP}\s*{GROUP}", _fraction, text)
-        text = re.sub(rf"\\norm\s*{GROUP}", r"‖\1‖", text)
-        text = re.sub(rf"\\inner\s*{GROUP}\s*{GROUP}", r"⟨\1, \2⟩", text)
-        text = re.sub(rf"\\sqrt\s*{GROUP}", r"√(\1)", text)
-        text = re.sub(rf"\\({'|'.join(ACCENTS)})\s*(?:{GROUP}|(\\?\w+))", _accented, text)
-        text = re.sub(r"(?<!\\frac)(?<!\})\{([^{}\\]*)\}", r"\1", text)
-        text = re.sub(r"\\([A-Za-z]+)\s*(?![A-Za-z{])", _sign, text)
+        for form, written in FORMS:
+            text = form.sub(written, text)
+    text = _with_signs(text)
     return re.sub(r"\s+", " ", re.sub(r"[\\{}]", "", text)).strip()
 
 
-def _fraction(match: re.Match[str]) -> str:
-    parts = [f"({each})" if re.search(r"[-+ ]", each.strip()) else each for each in match.groups()]
-    return "/".join(parts)
+def _fraction(above: str, below: str) -> str:
+    return "/".join(f"({e})" if re.search(r"[-+ ]", e.strip()) else e for e in (above, below))
 
 
-def _accented(match: re.Match[str]) -> str:
-    letters = _sign_or_letters(match[2] if match[2] is not None else match[3])
-    return unicodedata.normalize("NFC", letters[:1] + ACCENTS[match[1]] + letters[1:])
+def _accented(accent: str, letters: str) -> str:
+    letters = _with_signs(letters)
+    sign = ACCENTS[WIDE.get(accent, accent)]
+    return unicodedata.normalize("NFC", letters[:1] + sign + letters[1:])
 
 
-def _sign_or_letters(text: str) -> str:
-    return re.sub(r"\\([A-Za-z]+)", _sign, text)
+def _with_signs(text: str) -> str:
+    """Replace commands without arguments by signs, Greek letters, or their own names."""
+    return re.sub(r"\\([A-Za-z]+)", lambda match: _sign(match[1]), text)
 
 
-def _sign(match: re.Match[str]) -> str:
-    name = match[1]
+def _sign(name: str) -> str:
     if name in SIGNS:
         return SIGNS[name]
     case = "CAPITAL" if name[0].isupper() else "SMALL"
     try:
         return unicodedata.lookup(f"GREEK {case} LETTER {name.upper()}")
     except KeyError:
-        return f"{name} "  # log, max, softmax
+        return name  # log, max, softmax
 
 
 def prose(page: nodes.document) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from sphinx.util.inventory import InventoryFile
 import gmmtf
 from core.public import members, public
 from kernel_environment import BOOK, ROOT
-from sphinx_api import CLAIMS, code_of, handed_on, names_used
+from sphinx_api import CLAIMS, code_of, handed_on, names_used, with_links
 
 from .chapters import CHAPTERS
 from .conftest import BuiltBook
@@ -129,6 +129,7 @@ def test_names_used_are_those_of_the_library_in_order():
         "gmmtf.MultiTokenGMM", "gmmtf.sampling.ddim", "gmmtf.check.verify",
         "gmmtf.images.mnist.load",
     ]  # fmt: skip
+    assert names_used("from gmmtf import sweep", SOURCE) == ["gmmtf.sweep"]  # not the module
     assert names_used("this is no Python", SOURCE) == []
 
 
@@ -138,7 +139,10 @@ def test_names_that_packages_hand_on_are_those_that_python_finds():
     assert known["gmmtf.benchmark.tasks.TASKS"] == "gmmtf.benchmark.TASKS"
     assert known["gmmtf.scaling.tokens.best_weight"] == "gmmtf.best_weight"  # the shorter of two
     for defined, typed in known.items():
-        assert pkgutil.resolve_name(typed) is pkgutil.resolve_name(defined), typed
+        package, _, name = typed.rpartition(".")
+        found = getattr(importlib.import_module(package), name)
+        module, _, own = defined.rpartition(".")
+        assert found is getattr(importlib.import_module(module), own), typed
 
 
 def test_a_name_under_which_another_module_stands_is_not_taken_for_a_short_one(tmp_path: Path):
@@ -150,9 +154,11 @@ def test_a_name_under_which_another_module_stands_is_not_taken_for_a_short_one(t
 
 
 def test_claims_are_codes_in_brackets():
-    assert CLAIMS.findall("Loss (C3, F2A), per token (F4); not C3, and not (C3PO) or f(C1b).") == [
-        "C3", "F2A", "F4",
-    ]  # fmt: skip
+    text = "Loss (C3, F2A), a token (F4; more); not C3, and not (C3PO), f(C1b) or (see C3)."
+    assert CLAIMS.sub(lambda match: with_links(match[0]), text) == (
+        "Loss (:doc:`C3 </book/claims>`, :doc:`F2A </book/claims>`), a token "
+        "(:doc:`F4 </book/claims>`; more); not C3, and not (C3PO), f(C1b) or (see C3)."
+    )
 
 
 def test_the_library_of_this_checkout_is_documented():

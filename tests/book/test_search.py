@@ -16,7 +16,7 @@ from .conftest import BuiltBook
 from .test_built_book import Watch, context, toc_documents  # noqa: F401
 
 TEX = re.compile(r"\\[A-Za-z(\[]|[{}$]")
-CODE = re.compile(r"^\s*(?:import|from) \w+|\bplt\.|\w+ = \w+\(", re.M)
+CODE = re.compile(r"\b(?:import|from) (?:gmmtf|torch|numpy)\b|\bimport \w+ as\b|\bplt\.")
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,8 @@ CODE = re.compile(r"^\s*(?:import|from) \w+|\bplt\.|\w+ = \w+\(", re.M)
         (r"\softmax_m\!\big(x^\top W x\big)", "softmax_m(x^ᵀ W x)"),
         (r"\mathcal{N}(0, I)", "N(0, I)"),
         (r"\{1, \dots, T\}", "(1, …, T)"),
+        (r"\overline{x} + \tfrac{\sqrt{a}}{b}", "x̄ + √(a)/b"),
+        (r"p(z_n = u \mid X_t)", "p(z_n = u | X_t)"),
         (r"\log M \le N \to \infty", "log M ≤ N → ∞"),
         (r"\Sigma_{uv} \Delta", "Σ_uv Δ"),
     ],
