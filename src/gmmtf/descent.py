@@ -66,9 +66,9 @@ def descend(
     A step of ``"gd"`` is the step of gradient descent on the full weight W with the same step size:
     in the limit of infinite batches for expansion, integral and limit, which are deterministic; in
     expectation for the simulation, which draws fresh data points at every step, with times
-    stratified over the schedule, and regresses on ``target`` (theory result 3). A step of
-    another optimizer is not: it depends on the coordinates, and here the whole complement is one of
-    them.
+    stratified over the schedule, and regresses on ``target`` (:prf:ref:`thm-app-reduced`). A step
+    of another optimizer is not: it depends on the coordinates, and here the whole complement is one
+    of them.
 
     Parameters
     ----------

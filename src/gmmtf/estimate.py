@@ -99,12 +99,12 @@ class Estimate:
 
     @checked
     def relative_to(self, expected: Estimate | float) -> float:
-        """|value / expected - 1|."""
+        """``|value / expected - 1|``."""
         return abs(self.value / float(expected) - 1)
 
     @checked
     def errors_from(self, expected: Estimate | float) -> float:
-        """|value - expected| in standard errors of the difference; ``inf`` if it has none."""
+        """``|value - expected|`` in standard errors of the difference; ``inf`` if it has none."""
         difference = self - expected
         if difference.standard_error == 0:
             return 0.0 if difference.value == 0 else math.inf

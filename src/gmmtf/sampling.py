@@ -159,7 +159,8 @@ def dpm_solver(
     """Sample with DPM-Solver++ (Lu et al. 2022), a deterministic multistep solver.
 
     Every step uses one call of the denoiser and remembers the ones before. With order 1 it is DDIM;
-    with order 2 its error falls with the square of the step. The states are float32 inside.
+    with order 2 its error falls with the square of the step. The states are float32 inside. Other
+    parameters are as in :func:`ancestral`.
 
     Parameters
     ----------
@@ -167,8 +168,6 @@ def dpm_solver(
         Number of calls of the denoiser.
     order
         1, 2 or 3.
-
-    Other parameters as in :func:`ancestral`.
 
     Raises
     ------

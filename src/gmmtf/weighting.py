@@ -11,6 +11,7 @@ from gmmtf.arguments import checked
 from gmmtf.schedule import NoiseSchedule
 
 Weighting = Literal["uniform", "elbo", "min-snr"]
+"""Name of a weighting, see :func:`loss_weights`."""
 
 WEIGHTINGS: tuple[Weighting, ...] = ("uniform", "elbo", "min-snr")
 """The names of the weightings, see :func:`loss_weights`."""

@@ -48,7 +48,7 @@ class ExactRisks:
 
 @checked
 def derive(on: Task, *, n_points: int = N_POINTS, seed: int = 0) -> ExactRisks:
-    """Compute the exact risks of a task; ``n_points`` and ``seed`` as in :func:`bayes_risk`."""
+    """Compute the exact risks of a task; ``n_points`` and ``seed`` as in ``bayes_risk``."""
     return ExactRisks(
         law_digest(on),
         [oracle_risk(on.law, SCHEDULE, t=t) for t in LEVELS],

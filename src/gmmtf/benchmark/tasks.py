@@ -36,6 +36,7 @@ TOKENS_PER_STEP = 2048
 """Tokens of the fresh data of one step, whatever the number of tokens of a data point."""
 
 MixtureLaw = MultiTokenGMM | FullMixture
+"""The laws of the tasks."""
 
 
 @dataclass(frozen=True)

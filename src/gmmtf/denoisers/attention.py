@@ -62,12 +62,12 @@ class AttentionDenoiser(nn.Module):
     dtype
         Type of the parameters.
     value
-        Whether to learn a value matrix V, which starts at the identity (theory result 7).
+        Whether to learn a value matrix V, which starts at the identity (:prf:ref:`prop-app-value`).
     skip
         Whether to learn the scalar ι, which starts at 0.
     tilt_correction
         Whether to subtract τ² Wᵀx_n, by which softmax weights displace the average of normal tokens
-        (theory result 6); nothing is learned for it.
+        (:prf:ref:`cor-app-corrected`); nothing is learned for it.
     device
         Where the parameters are, whatever PyTorch's default device is.
     """

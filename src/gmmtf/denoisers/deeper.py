@@ -3,7 +3,7 @@
 Both are built from :class:`~gmmtf.denoisers.attention.AttentionDenoiser`, whose options (value
 matrix, skip, tilt correction) every part may have. ``in_family`` makes any of them trainable in the
 M² + 1 numbers of the invariant family, where the symmetry of the data keeps population gradient
-descent anyway (theory result 2).
+descent anyway (:prf:ref:`thm-app-invariant`).
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class TwoLayers(nn.Module):
 
 
 class _FamilyWeight(nn.Module):
-    """The weight of theory result 2 from G and κ, both in units of ``WEIGHT_UNIT``/r²."""
+    """The weight of the invariant family from G and κ, both in units of ``WEIGHT_UNIT``/r²."""
 
     unit: Tensor
     rest: Tensor

@@ -12,7 +12,7 @@ from gmmtf.schedule import NoiseSchedule
 
 
 class LinearDenoiser:
-    """Best affine function of one noisy token: the Wiener filter (theory result 8).
+    """Best affine function of one noisy token: the Wiener filter (:prf:ref:`thm-mmse-linear`).
 
     ε̂_n = √(1-ᾱ) (ᾱΣ + (1-ᾱ)I)⁻¹ (x_n - √ᾱ m), with mean m and covariance Σ of a token of the law.
     It never looks at another token. Computed in float64, returned in the type of ``x_t``.

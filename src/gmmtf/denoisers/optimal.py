@@ -63,7 +63,7 @@ class OracleDenoiser:
 class BayesDenoiser:
     """MMSE estimator given the noisy tokens alone: ε^B_n = c (x_n - √ᾱ Σ_u p(z_n=u|X_t) μ_u).
 
-    No denoiser ``denoise(x_t, t)`` has a smaller risk (C7; theory, section MMSE). Computed in
+    No denoiser ``denoise(x_t, t)`` has a smaller risk (C7; :prf:ref:`thm-mmse-bayes`). Computed in
     float64, which autocast leaves alone, and returned in the type of ``x_t``.
     """
 

@@ -1,4 +1,4 @@
-"""The reduced coordinates of the attention weight (theory result 2).
+"""The reduced coordinates of the attention weight (:prf:ref:`thm-app-invariant`).
 
 The data law is invariant under rotations of the complement of the patterns' span, and so is the
 population objective. Gradient descent from W = 0 therefore never leaves the family

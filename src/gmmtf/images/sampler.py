@@ -221,14 +221,14 @@ def generate(
 ) -> dict[int, Tensor]:
     """Draw images of each digit with a model that has classes.
 
+    Parameters that are not listed are as in :func:`draw`.
+
     Parameters
     ----------
     digits
         One for each class of the model, in their order.
     n_each
         Number of images of each digit.
-
-    Other parameters as in :func:`draw`.
 
     Returns
     -------

@@ -31,7 +31,7 @@ _Compute = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @checked
 def posterior(mixture: MultiTokenGMM, schedule: NoiseSchedule, x_t: Tensor, t: Tensor) -> Tensor:
-    """Posterior p(z_n = u | X_t) of every token's label (theory, section MMSE).
+    """Posterior p(z_n = u | X_t) of every token's label (:prf:ref:`thm-mmse-bayes`).
 
     Parameters
     ----------

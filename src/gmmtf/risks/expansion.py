@@ -1,4 +1,4 @@
-"""The effective-token expansion: the error of the head in powers of 1/N (theory result 5).
+"""The error of the head in powers of 1/N (:prf:ref:`thm-app-expansion`).
 
 Seen from the query, the other n = N - 1 tokens x are independent with weights ω ∝ e^{score},
 E ω = 1. The attention average is ``(Σ ω x + n w_s x_n) / (Σ ω + n w_s)``. Written around its limit
@@ -25,7 +25,7 @@ class Expanded(NamedTuple):
 
     ``doubt``: estimated size of what is left out, in the units of ``square``: the next order, if
     the sizes of the orders went on as a geometric series, but no more than the last one; and the
-    cost of an :func:`_absence`, which no order sees. The size of an order is the sum of the
+    cost of an ``_absence``, which no order sees. The size of an order is the sum of the
     absolute values of its parts: parts that cancel say nothing of what follows. ``dispersion``:
     (ρ-1)/(N-1) with ρ = E ω², the variance of the mean weight. Both ``[Q]``.
     """

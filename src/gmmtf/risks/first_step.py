@@ -1,4 +1,4 @@
-"""The first step of gradient descent from W = 0 (theory result 1)."""
+"""The first step of gradient descent from W = 0 (:prf:ref:`thm-app-first`)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ _PART_ELEMENTS = 2**20  # sets times M² at a time: 8 MB a matrix
 
 @checked
 def descent_direction(mixture: MultiTokenGMM, schedule: NoiseSchedule) -> ReducedWeight:
-    """Direction -∇L at W = 0 in the limit of many tokens, in reduced coordinates (theory result 1).
+    """Direction -∇L at W = 0 in the limit of many tokens, in reduced coordinates.
 
-    As N → ∞ with K = M, -∇L(0) = E_t[(2c²ᾱ/d) C_μ(ᾱC_μ + τ²I)] with C_μ = Σ_u π_u μ_u μ_uᵀ - μ̄μ̄ᵀ.
-    For K < M it is the mean of that over the active sets, as many tokens reveal theirs.
-    The complement does not move. :meth:`ReducedWeight.products` of it has the entries
+    As N → ∞ with K = M, -∇L(0) = E_t[(2c²ᾱ/d) C_μ(ᾱC_μ + τ²I)] with C_μ = Σ_u π_u μ_u μ_uᵀ - μ̄μ̄ᵀ,
+    by :prf:ref:`thm-app-first`. For K < M it is the mean of that over the active sets, as many
+    tokens reveal theirs. The complement does not move. :meth:`ReducedWeight.products
+    <gmmtf.denoisers.reduced.ReducedWeight.products>` of it has the entries
     μ_uᵀ(-∇L)μ_v: the rates at which the query-key products of the patterns start to grow, per unit
     of step size (F4). For patterns that are not orthogonal G is in the orthonormal basis of
-    :meth:`ReducedWeight.products`.
+    these products.
 
     Raises
     ------
@@ -141,10 +142,9 @@ def _multinomial_moments(pi: Tensor, n: int) -> tuple[Tensor, Tensor]:
 def natural_step_size(mixture: MultiTokenGMM) -> float:
     """Return K M d/r⁶, a step size whose first step changes query-key products by about one.
 
-    By the first-step formula (theory result 1) the entry of W along a pattern of a uniform mixture
-    grows at a rate ∝ r⁴/(K M d), and a product of two patterns is r² times as large. So with this
-    unit a run looks alike for any d, r and number of patterns. For unequal norms r² is their mean
-    square.
+    By :prf:ref:`thm-app-first` the entry of W along a pattern of a uniform mixture grows at a rate
+    ∝ r⁴/(K M d), and a product of two patterns is r² times as large. So with this unit a run looks
+    alike for any d, r and number of patterns. For unequal norms r² is their mean square.
     """
     square = float(mixture.gram.diagonal().mean())
     return mixture.k * mixture.n_patterns * mixture.dim / square**3

@@ -53,7 +53,7 @@ def expected_distinct(mixture: MultiTokenGMM) -> float:
 def mean_denoising_excess(
     mixture: MultiTokenGMM, schedule: NoiseSchedule, *, t: Times = None
 ) -> float:
-    """Excess over the oracle's risk of perfectly selective attention (C6, theory result 4).
+    """Excess over the oracle's risk of selective attention (C6, :prf:ref:`prop-train-mean`).
 
     (1-ᾱ)/τ² times the expected number of distinct patterns divided by N: about K/N.
 
@@ -75,13 +75,13 @@ def tilt_floor(
     *,
     t: Times = None,
 ) -> float:
-    """Excess over the oracle's risk that the tilt leaves as N → ∞ (theory result 6).
+    """Excess over the oracle's risk that the tilt leaves as N → ∞ (:prf:ref:`thm-app-limit`).
 
     Softmax weights prefer tokens whose noise points along Wᵀx_n, which moves the average by τ²Wᵀx_n
     however many tokens there are. If attention selects the right pattern, this alone costs
     (1-ᾱ) E‖Wᵀx_n‖²/d. The tilt-corrected head does not pay it. This is the floor of the given
     weight where labels are read; a positive floor remains for every weight, also for one that
-    grows with N (theory result 12).
+    grows with N (:prf:ref:`thm-app-floor`).
 
     Raises
     ------

@@ -19,8 +19,9 @@ class HeadScalars:
 
     The head estimates √ᾱ m_n by ``V y_n + Θ x_n - θ τ² Wᵀx_n``, where y_n is the attention average,
     V acts as ``value_span`` on the patterns' span and as ``value_complement`` on the rest, Θ acts
-    as ``skip_span`` and ``skip_complement``, and θ is ``tilt_correction`` (theory results 6, 7).
-    The defaults are the plain head. Entries may be tensors that require gradients.
+    as ``skip_span`` and ``skip_complement``, and θ is ``tilt_correction``; what they do is in
+    :prf:ref:`cor-app-corrected` and :prf:ref:`prop-app-value`. The defaults are the plain head.
+    Entries may be tensors that require gradients.
     """
 
     value_span: float | Tensor = 1.0

@@ -1,4 +1,4 @@
-"""The risk of the head with many tokens in a high dimension (theory results 9 to 11).
+"""The risk of the head with many tokens in a high dimension (:prf:ref:`thm-app-flow`).
 
 First N → ∞, then d → ∞ with r²/d as it is: a query knows its pattern, noise no longer moves scores,
 and only the query-key products P_uv = r² G_uv of the patterns are left. A token of pattern u
@@ -39,9 +39,10 @@ def limit_excess(
 
     Returns
     -------
-    excess, share
-        Excess of a token of each pattern, float64 ``[times, M]``, differentiable in the weight, and
-        the probability of the pattern ``[M]``: ``(excess @ share).mean()`` is the excess risk.
+    Tensor, Tensor
+        ``excess`` of a token of each pattern, float64 ``[times, M]``, differentiable in the weight,
+        and the probability ``share`` of the pattern, ``[M]``: ``(excess @ share).mean()`` is the
+        excess risk.
 
     Raises
     ------

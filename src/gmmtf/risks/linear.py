@@ -12,7 +12,7 @@ from gmmtf.schedule import NoiseSchedule, Times
 
 @checked
 def linear_risk(law: Law, schedule: NoiseSchedule, *, t: Times = None) -> float:
-    """Risk of :class:`~gmmtf.denoisers.linear.LinearDenoiser`, in closed form (theory result 8).
+    """Risk of the best linear denoiser, in closed form (:prf:ref:`thm-mmse-linear`).
 
     The mean of ᾱλ/(ᾱλ + 1-ᾱ) over the d eigenvalues λ of the covariance of a token. For M
     orthogonal patterns of norm r, equally likely, it is the oracle's risk plus

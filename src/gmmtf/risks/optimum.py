@@ -77,12 +77,12 @@ def bayes_risk(
     """Risk of the optimal denoiser of a law.
 
     For a :class:`~gmmtf.laws.mixture.MultiTokenGMM` it is the oracle's risk plus
-    (c²ᾱ/d) E‖μ_z - m‖², where m is the posterior mean of the pattern (theory, section MMSE). Given
-    the tokens, the mean of ‖μ_z - m‖² is the posterior variance of the pattern, which depends on
-    the tokens through their projections on the patterns only; so the cost does not depend on d. For
-    K = M the expectation is over M Gaussian coordinates, the label and the time, and is taken by
-    randomised quasi-Monte Carlo (scrambled Sobol points). For K < M the tokens of a data point are
-    coupled, and it is taken by Monte Carlo over data points.
+    (c²ᾱ/d) E‖μ_z - m‖², where m is the posterior mean of the pattern (:prf:ref:`thm-mmse-gap`).
+    Given the tokens, the mean of ‖μ_z - m‖² is the posterior variance of the pattern, which depends
+    on the tokens through their projections on the patterns only; so the cost does not depend on d.
+    For K = M the expectation is over M Gaussian coordinates, the label and the time, and is taken
+    by randomised quasi-Monte Carlo (scrambled Sobol points). For K < M the tokens of a data point
+    are coupled, and it is taken by Monte Carlo over data points.
 
     For a law that has a method ``bayes_risk(schedule, t=...)`` it is what that returns, and for any
     other the loss of its :func:`~gmmtf.denoisers.optimal.optimal_denoiser` by Monte Carlo.

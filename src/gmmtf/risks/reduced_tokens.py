@@ -1,4 +1,4 @@
-"""Noisy data points in reduced coordinates (theory result 3)."""
+"""Noisy data points in reduced coordinates (:prf:ref:`thm-app-reduced`)."""
 
 from __future__ import annotations
 

@@ -67,16 +67,17 @@ def risk(
     t
         A time, several (the mean over them), or None for the mean over the schedule.
     method
-        ``"expansion"``: second order in 1/N (theory result 5 and its next order); cheap, and valid
-        while attention averages over many tokens. It estimates its own error (``validity``), and is
+        ``"expansion"``: second order in 1/N (:prf:ref:`thm-app-expansion`); cheap, and valid while
+        attention averages over many tokens. It estimates its own error (``validity``), and is
         taken to hold while that is small and the mean weight varies little (``dispersion``). It
         fails for large weights whatever N is: the average over queries of its last order diverges
-        where τ²β > (1+√2)/3 for G = βI.
-        ``"integral"``: exact for any N up to quadrature, some hundred times slower. The cost of
-        neither depends on N. ``"simulation"``: Monte Carlo over whole data points in reduced
-        coordinates, exact for any N (theory result 3); of the plain head. ``"limit"``: N → ∞, then
-        d → ∞ with r²/d as it is (theory results 9 and 11), the mean over all times t; of the plain
-        head. There the active set and all labels are known, so it has one excess.
+        where τ²β > (1+√2)/3 for G = βI (:prf:ref:`prop-app-average`).
+        ``"integral"``: exact for any N up to quadrature (:prf:ref:`thm-app-integral`), some hundred
+        times slower. The cost of neither depends on N. ``"simulation"``: Monte Carlo over whole
+        data points in reduced coordinates, exact for any N (:prf:ref:`thm-app-reduced`); of the
+        plain head. ``"limit"``: N → ∞, then d → ∞ with r²/d as it is (:prf:ref:`thm-app-flow`), the
+        mean over all times t; of the plain head. There the active set and all labels are known, so
+        it has one excess.
     head
         Options of the head.
     n_points, n_replicates, seed

@@ -1,4 +1,4 @@
-"""Risks of an attention weight in the invariant family, without d-vectors (theory result 3)."""
+"""Risks of a head of the invariant family, without d-vectors (:prf:ref:`thm-app-reduced`)."""
 
 from __future__ import annotations
 
