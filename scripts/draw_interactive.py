@@ -29,16 +29,21 @@ def data() -> str:
     return f"{head}gmmtf.training.recorded = {runs};\n"
 
 
+def find_browser() -> str | None:
+    """Return the path of a Chromium, if there is one."""
+    return next((path for path in map(shutil.which, BROWSERS) if path), None)
+
+
 def bare_page(name: str, picture: str = "data:,") -> str:
     """Return a page that holds one figure and nothing else."""
-    scripts = "".join(
-        f'<script src="{(STATIC / s).as_uri()}"></script>' for s in scripts_of([name])
-    )
+    files = [(STATIC / script).as_uri() for script in scripts_of([name])]
+    scripts = "".join(f'<script src="{file}"></script>' for file in files)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>figure</title>'
         '<meta name="viewport" content="width=device-width">'
         f'<link rel="stylesheet" href="{(STATIC / FOLDER / "figures.css").as_uri()}"></head>'
-        f'<body style="margin: 1rem"><main class="bd-article"><figure style="margin: 0" class="{PREFIX}{name}">'
+        '<body style="margin: 1rem"><main class="bd-article">'
+        f'<figure style="margin: 0" class="{PREFIX}{name}">'
         f'<img src="{picture}" alt="The figure as it opens."><figcaption>Caption.</figcaption>'
         f"</figure></main>{scripts}</body></html>"
     )
@@ -58,9 +63,8 @@ def still(page: Page, name: str, folder: Path) -> str:
 def main() -> None:
     """Write the recorded points and the pictures of all figures."""
     (STATIC / FOLDER / "training-data.js").write_text(data(), encoding="utf-8")
-    executable = next((path for path in map(shutil.which, BROWSERS) if path), None)
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         page = browser.new_page()
         for name in FIGURES:
             picture = still(page, name, Path(folder))
