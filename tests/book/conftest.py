@@ -14,6 +14,8 @@ from filelock import FileLock
 
 from kernel_environment import ROOT
 
+from .driven import browser, computing, opened  # noqa: F401 - fixtures
+
 
 @dataclass(frozen=True)
 class BuiltBook:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -20,17 +19,14 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from draw_interactive import find_browser
 from kernel_environment import ROOT
 
 from .conftest import BuiltBook
+from .driven import HOW_TO_GET_ONE
 
 pytestmark = pytest.mark.book
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-HOW_TO_GET_ONE = (
-    "no chromium found, so the pages were not opened in a browser; "
-    "get one with `apt-get install chromium` (or put `chromium` on the PATH) and run again"
-)
 WIDTHS = {"desktop": 1280, "phone": 390}
 REFRESH = re.compile(r"""<meta http-equiv=["']refresh["'] content=["']0; *url=([^"']+)""", re.I)
 
@@ -64,10 +60,6 @@ def toc_documents() -> list[str]:
 
 def text_of(built_book: BuiltBook, document: str) -> str:
     return (built_book.html / f"{document}.html").read_text(encoding="utf-8")
-
-
-def find_browser() -> str | None:
-    return next((path for path in map(shutil.which, BROWSERS) if path), None)
 
 
 def test_the_book_builds_without_a_warning(built_book):
