@@ -20,7 +20,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 
 class RunTimes(SphinxPostTransform):
-    """Leave the chapter, by its title, and its seconds, as whole numbers."""
+    """Leave the chapter, by its title, and its seconds."""
 
     default_priority = 9  # after the table is made (8), before its links are resolved (10)
     kept: ClassVar[dict[int, str]] = {0: "Chapter", 3: "Seconds"}

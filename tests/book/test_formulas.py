@@ -77,8 +77,8 @@ def not_pictures(route: Route) -> None:
 def measured(page: Page, path: Path) -> dict[int, list[str]]:
     """Open a page once and look at its formulas at each width; widths without problems are out."""
     page.set_viewport_size({"width": WIDTHS[0], "height": 900})
-    page.goto(path.as_uri(), wait_until="load")
-    page.wait_for_function("window.MathJax?.startup?.promise", timeout=30_000)
+    page.goto(path.as_uri(), wait_until="load", timeout=120_000)
+    page.wait_for_function("window.MathJax?.startup?.promise", timeout=120_000)
     page.evaluate(READY)
     found = {}
     for width in WIDTHS:
