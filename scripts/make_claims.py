@@ -31,11 +31,11 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from claims_account import PLACEHOLDER
 from gmmtf.atomic import replacing
 from gmmtf.check import Bound
 from gmmtf_book import RESULTS
 from kernel_environment import BOOK, ROOT
-from sphinx_claims import PLACEHOLDER
 
 CLAIMS = RESULTS / "claims.json"
 DATA = ROOT / "data"

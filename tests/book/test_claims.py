@@ -8,10 +8,10 @@ import re
 import pytest
 
 import make_claims
+from claims_account import KEYS, load_claims, required, with_numbers
 from gmmtf.check import Bound
 from gmmtf_book import CHAPTERS
 from kernel_environment import ROOT
-from sphinx_claims import KEYS, load_claims, required, with_numbers
 
 CLAIMS = ROOT / "data" / "results" / "claims.json"
 EVIDENCE = [number for claim in load_claims(CLAIMS) for number in claim["evidence"]]
@@ -156,6 +156,7 @@ GOOD = {"what": "a", "value": 1, "at_most": 2, "chapter": "c", "number": "a", "r
         ({"evidence": [GOOD | {"run": "typed"}]}, "run 'typed'"),
         ({"evidence": [GOOD | {"value": None, "run": "recorded"}]}, "recorded, but has no value"),
         ({"evidence": [GOOD | {"value": 3}]}, "a is 3, not in"),
+        ({"evidence": [GOOD | {"value": None}, GOOD]}, "the number that decides"),
         ({"number": "it is {a:.2f}"}, "no number 'a'"),
         ({"status": "proved"}, "status 'proved'"),
         ({"extra": "x"}, "keys"),

@@ -7,9 +7,9 @@ import json
 import pytest
 
 import make_claims
+from claims_account import load_claims
 from gmmtf.record import Recording
 from gmmtf_book import CHAPTERS, RESULTS
-from sphinx_claims import load_claims
 
 RECORDS = sorted(p.name for p in RESULTS.glob("*.json") if p.name != "claims.json")
 THREE = {0, 1, 2}

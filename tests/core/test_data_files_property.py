@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import run_chapter
+from claims_account import load_claims
 from core.public import LAW, SCHEDULE, head, networks, training
 from gmmtf import Estimate, checkpoint, train
 from gmmtf.images.files import DataError, KnownFile, read_compressed
@@ -25,7 +26,6 @@ from gmmtf.images.trainer import Training
 from gmmtf.images.weights import load_weights, save_weights
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
-from sphinx_claims import load_claims
 
 IDX = bytes((0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3)) + bytes(range(6))
 KNOWN = KnownFile("digits", len(IDX), "0" * 64)
