@@ -8,15 +8,18 @@ from matplotlib.image import imsave
 from torch import Tensor
 
 from gmmtf.images import generate
+from gmmtf.images.generation import GENERATOR
+from gmmtf.images.weights import load_shipped
 from kernel_environment import BOOK
 
 N_EACH = 20
 
 
 def main() -> None:
-    """Draw all ten digits; the first images of seed 0, not the best ones."""
-    images = generate("0123456789", n=N_EACH)
-    save(images.view(N_EACH, 10, *images.shape[1:]), BOOK / "images" / "digits.png")
+    """Draw all digits that the weights know; the first images of seed 0, not the best ones."""
+    digits = load_shipped(GENERATOR).digits
+    images = generate(digits, n=N_EACH)
+    save(images.view(N_EACH, len(digits), *images.shape[1:]), BOOK / "images" / "digits.png")
 
 
 def save(images: Tensor, path: Path) -> None:

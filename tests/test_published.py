@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from draw_interactive import BROWSERS
+
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "book.yml"
 ACTION = re.compile(r"actions/[a-z-]+@v\d+")
@@ -60,9 +62,7 @@ def test_it_runs_all_tests_and_then_writes_the_book_that_it_publishes(workflow):
 
 
 def test_it_looks_for_the_browsers_that_the_tests_and_the_script_know(workflow):
-    tests = (ROOT / "tests" / "book" / "test_built_book.py").read_text(encoding="utf-8")
-    (names,) = re.findall(r"^BROWSERS = \((.*)\)$", tests, re.M)
-    for name in re.findall(r'"(.*?)"', names):
+    for name in BROWSERS:
         assert f"command -v {name}" in commands(workflow)
         assert f"command -v {name}" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 

@@ -14,7 +14,7 @@ from gmmtf.device import resolve_device
 from gmmtf.images.sampler import Weight, check_guidance, check_sampler, draw
 from gmmtf.images.weights import Trained, load_shipped
 
-GENERATOR = "ten_digits"
+GENERATOR = "digits"
 """Name of the shipped network that draws the digits."""
 
 GUIDE = "guide"
