@@ -6,6 +6,7 @@ They go to ``book/images/``: the attention, and beside or below it the risk.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -107,7 +108,12 @@ def _mark_patterns(axis: Axes, labels: Tensor) -> None:
     counts = labels.unique_consecutive(return_counts=True)[1]
     for colour, count in zip(PATTERN_COLOURS, counts, strict=False):
         along, beside = [edge, edge + float(count)], [-0.05, -0.05]
-        style = {"color": colour, "linewidth": 4, "clip_on": False, "solid_capstyle": "butt"}
+        style: dict[str, Any] = {
+            "color": colour,
+            "linewidth": 4,
+            "clip_on": False,
+            "solid_capstyle": "butt",
+        }
         axis.plot(beside, along, transform=axis.get_yaxis_transform(), **style)
         axis.plot(along, beside, transform=axis.get_xaxis_transform(), **style)
         edge = along[1]

@@ -111,4 +111,6 @@ def test_the_readme_links_to_files_that_exist():
     targets = re.findall(r"\]\(([^)#\s]+)", readme())
     missing = [t for t in targets if not t.startswith("../..") and not (ROOT / t).exists()]
     assert missing == []
-    assert "book/images/overview.png" in targets
+    assert {f"book/images/{name}" for name in ("attention.svg", "risk.svg", "digits.png")} <= set(
+        targets
+    )

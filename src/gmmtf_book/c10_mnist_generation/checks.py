@@ -47,7 +47,6 @@ BOUNDS = [
     _recorded("rarity-low", "recorded: FID of 2, rare / common, low end", 1),
     _recorded("hardness-low", "recorded: FID of 2 / other digits, none rare, low end", 1),
     _recorded("fid-seldom-low", "recorded: FID of 2, seldom / often seen, low end", 1),
-    _recorded("fid-few-low", "recorded: FID of 2, few / all images, low end", 1),
     _recorded("lag-least", "recorded: lag of a rare digit, least", 1.1),
 ]  # fmt: skip
 
