@@ -10,7 +10,15 @@ from gmmtf.images.features import load_classifier
 from gmmtf.images.fid import fid
 from gmmtf.images.kid import kid
 from gmmtf_book.c10_mnist_generation import measure as measuring
-from gmmtf_book.c10_mnist_generation.exposure import MEASURES, curves, effects, floor, table
+from gmmtf_book.c10_mnist_generation.exposure import (
+    MEASURES,
+    at_equal_number,
+    cost_to_others,
+    curves,
+    effects,
+    floor,
+    table,
+)
 from gmmtf_book.c10_mnist_generation.measure import measure_digits, prepare
 from gmmtf_book.c10_mnist_generation.plan import EXPOSURE, Condition
 from gmmtf_book.c10_mnist_generation.tables import ENTRIES
@@ -39,6 +47,9 @@ def test_what_is_seldom_seen_is_told_from_what_has_few_images():
     assert shown["all", "often"] == pytest.approx(shown["few", "often"], rel=1e-3)
     assert shown["all", "seldom"] == pytest.approx(4 * BATCH_SIZE * 595.8 / 19391.8)
     assert shown["few", "seldom"] == pytest.approx(shown["all", "seldom"], rel=1e-3)
+    # Seen often it has 3 · 10 at the first record, seen seldom 4 · 10 at the last.
+    assert at_equal_number(record).mean == pytest.approx(3 / 4)
+    assert cost_to_others(record).mean == pytest.approx(2)
     assert list(table(record).columns) == list(MEASURES.values())
     assert table(record).loc["both", "FID"].startswith("8.00 [")
     record.drop(condition="balanced", seed=1)

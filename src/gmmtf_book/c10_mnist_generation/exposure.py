@@ -94,6 +94,30 @@ def effects(record: Recording, entry: str = "fid") -> Effects:
     )  # fmt: skip
 
 
+def at_equal_number(record: Recording) -> Interval:
+    """Return the FID of a "2" that is seen often, over that of one seen seldom, at equal images.
+
+    Of the first at its first record, of the second at its last one: with all images, after about as
+    many images of "2" shown, between which the second network has seen many more of other digits.
+    """
+    rows = curves(record).query("images == 'all'")
+    often, seldom = (
+        rows[(rows["seen"] == seen) & (rows["step"] == step)].set_index("seed")["value"]
+        for seen, step in (("often", rows["step"].min()), ("seldom", rows["step"].max()))
+    )
+    return geometric_mean((often / seldom).to_numpy())
+
+
+def cost_to_others(record: Recording) -> Interval:
+    """Return the other digits' last FID when a "2" of few images is seen often, over seldom."""
+    logs = []
+    for seen in ("often", "seldom"):
+        rows = at_end(by_digit(record, kind="trained", condition=EXPOSURE["few", seen]))
+        others = rows[rows["digit"] != RARE].pivot(index="seed", columns="digit", values="fid")
+        logs.append(np.log(others).mean(axis=1).to_numpy())
+    return geometric_mean(np.exp(logs[0] - logs[1]))
+
+
 def _logs(record: Recording, entry: str) -> Mapping[tuple[str, str], Array]:
     """Return the logarithm of the last distance of "2" for each condition ``[seeds]``."""
     found: dict[tuple[str, str], Any] = {}

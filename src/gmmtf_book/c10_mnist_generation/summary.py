@@ -70,7 +70,11 @@ def _lateness(record: Recording) -> Numbers:
     found = tables.spread(record, RARE) | {"late": tables.geometric_mean(pair.lags)}
     texts = {name: str(interval) for name, interval in found.items()}
     ends = {f"{name}-{end}": getattr(each, end) for name, each in found.items() for end in ENDS}
-    return texts | ends | {"seeds": len(pair.rare), "steps": int(pair.steps[-1])}
+    sizes = {
+        "steps": int(pair.steps[-1]),
+        "exposed-n": record.settings["evaluation"]["n_generated"],
+    }
+    return texts | ends | sizes | {"seeds": len(pair.rare)}
 
 
 def _causes(record: Recording) -> Numbers:
@@ -81,7 +85,10 @@ def _causes(record: Recording) -> Numbers:
             key = f"{entry}-{name}"
             found[key] = f"{interval:.0%}" if name == "share" else str(interval)
             found |= {f"{key}-{end}": getattr(interval, end) for end in ENDS}
-    return found
+    return found | {
+        "equal-number": str(exposure.at_equal_number(record)),
+        "cost-others": str(exposure.cost_to_others(record)),
+    }
 
 
 def _others(controls: Recording) -> Numbers:
