@@ -110,8 +110,7 @@ class ClaimCards(SphinxDirective):
         holder = nodes.container()
         source = StringList(text.splitlines(), source=str(self.env.doc2path(self.env.docname)))
         self.state.nested_parse(source, self.content_offset, holder)
-        found: list[nodes.Node] = holder.children
-        return found
+        return list(holder.children)
 
 
 class ClaimedNumber(SphinxRole):

@@ -14,7 +14,8 @@ BATCH_SIZE = 4
 def crossed_record() -> Recording:
     """Three seeds: seen a tenth as often "2" is 4 times as far, with a tenth of the images twice.
 
-    The two together are 8 times e^(seed/4 - 1/4) as far; "1" is twice as far where "2" is seen often.
+    The two together are 8 times e^(seed/4 - 1/4) as far. Where "2" is seen often "1" is twice as
+    far.
     """
     record = Recording(None, Plan().resized(training={"batch_size": BATCH_SIZE}).settings())
     for (images, seen), name in EXPOSURE.items():
