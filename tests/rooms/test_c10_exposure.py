@@ -92,7 +92,9 @@ def test_many_images_are_measured_in_parts(monkeypatch):
     unit = classifier.features(reference[1]).double().square().mean().sqrt()
     distance = kid(_Scaled(classifier, float(unit)), reference[1], images[1], size=100)
     assert found["kid"]["1"] == pytest.approx(distance.value, rel=1e-3)
-    assert measure_digits(classifier, {1: images[1][:100]}, reference).keys() == set(ENTRIES)
+    for n, m in ((100, 300), (250, 199)):
+        few = measure_digits(classifier, {1: images[1][:n]}, {1: reference[1][:m]})
+        assert few.keys() == set(ENTRIES)
 
 
 class _Scaled:

@@ -87,7 +87,8 @@ def measure_digits(
 ) -> dict[str, Any]:
     """Return the recognised share, FID, precision and recall of each digit as JSON values.
 
-    Of more than `PART` images the FID is the mean of that of parts of so many, and there is more:
+    Of more than `PART` images the FID is the mean of that of parts of so many, and there is more if
+    both sets have two of them:
     its standard error; KID in the features of the classifier and in the pixels' components, both
     in units of the real ones' root mean square.
     """
@@ -107,7 +108,7 @@ def _one_digit(
     seen = recognise(classifier, images) == digit
     values = {"recognised": float(seen.double().mean()), "fid": float(fids.mean())}
     values |= {"precision": covered.precision, "recall": covered.recall}
-    if len(parts) > 1:
+    if min(len(images), len(reference)) >= 2 * PART:
         values["fid_error"] = Estimate.from_samples(fids).standard_error
         values |= _kernel_distance("kid", x, y)
         reference, images = (features_of(pixels(), "images", each) for each in (reference, images))
