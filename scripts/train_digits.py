@@ -8,7 +8,8 @@ Points go to the file --record as they come, and a checkpoint of every run lies 
 --checkpoints, so that the same command goes on where it was stopped; --minutes begins no run after
 so long. With --weights the averaged weights of every finished run are written into that folder.
 A condition is named as in the recorded results: "balanced", or "rare DIGIT at FRACTION", such as
-"rare 2 at 0.1", with "no classes, " before it for a network that is told no digit.
+"rare 2 at 0.1" or, drawn as often as with all its images, "rare 2 at 0.1 seen at 1",
+with "no classes, " before it for a network that is told no digit.
 --study does the runs of a recorded file again, with its settings.
 """
 
@@ -122,6 +123,8 @@ def check(options: argparse.Namespace) -> None:
             raise ValueError(f"--conditions: expected a rare digit among {digits}, got {name!r}")
         if not 0 < condition.rare_fraction <= 1:
             raise ValueError(f"--conditions: expected a fraction in (0, 1], got {name!r}")
+        if not condition.weight > 0:
+            raise ValueError(f"--conditions: expected 'seen at' a number above 0, got {name!r}")
     check_sampler(Evaluation.sampler, options.n_calls, NOISE_LEVELS)
     plan_of(options, torch.device("cpu"))
     if options.record.is_dir():

@@ -37,6 +37,7 @@ from gmmtf.denoisers.full import FullBayesDenoiser
 from gmmtf.denoisers.linear import LinearDenoiser
 from gmmtf.denoisers.replaced import GivenAttention, uniform_attention
 from gmmtf.descent import descend
+from gmmtf.images.components import PixelComponents
 from gmmtf.images.features import DigitClassifier
 from gmmtf.images.muon import Muon
 from gmmtf.images.settings import TrainingSettings
@@ -298,6 +299,12 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
         "reference": lambda: {3: pixels(4)},
     },
     "scaling.tokens.best_weight": {"mixture": lambda: replace(LAW, n_tokens=64)},
+    "images.components.PixelComponents": {"num_features": lambda: 2},
+    "images.kid.kid": {
+        "real": lambda: pixels(9),
+        "generated": lambda: pixels(8),
+        "size": lambda: 4,
+    },
     "images.mnist.parse_idx": {"shape": lambda: (2,)},
     "images.mnist.imbalanced": LABELS,
     "images.mnist.to_unit_range": {"images": lambda: torch.zeros(2, 28, 28).byte()},
@@ -314,6 +321,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
     "images.trainer.Training": {
         "x_0": lambda: noise(3, 4, 196).clamp(-1, 1),
         "labels": lambda: torch.tensor([0, 1, 0]),
+        "weights": lambda: torch.tensor([1.0, 2.0, 0.0]),
     },
     "images.trainer.update_average": {"averaged": head, "model": head},
     "images.transformer.TransformerSettings": {"heads": lambda: 2},
@@ -347,6 +355,7 @@ OWN: dict[str, dict[str, Callable[[], Any]]] = {
 """Arguments that a callable takes in another form than their names say."""
 
 OBJECTS: dict[type, Callable[[], Any]] = {
+    PixelComponents: lambda: PixelComponents(pixels(5), 2),
     NoiseSchedule: lambda: SCHEDULE,
     MultiTokenGMM: lambda: LAW,
     TokenLaw: lambda: POOL,
@@ -402,10 +411,13 @@ ELSEWHERE = {
     "gmmtf.scaling.tokens.minimise_log": "takes what best_weight has checked",
     "gmmtf.scaling.tokens.tokens_needed": "takes seconds, and what best_weight takes",
     "gmmtf.checkpoint": "reads and writes files",
+    "gmmtf.images.fid.frechet_distance": "takes features that are checked",
+    "gmmtf.images.kid.kernel_distance": "takes features that are checked",
     "gmmtf.images.files": "reads files",
     "gmmtf.images.generation": "reads files",
     "gmmtf.images.weights": "reads and writes files",
     "gmmtf.images.mnist.load": "reads files",
+    "gmmtf.images.features.features_of": "names what its callers say",
     "gmmtf.images.features.load_classifier": "reads a file",
     "gmmtf.images.pixels": "names what its callers say",
     "gmmtf.images.workers": "starts processes",

@@ -97,6 +97,14 @@ def test_components_are_those_of_a_singular_value_decomposition(threes: Tensor) 
     )
 
 
+def test_components_are_of_images_of_one_size(threes: Tensor) -> None:
+    found = PixelComponents(threes[:20], 2)
+    with pytest.raises(ValueError, match=r"images: expected 784 pixels each, got \[3, 14, 14\]"):
+        found.features(torch.zeros(3, 14, 14))
+    with pytest.raises(ValueError, match="images: expected finite numbers"):
+        found.features(torch.full((3, 28, 28), float("nan")))
+
+
 def test_components_need_enough_images(threes: Tensor) -> None:
     with pytest.raises(ValueError, match="num_features: expected fewer than the 20 images"):
         PixelComponents(threes[:20], 20)

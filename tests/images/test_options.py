@@ -39,10 +39,11 @@ TOGETHER = [
     (["--conditions", "rare 7 at 0.1"], "--conditions: expected a rare digit among [0, 1, 2, 3]"),
     (["--conditions", "rare 2 at 1.5"], "--conditions: expected a fraction in (0, 1]"),
     (["--conditions", "rare 2 at 0.0"], "--conditions: expected a fraction in (0, 1]"),
+    (["--conditions", "rare 2 at 0.1 seen at 0"], "expected 'seen at' a number above 0"),
     (["--digits", "0", "1"], "--conditions: expected a rare digit among [0, 1], got 'rare 2"),
     (["--device", "gpu"], "device: expected 'auto', 'cpu' or 'cuda', got 'gpu'"),
-    (["--study", "rarity", "--steps", "10"], "--steps: --study has its own settings"),
-    (["--study", "rarity", "--seeds", "4"], "--seeds: --study has its own settings"),
+    (["--study", "exposure", "--steps", "10"], "--steps: --study has its own settings"),
+    (["--study", "exposure", "--seeds", "4"], "--seeds: --study has its own settings"),
 ]
 
 

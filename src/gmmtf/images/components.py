@@ -47,7 +47,18 @@ class PixelComponents:
         self._mean = torch.from_numpy(found.mean_)
         self._axes = torch.from_numpy(found.components_)
 
+    @checked
     def features(self, images: Tensor) -> Tensor:
-        """Coordinates ``[n, num_features]`` of images ``[n, 28, 28]``, in float64."""
-        pixels = images.flatten(1).double()
+        """Coordinates ``[n, num_features]`` of images ``[n, 28, 28]``, in float64.
+
+        Raises
+        ------
+        ValueError
+            If images are no pixels in [-1, 1], or of another size than those of the components.
+        """
+        pixels = check_images("images", images).flatten(1).double()
+        if pixels.shape[1] != len(self._mean):
+            raise ValueError(
+                f"images: expected {len(self._mean)} pixels each, got {list(images.shape)}"
+            )
         return (pixels - self._mean.to(pixels)) @ self._axes.to(pixels).T
