@@ -37,7 +37,7 @@ CODE = re.compile(r"\b[CF]\d[A-Z]?\b")
 
 LONGEST_VALUE = 80
 
-REMARK = re.compile(r"~?(?:typing\.|types\.)?Annotated\[(.*?), '[^']*'\]")
+REMARK = re.compile(r"~?(?:\w+\.)*Annotated\[(.*?), '[^']*'\]")
 """A type with a remark about who checks it, as autodoc writes it."""
 
 

@@ -86,6 +86,14 @@ def test_every_entry_is_where_it_is_said_to_be(built_book, entries):
 
 
 @pytest.mark.book
+def test_no_signature_shows_how_it_was_made(built_book):
+    for page in (built_book.html / "book" / "api").glob("*.html"):
+        text = re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
+        assert "~gmmtf" not in text, page.name
+        assert "Annotated[" not in text, page.name
+
+
+@pytest.mark.book
 def test_names_are_shown_as_users_import_them(built_book):
     page = (built_book.html / "book/api/measuring.html").read_text(encoding="utf-8")
     text = re.sub(r"<[^>]+>", "", page)

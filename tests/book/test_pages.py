@@ -72,7 +72,9 @@ def test_run_times_name_chapters_by_their_titles(built_book):
     header, *cells = [[words(cell) for cell in row.select("th, td")] for row in rows]
     assert header == ["Chapter", "Seconds"]
     numbers = [int(path.name[:2]) for path in sorted((ROOT / "book").glob("*.ipynb"))]
-    assert [int(title.split(". ")[0]) for title, _ in cells] == numbers
+    numbered = [title for title, _ in cells if title[0].isdigit()]
+    assert [int(title.split(". ")[0]) for title in numbered] == numbers
+    assert {title for title, _ in cells} - {*numbered} == {"Measure your own denoiser"}
     assert all(float(seconds) > 0 for _, seconds in cells)
 
 
@@ -86,9 +88,11 @@ def test_no_number_stands_twice_before_a_title(built_book):
 
 @pytest.mark.book
 def test_every_figure_has_a_dark_version(built_book):
-    pictures = list((built_book.html / "_images").glob("*.svg"))
-    assert pictures
-    for path in pictures:
+    pictures = (built_book.html / "_images").glob("*.svg")
+    # What scripts draw follows the page by itself; its still lies on a light box.
+    drawn = [path for path in pictures if not path.name.startswith("interactive_")]
+    assert len(drawn) > 10
+    for path in drawn:
         assert path.read_text(encoding="utf-8").count("prefers-color-scheme: dark") == 1, path.name
 
 

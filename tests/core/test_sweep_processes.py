@@ -66,10 +66,12 @@ def test_a_script_that_is_killed_leaves_no_process_and_goes_on_where_it_stood(
         "TQDM_DISABLE": "0",
         "PYTHONPATH": os.pathsep.join(paths),
     }
-    caller = subprocess.Popen([sys.executable, "-c", SCRIPT, path, folder, "0.5"], env=surroundings)
+    caller = subprocess.Popen([sys.executable, "-c", SCRIPT, path, folder, "1.0"], env=surroundings)
     deadline = time.monotonic() + 120
-    while not path.exists() and time.monotonic() < deadline:
+    processes: set[str] = set()
+    while (not path.exists() or len(processes) < 2) and time.monotonic() < deadline:
         time.sleep(0.05)
+        processes = {line for file in folder.iterdir() for line in file.read_text().split()}
     caller.kill()
     assert caller.wait() == -signal.SIGKILL
     first = [point.labels["x"] for point in Recording(path)]
@@ -92,7 +94,7 @@ def test_a_script_that_is_killed_leaves_no_process_and_goes_on_where_it_stood(
         "in_processes",
         lambda task, runs, _: (task.run(run) for run in runs),
     )
-    fixed = {"folder": str(folder), "seconds": 0.5}
+    fixed = {"folder": str(folder), "seconds": 1.0}
     record = sweep(swept.began, {"x": range(6)}, path, fixed=fixed)
     assert sorted(p.labels["x"] for p in record) == list(range(6))
     for x in first:
