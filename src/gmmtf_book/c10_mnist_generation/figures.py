@@ -134,8 +134,9 @@ def exposure_curves(curves: pd.DataFrame, floor: float) -> Figure:
                               color=line["color"], alpha=0.15, linewidth=0)  # fmt: skip
     for axis, label in zip(axes, ("training step", f'images of "{RARE}" seen'), strict=True):
         _floor(axis, floor)
-        axis.set(xlabel=label, xscale="log", yscale="log")
+        axis.set(xlabel=label, yscale="log")
     axes[0].set_ylabel(f'FID of "{RARE}"')
+    axes[1].set_xscale("log")
     _legend_below(figure, axes[0], 3)
     return figure
 
