@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from draw_interactive import bare_page, find_browser
+from draw_interactive import bare_page
 from kernel_environment import BOOK
 from sphinx_interactive import FIGURES
 
-HOW_TO_GET_ONE = (
-    "no chromium found, so the pages were not opened in a browser; "
-    "get one with `apt-get install chromium` (or put `chromium` on the PATH) and run again"
-)
+from . import chromium
 
 SETTLED = "name => new Promise(done => { const look = () => gmmtf[name].frame.ready ? " \
     "done(true) : requestAnimationFrame(look); look(); })"  # fmt: skip
@@ -23,13 +19,9 @@ SETTLED = "name => new Promise(done => { const look = () => gmmtf[name].frame.re
 
 @pytest.fixture(scope="module")
 def browser():
-    executable = find_browser()
-    if executable is None:
-        if os.environ.get("GMMTF_REQUIRE_BROWSER") == "1":
-            pytest.fail(HOW_TO_GET_ONE)
-        pytest.skip(HOW_TO_GET_ONE)
+    path = chromium.executable()
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield opened
         opened.close()
 

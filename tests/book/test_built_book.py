@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
@@ -16,14 +15,12 @@ from playwright.sync_api import (
     Request,
     Response,
     Route,
-    sync_playwright,
 )
 
-from draw_interactive import find_browser
 from kernel_environment import ROOT
 
+from . import chromium
 from .conftest import BuiltBook
-from .driven import HOW_TO_GET_ONE
 
 pytestmark = pytest.mark.book
 
@@ -100,20 +97,8 @@ def test_every_figure_has_a_text_for_readers_who_do_not_see_it(built_book):
 
 @pytest.fixture
 def context(tmp_path: Path, request: pytest.FixtureRequest):
-    executable = find_browser()
-    if executable is None:
-        if os.environ.get("GMMTF_REQUIRE_BROWSER") == "1":
-            pytest.fail(HOW_TO_GET_ONE)
-        pytest.skip(HOW_TO_GET_ONE)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile",
-            executable_path=executable,
-            args=["--no-sandbox"] if os.geteuid() == 0 else [],
-            viewport={"width": request.param, "height": 900},
-        )
+    with chromium.profile(tmp_path, viewport={"width": request.param, "height": 900}) as opened:
         yield opened
-        opened.close()
 
 
 class Watch:

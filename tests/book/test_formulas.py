@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Page, Route
 
-from .test_built_book import HOW_TO_GET_ONE, find_browser, toc_documents
+from . import chromium
+from .test_built_book import toc_documents
 
 WIDTHS = (360, 390, 768, 1280)
 COLUMN = 768  # from this width on a displayed formula fits the column of text
@@ -52,19 +52,8 @@ READY = """async () => {
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    executable = find_browser()
-    if executable is None:
-        if os.environ.get("GMMTF_REQUIRE_BROWSER") == "1":
-            pytest.fail(HOW_TO_GET_ONE)
-        pytest.skip(HOW_TO_GET_ONE)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile",
-            executable_path=executable,
-            args=["--no-sandbox"] if os.geteuid() == 0 else [],
-        )
+    with chromium.profile(tmp_path) as opened:
         yield opened.new_page()
-        opened.close()
 
 
 def not_pictures(route: Route) -> None:

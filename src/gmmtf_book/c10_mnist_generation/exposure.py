@@ -22,6 +22,7 @@ from gmmtf_book.c10_mnist_generation.tables import (
     Interval,
     at_end,
     by_digit,
+    fid_curves,
     geometric_mean,
     mean,
 )  # fmt: skip
@@ -100,10 +101,9 @@ def at_equal_number(record: Recording) -> Interval:
     Of the first at its first record, of the second at its last one: with all images, after about as
     many images of "2" shown, between which the second network has seen many more of other digits.
     """
-    rows = curves(record).query("images == 'all'")
     often, seldom = (
-        rows[(rows["seen"] == seen) & (rows["step"] == step)].set_index("seed")["value"]
-        for seen, step in (("often", rows["step"].min()), ("seldom", rows["step"].max()))
+        fid_curves(record, Condition.named(EXPOSURE["all", seen]))[RARE].iloc[place]
+        for seen, place in (("often", 0), ("seldom", -1))
     )
     return geometric_mean((often / seldom).to_numpy())
 
