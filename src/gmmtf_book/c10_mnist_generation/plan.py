@@ -154,6 +154,8 @@ EXPOSURE = {
     ("few", "seldom"): "rare 2 at 0.1",
 }
 """Names of conditions: how many images of "2" there are, and how often one is seen."""
+CONTROLS = ("rare 1 at 0.1", "rare 3 at 0.1")
+"""Names of the conditions in which another digit is rare."""
 
 STUDIES = {
     # One long run; its averaged weights are shipped.
@@ -165,7 +167,7 @@ STUDIES = {
     ),
     # Is a digit late because there is less of it, or because it is seen less?
     "exposure": Plan(
-        dict.fromkeys(EXPOSURE.values(), SEEDS),
+        dict.fromkeys((*EXPOSURE.values(), *CONTROLS), SEEDS),
         training=TrainingSettings(steps=2400, record_every=300),
     ),
     # Another digit rare.
