@@ -10,6 +10,7 @@ import matplotlib
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from gmmtf.estimate import Estimate
@@ -82,3 +83,16 @@ def log_ticks(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def step_axis(axis: Axes, last: int) -> None:
+    """Steps on a logarithmic axis that begins at 0, as most happens in the first few."""
+    axis.set_xscale("symlog", linthresh=1, linscale=0.4)
+    ticks_at(axis.xaxis, [0, *(10**k for k in range(6) if 10**k <= last)])
+    axis.set(xlabel="step", xlim=(-0.15, 1.3 * last))
+
+
+def legend_below(figure: Figure, axis: Axes, ncols: int = 4, **options: Any) -> None:
+    """Put the legend of a panel below the figure."""
+    handles = axis.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=ncols, **options)

@@ -29,6 +29,7 @@ CHAPTERS = (
     "10_mnist_generation",
     "11_sampling",
     "12_benchmark",
+    "13_landscape",
 )
 """Names of the chapters' notebooks; the room of each has its name with a ``c`` before it."""
 

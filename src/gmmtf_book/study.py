@@ -1,4 +1,4 @@
-"""What the recorded chapters share: the plan of a run, and a record with the plan behind it."""
+"""What the recorded chapters share: plans, records with a plan behind them, and their curves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from gmmtf import MultiTokenGMM
+from gmmtf.arguments import count
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
 
@@ -65,3 +66,16 @@ class Study(Generic[PlanT]):
     def recorded(cls) -> Self:
         """Return the recorded large run."""
         return cls(Recording(RESULTS / f"{cls.chapter}.json"), cls.paper)
+
+
+def spread_steps(last: int, n: int) -> list[int]:
+    """Return 0, ``last``, and about ``n`` steps between, evenly spaced on a logarithmic axis."""
+    last, n = count("last", last, 1), count("n", n, 1)
+    return sorted({0, *(round(last ** (k / n)) for k in range(n + 1))})
+
+
+def rounded(path: dict[str, Any]) -> dict[str, Any]:
+    """Return a curve for a record with four decimals a product: 32 patterns have a thousand."""
+    return path | {
+        "products": [[[round(x, 4) for x in row] for row in each] for each in path["products"]]
+    }

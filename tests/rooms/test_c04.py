@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
+from gmmtf import MultiTokenGMM, NoiseSchedule
 from gmmtf.denoisers.reduced import ReducedWeight
 from gmmtf.descent import weights
 from gmmtf.risks import formulas
@@ -20,27 +20,13 @@ from gmmtf.risks.optimum import bayes_risk, oracle_risk
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import risk, squared_error
 from gmmtf_book import RESULTS
-from gmmtf_book.c04_training import BOUNDS, convergence, full_weight, landscape, runs, summary
-from gmmtf_book.c04_training.plan import Plan, spread_steps
+from gmmtf_book.c04_training import BOUNDS, full_weight, runs, summary
+from gmmtf_book.c04_training.plan import Plan
 from gmmtf_book.c04_training.summary import Study
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=3, dim=12, n_tokens=24, radius=6.0, sigma=0.3)
 CPU = torch.device("cpu")
-
-
-def test_steps_are_spread_from_the_first_to_the_last():
-    steps = spread_steps(100, 10)
-    assert steps[:2] == [0, 1]
-    assert steps[-1] == 100
-    assert steps == sorted(set(steps))
-    assert spread_steps(1, 5) == [0, 1]
-
-
-@pytest.mark.parametrize(("arguments", "name"), [((0, 3), "last"), ((3, 0), "n")])
-def test_no_steps_are_refused(arguments, name):
-    with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1, got 0"):
-        spread_steps(*arguments)
 
 
 def test_simulated_and_predicted_curves_start_at_the_closed_form_and_agree():
@@ -122,8 +108,6 @@ def test_the_laws_have_names():
     assert unequal.probabilities.tolist() == pytest.approx(list(plan.rare_weights))
     assert every.probabilities.tolist() == pytest.approx([0.2] * 5)
     assert few.n_tokens == every.n_tokens == plan.n_tokens
-    valley = plan.valley(3)
-    assert (valley.n_patterns, valley.k, valley.n_tokens) == (3, 3, plan.slice_tokens)
     for law in (few, every):
         assert plan.step_size(law) == plan.relative_step_size * natural_step_size(law)
 
@@ -240,9 +224,6 @@ def test_the_recorded_numbers_are_those_of_the_file():
     numbers = summary.recorded()
     assert len(seeds) == 3
     assert numbers["kept"] == pytest.approx(ends / starts)
-    bent = next(p["value"] for p in stored
-                if p["labels"] == {"kind": "curvature", "place": "zero"})  # fmt: skip
-    assert numbers["smallest_at_zero"] == pytest.approx(bent["smallest"] / bent["largest"])
     for bound in BOUNDS:
         assert bound.run == "live" or bound.holds(numbers[bound.number])
 
@@ -253,24 +234,12 @@ def test_the_recorded_run_computes_nothing(tmp_path, monkeypatch):
 
     for name in ("curve", "growth_rates", "best_weight", "outside_family", "risk", "bayes_risk"):
         monkeypatch.setattr(runs, name, fail)
-    for name in ("curvature", "descend_to"):
-        monkeypatch.setattr(landscape, name, fail)
-    for name in ("steps_in_the_limit", "excess_at"):
-        monkeypatch.setattr(convergence, name, fail)
     plan = paper().plan
-    monkeypatch.setattr(
-        landscape,
-        "excess_risk",
-        lambda law, *a, **o: fail() if law.n_tokens == plan.n_tokens else Estimate(0.0),
-    )
     copy = tmp_path / "record.json"
     copy.write_bytes((RESULTS / "04_training.json").read_bytes())
     run = runs.Run(plan, copy, CPU)
     assert float(run.bayes) == paper().bayes()
     run.compare()
     run.compare_every()
-    run.converge()
     run.grow()
-    run.exact_line()
-    run.from_starts()
     assert copy.read_bytes() == (RESULTS / "04_training.json").read_bytes()

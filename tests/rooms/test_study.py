@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from gmmtf.record import Recording
-from gmmtf_book.study import LawPlan, Study
+from gmmtf_book.study import LawPlan, Study, rounded, spread_steps
 
 RECORDED = (
     "04_training",
@@ -17,6 +17,7 @@ RECORDED = (
     "08_better_heads",
     "09_digits_as_tokens",
     "11_sampling",
+    "13_landscape",
 )
 
 
@@ -52,3 +53,23 @@ def test_the_plan_of_a_recorded_run_is_the_one_that_its_file_holds(chapter):
     assert isinstance(study, Study)
     assert study.record.path.name == f"{chapter}.json"
     assert study.record.settings == Recording(None, study.plan.settings()).settings
+
+
+def test_steps_are_spread_from_the_first_to_the_last():
+    steps = spread_steps(100, 10)
+    assert steps[:2] == [0, 1]
+    assert steps[-1] == 100
+    assert steps == sorted(set(steps))
+    assert spread_steps(1, 5) == [0, 1]
+
+
+@pytest.mark.parametrize(("arguments", "name"), [((0, 3), "last"), ((3, 0), "n")])
+def test_no_steps_are_refused(arguments, name):
+    with pytest.raises(ValueError, match=f"{name}: expected an integer of at least 1, got 0"):
+        spread_steps(*arguments)
+
+
+def test_products_of_a_curve_are_rounded_for_a_record_and_nothing_else_is():
+    path = {"products": [[[0.123456, -1.0]]], "complement": [0.123456]}
+    assert rounded(path) == {"products": [[[0.1235, -1.0]]], "complement": [0.123456]}
+    assert path["products"] == [[[0.123456, -1.0]]]

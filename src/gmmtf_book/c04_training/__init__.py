@@ -1,6 +1,6 @@
 """Chapter 4: training the one-layer head (C2, C3, C5, F1, F2A, F4)."""
 
-from gmmtf_book.c04_training import figures, landscape_figures, quoted, summary
+from gmmtf_book.c04_training import figures, quoted, summary
 from gmmtf_book.c04_training.checks import BOUNDS, bounds_of
 from gmmtf_book.c04_training.plan import PLANS, SCHEDULE
 from gmmtf_book.c04_training.runs import Run
@@ -14,7 +14,6 @@ __all__ = [
     "Study",
     "bounds_of",
     "figures",
-    "landscape_figures",
     "quoted",
     "summary",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.curve import Curve
-from gmmtf.figures import COLOURS, WIDTH, error_bars, ticks_at
+from gmmtf.figures import COLOURS, WIDTH, error_bars, legend_below, step_axis
 
 
 @dataclass(frozen=True)
@@ -77,19 +76,6 @@ def excess_curves(panels: Mapping[str, Panel]) -> Figure:
     axes[0, 0].set_ylabel("per coordinate")
     legend_below(figure, axes[0, 0])
     return figure
-
-
-def step_axis(axis: Axes, last: int) -> None:
-    """Steps on a logarithmic axis that begins at 0, as most happens in the first few."""
-    axis.set_xscale("symlog", linthresh=1, linscale=0.4)
-    ticks_at(axis.xaxis, [0, *(10**k for k in range(6) if 10**k <= last)])
-    axis.set(xlabel="step", xlim=(-0.15, 1.3 * last))
-
-
-def legend_below(figure: Figure, axis: Axes, ncols: int = 4, **options: Any) -> None:
-    """Put the legend of a panel below the figure."""
-    handles = axis.get_legend_handles_labels()
-    figure.legend(*handles, loc="outside lower center", ncols=ncols, **options)
 
 
 def learned_weight(

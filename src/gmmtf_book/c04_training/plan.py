@@ -1,4 +1,4 @@
-"""What chapter 4 runs: the three laws, the training, and the descents from other starts."""
+"""What chapter 4 runs: the three laws, and the training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gmmtf import MultiTokenGMM, NoiseSchedule, natural_step_size
-from gmmtf.arguments import count
-from gmmtf_book.study import LawPlan
+from gmmtf_book.study import LawPlan, spread_steps
 
 SCHEDULE = NoiseSchedule.linear(1000)
 
@@ -23,15 +22,11 @@ class Plan(LawPlan):
     ``reduced_...``; their first steps have batches of their own size. ``n_points``: query tokens of
     the net of predictions. ``rare_...``: the law with unequal patterns. ``rate_...``: batches with
     which its growth rates are measured. ``n_evaluate``, ``n_exercise``: data points of other
-    measurements. ``starts_steps``: steps of the descents from seven starts; 0 leaves them out, with
-    the best weight and the curvature. ``grid_dims``: dimensions in which the convergence theorem is
-    checked. ``slice_...``: tokens per data point and steps of descent of the slice of the
-    landscape.
+    measurements. ``best``: whether the best weight of each law is searched for.
     """
 
     unrecorded = frozenset(
-        {"eval_samples", "n_reduced", "rare_seeds", "n_evaluate", "n_exercise", "slice_tokens",
-         "slice_steps", "grid_dims"}
+        {"eval_samples", "n_reduced", "rare_seeds", "n_evaluate", "n_exercise", "best"}
     )  # fmt: skip
     n_patterns: int = 16
     n_active: int = 3
@@ -53,16 +48,13 @@ class Plan(LawPlan):
     rare_batch_size: int = 16
     rate_batches: int = 20
     rate_batch_size: int = 32
-    starts_steps: int = 0
-    grid_dims: tuple[int, ...] = ()
     seed: int = 0
     eval_samples: int = 32
     n_reduced: int = 0
     rare_seeds: int = 1
     n_evaluate: int = 768
     n_exercise: int = 128
-    slice_tokens: int = 64
-    slice_steps: int = 60
+    best: bool = False
 
     @property
     def mixture(self) -> MultiTokenGMM:
@@ -94,12 +86,6 @@ class Plan(LawPlan):
         weights = list(self.rare_weights)
         return weights.index(min(weights)), weights.index(max(weights))
 
-    def valley(self, n_patterns: int = 4) -> MultiTokenGMM:
-        """The law of the slice of the landscape, with a few equal patterns."""
-        return replace(
-            self.mixture, n_patterns=n_patterns, n_active=None, n_tokens=self.slice_tokens
-        )
-
     def step_size(self, law: MultiTokenGMM) -> float:
         """Step size for a law with equal patterns."""
         return self.relative_step_size * natural_step_size(law)
@@ -118,26 +104,19 @@ class Plan(LawPlan):
         return lambda step: first if step < self.first_steps else size
 
 
-def spread_steps(last: int, n: int) -> list[int]:
-    """Return 0, ``last``, and about ``n`` steps between, evenly spaced on a logarithmic axis."""
-    last, n = count("last", last, 1), count("n", n, 1)
-    return sorted({0, *(round(last ** (k / n)) for k in range(n + 1))})
-
-
 PLANS = {
     "live": Plan(),
     "smoke": Plan(
         dim=16, n_tokens=48, n_patterns=6, n_active=2, every_patterns=4, bayes_points=256, steps=60,
         batch_size=16, relative_step_size=2.0, rare_n_tokens=64, rare_steps=30, rate_batches=8,
-        n_evaluate=128, n_exercise=32, n_points=256, slice_tokens=24, slice_steps=10,
+        n_evaluate=128, n_exercise=32, n_points=256,
     ),
     "paper": Plan(
         dim=256, n_tokens=512, n_patterns=32, n_active=4, every_patterns=4, bayes_points=512,
         radius=16.0, steps=100, batch_size=16, relative_step_size=4.0, n_reduced=3,
         first_batch_size=256, reduced_batch_size=16, precision="float32", rare_n_tokens=512,
         rare_steps=100, rare_seeds=3, rate_batches=80, rate_batch_size=16, n_evaluate=128,
-        n_exercise=16, n_points=16384, starts_steps=120,
-        grid_dims=tuple(4**k for k in range(3, 11)),
+        n_exercise=16, n_points=16384, best=True,
     ),
 }  # fmt: skip
 """``live``: a minute; ``smoke``: seconds; ``paper``: about an hour of one CPU core."""

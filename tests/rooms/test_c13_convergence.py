@@ -11,8 +11,8 @@ import torch
 
 from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
 from gmmtf.risks.first_step import natural_step_size
-from gmmtf_book.c04_training import Study, convergence, runs
-from gmmtf_book.c04_training.plan import PLANS
+from gmmtf_book.c13_landscape import Study, convergence, runs
+from gmmtf_book.c13_landscape.plan import PLANS
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SMALL = MultiTokenGMM(n_patterns=6, n_active=2, dim=16, n_tokens=32, radius=8.0, sigma=0.3)
@@ -50,7 +50,7 @@ def test_targets_that_take_too_long_are_refused(monkeypatch):
 def test_the_excess_is_that_of_a_descent_with_the_size_asked_for():
     found = convergence.excess_at(SMALL, 64, 1.5, [2, 5])
     law = replace(SMALL, dim=64, n_tokens=512, radius=8.0)
-    path = runs.curve(law, [0, 2, 5], lr=natural_step_size(law), n_points=16384)
+    path = runs.descent(law, [0, 2, 5], lr=natural_step_size(law), n_points=16384)
     assert found["step"] == [2, 5]
     assert found["holds"] == [True, True]
     for one, other in zip(found["excess"], path.excess[1:], strict=True):
@@ -60,7 +60,7 @@ def test_the_excess_is_that_of_a_descent_with_the_size_asked_for():
 def test_in_many_dimensions_with_many_tokens_it_is_that_of_the_limit():
     law, at = convergence.law_in(SMALL, 2**20, 2**40), [2, 5]
     found = convergence.excess_at(SMALL, 2**20, 2.0, at)
-    limit = runs.curve(law, [0, *at], lr=natural_step_size(law), method="limit")
+    limit = runs.descent(law, [0, *at], lr=natural_step_size(law), method="limit")
     for one, other in zip(found["excess"], limit.excess[1:], strict=True):
         assert one.relative_to(other) < 2e-3
 
@@ -99,7 +99,7 @@ def test_the_table_names_the_smallest_size_from_which_on_the_steps_suffice():
 
 def test_the_recorded_grid_is_what_the_theorem_says():
     paper = Study.recorded()
-    law = paper.plan.mixture
+    law = paper.plan.grid
     halves = [target / 2 for target in convergence.TARGETS]
     steps = convergence.steps_in_the_limit(law, halves[:4])
     grid = paper.record.frame(kind="grid")

@@ -1,4 +1,4 @@
-"""Figures of the landscape on which gradient descent moves (C3)."""
+"""Figures of chapter 13, of the landscape on which gradient descent moves (C3)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from torch import Tensor
 
 from gmmtf.curve import Curve
 from gmmtf.estimate import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, ticks_at
-from gmmtf_book.c04_training.figures import legend_below, step_axis
+from gmmtf.figures import (
+    COLOURS,
+    PATTERN_COLOURS,
+    WIDTH,
+    error_bars,
+    legend_below,
+    step_axis,
+    ticks_at,
+)  # fmt: skip
 
 _MARKERS = "osDv^<>P"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from gmmtf import Estimate, MultiTokenGMM, ReducedWeight, risk
 from gmmtf.curve import Curve
 from gmmtf.descent import descend, gradient
-from gmmtf_book.c04_training.plan import SCHEDULE
+from gmmtf_book.c13_landscape.plan import SCHEDULE
 
 
 def weight_with(mixture: MultiTokenGMM, products: Tensor) -> ReducedWeight:

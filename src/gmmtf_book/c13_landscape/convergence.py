@@ -20,7 +20,7 @@ from gmmtf.descent import weights
 from gmmtf.risks.head_risk import ValidityWarning
 from gmmtf.risks.queries import draw_queries
 from gmmtf.risks.risk import squared_error
-from gmmtf_book.c04_training.plan import SCHEDULE
+from gmmtf_book.c13_landscape.plan import SCHEDULE
 
 TARGETS = (0.32, 0.16, 0.08, 0.04, 0.02, 0.01)
 """Excess risks ε, halved five times."""
