@@ -119,4 +119,4 @@ PLANS = {
         n_exercise=16, n_points=16384, best=True,
     ),
 }  # fmt: skip
-"""``live``: a minute; ``smoke``: seconds; ``paper``: about an hour of one CPU core."""
+"""``live``: a minute; ``smoke``: seconds; ``paper``: about half an hour of one CPU core."""
