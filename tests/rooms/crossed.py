@@ -15,7 +15,7 @@ def crossed_record() -> Recording:
     """Three seeds: seen a tenth as often "2" is 4 times as far, with a tenth of the images twice.
 
     The two together are 8 times e^(seed/4 - 1/4) as far. Where "2" is seen often "1" is twice as
-    far.
+    far; where "1" is rare, six times.
     """
     record = Recording(None, Plan().resized(training={"batch_size": BATCH_SIZE}).settings())
     for (images, seen), name in EXPOSURE.items():
@@ -31,4 +31,10 @@ def crossed_record() -> Recording:
                 one = 20.0 if seen == "often" else 10.0
                 value = floor | {k: {"1": one, "2": x} for k, x in distances.items()}
                 record.add(value, 0, kind="trained", condition=name, seed=seed, step=step)
+    for seed in (0, 1, 2):
+        one = {entry: {"1": 5.0, "2": 5.0} for entry in (*ENTRIES, *ALSO)}
+        record.add(one, 0, kind="floor", condition="rare 1 at 0.1", seed=seed)
+        for step, far in ((2, 180.0), (4, 60.0)):
+            value = one | {"fid": {"1": far, "2": 10.0}}
+            record.add(value, 0, kind="trained", condition="rare 1 at 0.1", seed=seed, step=step)
     return record

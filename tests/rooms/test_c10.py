@@ -226,18 +226,18 @@ def test_the_recorded_run_computes_nothing(tmp_path, monkeypatch):
     for used in ("prepare", "measure", "measure_digits", "Training", "load_shipped"):
         monkeypatch.setattr(runs, used, never)
     found = records(str(tmp_path), str(tmp_path / "runs"))
-    assert [len(record.points) for record in found] == [31, 216, 60]
+    assert [len(record.points) for record in found] == [31, 324]
     for name, plan in STUDIES.items():  # and so does the script, with the same settings
         record = record_of(plan, tmp_path / file_of(name))
         assert list(run_all(plan, record, tmp_path / "runs")) == []
 
 
 def test_points_of_the_network_of_today_do_not_join_those_of_the_approximation(tmp_path):
-    path, plan = tmp_path / "points.json", STUDIES["controls"]
-    stored = json.loads((RESULTS / file_of("controls")).read_text())
+    path, plan = tmp_path / "points.json", STUDIES["generation"]
+    stored = json.loads((RESULTS / file_of("generation")).read_text())
     note = "with the approximation of the GELU by a hyperbolic tangent"
     assert all(point["provenance"]["network"] == note for point in stored["points"])
-    del stored["points"][-1]
+    stored["points"] = [p for p in stored["points"] if p["labels"].get("step") != 24_000]
     path.write_text(json.dumps(stored))
     with pytest.raises(ValueError, match=f"network_note: '{note}' there, 'with the exact GELU'"):
         record_of(plan, path)
@@ -246,9 +246,9 @@ def test_points_of_the_network_of_today_do_not_join_those_of_the_approximation(t
 
 
 def test_the_size_of_a_record_is_part_of_its_settings(tmp_path):
-    path = tmp_path / file_of("controls")
-    path.write_text((RESULTS / file_of("controls")).read_text())
-    other = STUDIES["controls"].resized(training={"lr": 1e-3})
+    path = tmp_path / file_of("generation")
+    path.write_text((RESULTS / file_of("generation")).read_text())
+    other = STUDIES["generation"].resized(training={"lr": 1e-3})
     with pytest.raises(ValueError, match="training"):
         record_of(other, path)
 
@@ -379,23 +379,26 @@ def test_the_final_quality_is_that_of_the_last_step():
     assert found["common"] == pytest.approx(92.5)
 
 
-def test_the_account_joins_the_three_studies():
-    controls, crossed = made_record(), crossed_record()
-    found = account(made_record(), crossed, controls)
-    assert found["lag-least"] == pytest.approx(2)
+def test_the_account_joins_the_studies():
+    crossed = crossed_record()
+    found = account(made_record(), crossed)
     assert found["seeds"] == 3
     assert found["fid-seldom-mean"] == pytest.approx(4)
     assert found["kid-few"] == str(effects(crossed, "kid").few)
     assert found["pixel_kid-share"].startswith("67% [")
     assert found["rarity-low"] == spread(crossed, 2)["rarity"].low
-    assert found["rarity-2"] == "2.00 [2.00, 2.00]"
+    assert found["rarity-1"] == "3.00 [3.00, 3.00]"
+    assert found["rarity-1-low"] == pytest.approx(3)
+    assert found["hardness-1-mean"] == spread(crossed, 1)["hardness"].mean
+    assert found["late-1-high"] == pytest.approx(2)  # the first record of the common "1"
+    assert "rarity-2-low" not in found
     assert found["guided-ratio"] == pytest.approx(25 / 5)
     assert found["ancestral-ratio"] == pytest.approx(10 / 5)
     weights = guidance(made_record())
     assert list(weights.index) == [1.0, 1.25, 3.0]
     assert weights.loc[3.0, "ratio-rare"] == pytest.approx(2)
     assert weights.loc[3.0, "recall"] == pytest.approx((60 + 10) / 2)
-    assert account(made_record(), crossed, controls, 2.9)["weight"] == 3
+    assert account(made_record(), crossed, 2.9)["weight"] == 3
 
 
 def test_the_recorded_numbers_are_those_of_the_files():

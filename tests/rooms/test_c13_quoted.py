@@ -129,5 +129,20 @@ def test_numbers_of_the_starts(paper):
 
 
 def test_live_numbers_have_the_names_of_their_bounds():
-    found = quoted.live({2: 0.2, 3: 0.3, 4: 0.4, 5: 0.5})
-    assert found == {"live_bend_4": 0.4, "live_bend_2": 0.2}
+    paths = {name: made(seed) for name, seed in (("(0, 0)", 2), ("(6, 11)", 4), ("(21, 4)", 1))}
+    zero, first, second = (path.excess for path in paths.values())
+    worst = max(first[-1].value, second[-1].value) / zero[-1].value
+    line = {0.0: Estimate(1.0, 0.3), 8.0: Estimate(2.0, 0.3)}
+    simulated = {0.0: Estimate(1.5, 0.4), 8.0: Estimate(1.0, 0.4), 100.0: Estimate(9.0, 0.4)}
+    found = quoted.live({2: 0.2, 3: 0.3, 4: 0.4, 5: 0.5}, paths, line, simulated)
+    assert found == pytest.approx(
+        {
+            "live_bend_4": 0.4,
+            "live_bend_5": 0.5,
+            "live_line": 2.0,
+            "live_bend_2": 0.2,
+            "live_slice_worst": worst,
+            "live_from_zero": zero[-1].value / zero[0].value,
+        }
+    )
+    assert worst not in (first[0].value / zero[-1].value, 1)

@@ -122,7 +122,7 @@ def test_the_profile_has_lines_by_name_and_markers_of_the_first():
     assert len(drawn.legend(figure)) == 4
     assert drawn.scales(ax) == ("symlog", "linear")
     assert ax.xaxis.get_transform().linthresh == 5  # the caption says so
-    assert "linear between $-5$ and $5$" in drawn.caption("13_landscape", "fig-train-profile")
+    assert "linear between $-5$ and $5$" in drawn.caption("13_landscape", "fig-landscape-profile")
     assert drawn.axis_labels(ax) == (r"$\beta r^2$", "excess risk")
     assert drawn.tick_labels(ax.xaxis) == {
         -100: "-100", -10: "-10", 0: "0", 10: "10", 100: "100",

@@ -165,16 +165,10 @@ STUDIES = {
         evaluation=FEWER,
         draws=True,
     ),
-    # Is a digit late because there is less of it, or because it is seen less?
+    # Is a digit late because there is less of it, or because it is seen less? And another one?
     "exposure": Plan(
         dict.fromkeys((*EXPOSURE.values(), *CONTROLS), SEEDS),
         training=TrainingSettings(steps=2400, record_every=300),
-    ),
-    # Another digit rare.
-    "controls": Plan(
-        dict.fromkeys(("rare 2 at 0.1", "balanced", "rare 1 at 0.1", "rare 3 at 0.1"), (0, 1, 2)),
-        training=TrainingSettings(steps=2400, record_every=600),
-        evaluation=FEWER,
     ),
 }
 """The recorded studies, from long to short."""

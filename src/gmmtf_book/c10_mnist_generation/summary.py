@@ -22,15 +22,12 @@ ENDS = ("mean", "low", "high")
 
 def recorded() -> Numbers:
     """Return all numbers of the stored records."""
-    generation, exposed, controls = records()
-    return account(generation, exposed, controls)
+    return account(*records())
 
 
-def account(
-    generation: Recording, exposed: Recording, controls: Recording, weight: float = 1.25
-) -> Numbers:
-    """Return all numbers of the three records, guided with the recorded weight that is nearest."""
-    return _draws(generation, weight) | _lateness(exposed) | _causes(exposed) | _others(controls)
+def account(generation: Recording, exposed: Recording, weight: float = 1.25) -> Numbers:
+    """Return all numbers of the two records, guided with the recorded weight that is nearest."""
+    return _draws(generation, weight) | _lateness(exposed) | _causes(exposed) | _others(exposed)
 
 
 def _draws(record: Recording, weight: float) -> Numbers:
@@ -91,17 +88,18 @@ def _causes(record: Recording) -> Numbers:
     }
 
 
-def _others(controls: Recording) -> Numbers:
-    """Rarity and hardness of each digit that was rare, as text, and the least lag of any run."""
-    recorded = tables.conditions(controls)
-    pairs = {k: compare(controls, k) for k in range(10) if Condition(rare=k) in recorded}
-    found: Numbers = {
-        f"{name}-{digit}": str(interval)
-        for digit in pairs
-        for name, interval in tables.spread(controls, digit).items()
-    }
-    lags = [pair.lags.min() for pair in pairs.values()]
-    return found | {"lag-least": min(lags), "control-seeds": len(pairs[RARE].rare)}
+def _others(record: Recording) -> Numbers:
+    """Rarity, hardness and lag of the other digits that were rare, as `_lateness` has them."""
+    found: Numbers = {}
+    for condition in tables.conditions(record):
+        digit = condition.rare
+        if digit in (None, RARE):
+            continue
+        lags = tables.geometric_mean(compare(record, digit).lags)
+        for name, interval in (tables.spread(record, digit) | {"late": lags}).items():
+            key = f"{name}-{digit}"
+            found |= {key: str(interval)} | {f"{key}-{end}": getattr(interval, end) for end in ENDS}
+    return found
 
 
 def data(found: Data, condition: Condition) -> Numbers:

@@ -11,8 +11,16 @@ _recorded = partial(Bound, run="recorded")
 BOUNDS = [
     Bound("live_bend_4", "Hessian at W = 0, smallest / largest eigenvalue, four patterns",
           at_most=-0.05),
+    Bound("live_bend_5", "Hessian at W = 0, smallest / largest eigenvalue, five patterns",
+          at_most=-0.05),
+    Bound("live_line", "W = βP, simulated: most standard errors from the integral", at_most=4,
+          digits=2),
     Bound("live_bend_2", "Hessian at W = 0, smallest / largest eigenvalue, two patterns",
           at_least=-1e-3, shown=False),
+    Bound("live_from_zero", "slice, descent from W = 0: excess risk, end / start", at_most=0.2,
+          digits=2),
+    Bound("live_slice_worst", "slice, other starts: excess at the end / that from W = 0, largest",
+          at_most=4, digits=2),
     _recorded("converge-most", "recorded: excess over ε with most dimensions and tokens",
               at_most=1),
     _recorded("converge-few", "recorded: the same with the fewest tokens, smallest ε", 2),
@@ -32,3 +40,11 @@ BOUNDS = [
     _recorded("early random 10", "recorded: worst of random 10, after 120 steps / from zero", 2),
     _recorded("early large", "recorded: from large, after 120 steps / from zero", 2),
 ]  # fmt: skip
+
+AT_SCALE = {"live_from_zero", "live_slice_worst"}
+"""Numbers whose ranges hold after the steps of the live run: ``smoke`` takes a few."""
+
+
+def bounds_of(size: str) -> list[Bound]:
+    """Return the bounds that a run of this size must meet."""
+    return [bound for bound in BOUNDS if size != "smoke" or bound.number not in AT_SCALE]

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import torch
 
+from gmmtf import Estimate
 from gmmtf.curve import Curve
 from gmmtf_book.c13_landscape.figures import coordinates
 from gmmtf_book.c13_landscape.runs import Run
@@ -95,6 +96,17 @@ def starts(bends: dict[int, float], paper: Study) -> Numbers:
     }  # fmt: skip
 
 
-def live(bends: dict[int, float]) -> dict[str, float]:
+def live(
+    bends: dict[int, float],
+    paths: dict[str, Curve],
+    line: dict[float, Estimate],
+    simulated: dict[float, Estimate],
+) -> dict[str, float]:
     """Return the numbers that a run computed, by the names of their bounds."""
-    return {"live_bend_4": bends[4], "live_bend_2": bends[2]}
+    zero, *others = paths.values()
+    return {
+        "live_bend_4": bends[4], "live_bend_5": bends[5], "live_bend_2": bends[2],
+        "live_line": max(line[s].errors_from(simulated[s]) for s in line),
+        "live_from_zero": zero.excess[-1].value / zero.excess[0].value,
+        "live_slice_worst": max(p.excess[-1].value / zero.excess[-1].value for p in others),
+    }  # fmt: skip
