@@ -7,7 +7,7 @@ from nbformat import NotebookNode
 
 from kernel_environment import BOOK, ROOT, prepare
 
-__all__ = ["BOOK", "CHAPTERS", "ROOT", "cells_tagged", "prepare", "read"]
+__all__ = ["BOOK", "CHAPTERS", "ROOT", "cells_tagged", "markdown", "prepare", "read"]
 
 CHAPTERS = sorted(path.stem for path in BOOK.glob("[0-9]*.ipynb"))
 
@@ -20,3 +20,8 @@ def read(chapter: str) -> NotebookNode:
 def cells_tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
     """Return the cells that carry a tag."""
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def markdown(chapter: str) -> str:
+    """Return the text of a chapter's markdown cells, with an empty line between cells."""
+    return "\n\n".join(c.source for c in read(chapter).cells if c.cell_type == "markdown")

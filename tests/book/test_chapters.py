@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from make_claims import check_table
 from refresh_outputs import normalise, serialise
 
-from .chapters import BOOK, CHAPTERS, cells_tagged, read
+from .chapters import BOOK, CHAPTERS, cells_tagged, markdown, read
 
 FOLDED = {
     "parameters", "hide-input", "remove-input", "hide-cell", "remove-cell", "nbval-check-output",
@@ -63,7 +63,7 @@ def test_one_parameters_cell_of_literals_one_a_line(chapter):
 
 
 def test_two_exercises_with_solutions_at_least(chapter):
-    text = "\n".join(cell.source for cell in read(chapter).cells if cell.cell_type == "markdown")
+    text = markdown(chapter)
     assert text.count("{exercise}") + text.count("{exercise-start}") >= 2
     assert text.count("{solution-start}") + text.count("{solution}") >= 2
     assert text.count("{solution-start}") == text.count("{solution-end}")
