@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gmmtf.images.features import load_classifier
+from gmmtf.images.features import load_classifier, recognise
 from gmmtf.images.files import DataError, data_root
 from gmmtf.images.sampler import generate
 from gmmtf.images.weights import SHIPPED, Pinned, load_shipped
@@ -44,10 +44,27 @@ def test_the_shipped_weights_give_the_recorded_quality(guidance: float | None) -
         )
 
 
+def test_the_ten_digits_have_the_recorded_quality() -> None:
+    """As many of each are recognised, within four standard errors of fewer images."""
+    record = Recording(RECORDED.with_name("10_mnist_ten.json"))
+    plan, n = Plan.from_settings(record.settings), 100
+    trained = load_shipped("ten")
+    assert trained.digits == list(plan.digits) == list(range(10))
+    assert trained.about["step"] == plan.training.steps
+    recorded = record.value(kind="trained", step=plan.training.steps)
+    images = generate(trained.model, trained.digits, n, n_calls=plan.evaluation.n_calls, seed=1)
+    classifier = load_classifier()
+    for digit, drawn in images.items():
+        seen = recorded["recognised"][str(digit)]
+        found = float((recognise(classifier, drawn) == digit).double().mean())
+        assert abs(found - seen) < 4 * (seen * (1 - seen) / n) ** 0.5
+
+
 @pytest.mark.parametrize(("name", "pinned"), SHIPPED.items())
 def test_shipped_files_are_small_and_pinned(name: str, pinned: Pinned, tmp_path: Path) -> None:
     path = data_root() / "checkpoints" / pinned.name
-    assert path.stat().st_size <= 8 * 2**20
+    folder = [file for file in path.parent.iterdir() if file.suffix == ".safetensors"]
+    assert sum(file.stat().st_size for file in folder) <= 8 * 2**20
     with pytest.raises(DataError, match=f"{pinned.name} is missing"):
         load_shipped(name, tmp_path)
     (tmp_path / "checkpoints").mkdir()
@@ -60,5 +77,5 @@ def test_shipped_files_are_small_and_pinned(name: str, pinned: Pinned, tmp_path:
 
 
 def test_there_is_no_other_shipped_network() -> None:
-    with pytest.raises(ValueError, match=r"expected one of \['digits', 'guide'\], got 'large'"):
+    with pytest.raises(ValueError, match=r"expected one of \['digits', 'guide', 'ten', 'ten guide'\], got 'large'"):
         load_shipped("large")

@@ -226,7 +226,7 @@ def test_the_recorded_run_computes_nothing(tmp_path, monkeypatch):
     for used in ("prepare", "measure", "measure_digits", "Training", "load_shipped"):
         monkeypatch.setattr(runs, used, never)
     found = records(str(tmp_path), str(tmp_path / "runs"))
-    assert [len(record.points) for record in found] == [31, 324]
+    assert [len(record.points) for record in found] == [31, 324, 13]
     for name, plan in STUDIES.items():  # and so does the script, with the same settings
         record = record_of(plan, tmp_path / file_of(name))
         assert list(run_all(plan, record, tmp_path / "runs")) == []
@@ -379,9 +379,28 @@ def test_the_final_quality_is_that_of_the_last_step():
     assert found["common"] == pytest.approx(92.5)
 
 
+def made_ten() -> Recording:
+    """Two digits, real and at two steps; "8" is recognised less often."""
+    record, entries = Recording(None, {}), ("fid", "recognised", "precision", "recall")
+    for labels, fid, seen in (
+        ({"kind": "floor"}, (5.0, 4.0), (1.0, 1.0)),
+        ({"kind": "trained", "step": 2}, (90.0, 90.0), (0.1, 0.2)),
+        ({"kind": "trained", "step": 4}, (20.0, 8.0), (0.75, 0.95)),
+    ):
+        value = {entry: dict(zip("87", seen, strict=True)) for entry in entries}
+        value |= {"fid": dict(zip("87", fid, strict=True))}
+        record.add(value, 0, **labels)
+    return record
+
+
 def test_the_account_joins_the_studies():
     crossed = crossed_record()
-    found = account(made_record(), crossed)
+    found = account(made_record(), crossed, made_ten())
+    ten = {name.removeprefix("ten-"): x for name, x in found.items() if name.startswith("ten-")}
+    assert ten == pytest.approx(
+        {"seen": 85, "least": 75, "least-digit": 8, "steps": 4, "share": 0.85, "ratio": 3,
+         "ratio-most": 4}
+    )  # fmt: skip
     assert found["seeds"] == 3
     assert found["fid-seldom-mean"] == pytest.approx(4)
     assert found["kid-few"] == str(effects(crossed, "kid").few)
@@ -398,7 +417,7 @@ def test_the_account_joins_the_studies():
     assert list(weights.index) == [1.0, 1.25, 3.0]
     assert weights.loc[3.0, "ratio-rare"] == pytest.approx(2)
     assert weights.loc[3.0, "recall"] == pytest.approx((60 + 10) / 2)
-    assert account(made_record(), crossed, 2.9)["weight"] == 3
+    assert account(made_record(), crossed, made_ten(), 2.9)["weight"] == 3
 
 
 def test_the_recorded_numbers_are_those_of_the_files():

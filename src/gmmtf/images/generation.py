@@ -14,10 +14,10 @@ from gmmtf.device import resolve_device
 from gmmtf.images.sampler import Weight, check_guidance, check_sampler, draw
 from gmmtf.images.weights import Trained, load_shipped
 
-GENERATOR = "digits"
+GENERATOR = "ten"
 """Name of the shipped network that draws the digits."""
 
-GUIDE = "guide"
+GUIDE = "ten guide"
 """Name of the shipped network that guides it."""
 
 Device = Annotated[torch.device | str, "checked by resolve_device"]

@@ -42,8 +42,17 @@ SHIPPED = {
         "mnist_guide.safetensors",
         "d8034e518d06b4696a38501d3991e8a7da8d4c079b898c4d7ec853891b80711b",
     ),
+    "ten": Pinned(
+        "mnist_ten_digits.safetensors",
+        "fee4dbf6d91ac33a2ae9bf2970d1d68e038f3ef3cb8953466bd3fc5a1b21bb3a",
+    ),
+    "ten guide": Pinned(
+        "mnist_ten_guide.safetensors",
+        "GUIDESHA",
+    ),
 }
-"""The generator of the four digits, and the model without classes that guides it."""
+"""The generators of four digits, one of them rare, and of all ten, alike; with each the model
+without classes that guides it."""
 
 
 BETAS = "schedule.betas"

@@ -47,6 +47,7 @@ BOUNDS = [
     _recorded("rarity-low", "recorded: FID of 2, rare / common, low end", 1),
     _recorded("hardness-low", "recorded: FID of 2 / other digits, none rare, low end", 1),
     _recorded("fid-seldom-low", "recorded: FID of 2, seldom / often seen, low end", 1),
+    _recorded("ten-share", "recorded: all ten digits, recognised", 0.93),
     _recorded("rarity-1-low", "recorded: FID of 1, rare / common, low end", 1),
     _recorded("rarity-3-low", "recorded: FID of 3, rare / common, low end", 1),
 ]  # fmt: skip

@@ -170,6 +170,13 @@ STUDIES = {
         dict.fromkeys((*EXPOSURE.values(), *CONTROLS), SEEDS),
         training=TrainingSettings(steps=2400, record_every=300),
     ),
+    # All digits, none of them rare; its averaged weights are shipped too.
+    "ten": Plan(
+        {"balanced": (0,)},
+        digits=tuple(range(10)),
+        network=TransformerSettings(n_classes=10),
+        training=TrainingSettings(steps=24_000, record_every=2000),
+    ),
 }
 """The recorded studies, from long to short."""
 

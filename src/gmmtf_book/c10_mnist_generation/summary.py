@@ -25,9 +25,17 @@ def recorded() -> Numbers:
     return account(*records())
 
 
-def account(generation: Recording, exposed: Recording, weight: float = 1.25) -> Numbers:
-    """Return all numbers of the two records, guided with the recorded weight that is nearest."""
-    return _draws(generation, weight) | _lateness(exposed) | _causes(exposed) | _others(exposed)
+def account(
+    generation: Recording, exposed: Recording, ten: Recording, weight: float = 1.25
+) -> Numbers:
+    """Return all numbers of the records, guided with the recorded weight that is nearest."""
+    return (
+        _draws(generation, weight)
+        | _lateness(exposed)
+        | _causes(exposed)
+        | _others(exposed)
+        | _ten(ten)
+    )
 
 
 def _draws(record: Recording, weight: float) -> Numbers:
@@ -100,6 +108,18 @@ def _others(record: Recording) -> Numbers:
             key = f"{name}-{digit}"
             found |= {key: str(interval)} | {f"{key}-{end}": getattr(interval, end) for end in ENDS}
     return found
+
+
+def _ten(record: Recording) -> Numbers:
+    """Quality of the digits of the network that knows all ten, at the end of its run."""
+    ends = tables.at_end(by_digit(record, kind="trained")).set_index("digit")
+    floor = by_digit(record, kind="floor").set_index("digit")
+    seen, ratio = ends["recognised"], ends["fid"] / floor["fid"]
+    return {
+        "ten-seen": 100 * seen.mean(), "ten-least": 100 * seen.min(),
+        "ten-least-digit": int(seen.idxmin()), "ten-steps": ends["step"].iloc[0],
+        "ten-ratio": ratio.mean(), "ten-ratio-most": ratio.max(), "ten-share": seen.mean(),
+    }  # fmt: skip
 
 
 def data(found: Data, condition: Condition) -> Numbers:
