@@ -48,7 +48,7 @@ def drawing(titles: Mapping[str, str], needs: Mapping[str, Sequence[str]]) -> st
     parts = [
         f'<svg class="chapter-graph" viewBox="0 0 {WIDTH} {ROW * len(titles)}" role="group" '
         'aria-label="Chapters in their order; arcs lead to those that build on them" '
-        f'style="width: 100%; max-width: {WIDTH * 1.2:g}px" font-size="{FONT}">'
+        f'style="width: 100%; max-width: {WIDTH * 1.2:g}px; margin-bottom: 1rem" font-size="{FONT}">'
     ]
     for name, needed in needs.items():
         for other in needed:
@@ -57,7 +57,7 @@ def drawing(titles: Mapping[str, str], needs: Mapping[str, Sequence[str]]) -> st
         y = height[name]
         parts.append(
             f'<circle cx="{LEFT}" cy="{y:g}" r="4" fill="currentColor"/>'
-            f'<a href="{escape(name)}.html"><text x="{LEFT + 14}" y="{y + FONT / 3:.4g}" '
+            f'<a href="{escape(name)}.html" style="text-decoration: none"><text x="{LEFT + 14}" y="{y + FONT / 3:.4g}" '
             f'fill="currentColor">{escape(short_title(title))}</text></a>'
         )
     return "\n".join([*parts, "</svg>"])
@@ -76,7 +76,7 @@ def _arc(start: str, end: str, above: float, below: float) -> str:
 
 def table(pages: Mapping[str, Page], needs: Mapping[str, Sequence[str]]) -> str:
     """Return the same in words, with the background pages that each page uses, as MyST."""
-    rows = ["| Page | builds on | background |", "| --- | --- | --- |"]
+    rows = ["| Page | Builds on | Background |", "| --- | --- | --- |"]
     for name, needed in needs.items():
         before = ", ".join(f"{{doc}}`{number_or_title(pages[n].title)} <{n}>`" for n in needed)
         used = [(beginning(pages[tool].title), tool) for tool in tools(pages, name)]
