@@ -114,6 +114,8 @@ def test_the_drawing_has_an_arc_for_each_need_and_a_link_for_each_page():
         float(dot.attrib["cy"]): name for dot, name in zip(svg.iter("circle"), titles, strict=True)
     }
     assert sorted(dots) == list(dots)
+    bottom = float(svg.attrib["viewBox"].split()[3])
+    assert all(4 < y < bottom - 4 for y in dots)
     links = {link.attrib["href"]: "".join(link.itertext()) for link in svg.iter("a")}
     assert links == {"a.html": "1. First & <best>", "b.html": "2. Second", "c.html": "Third"}
     for text, dot in zip(svg.iter("text"), svg.iter("circle"), strict=True):
