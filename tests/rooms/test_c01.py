@@ -66,3 +66,12 @@ def test_deviations_without_an_error_are_left_out():
     drawn = [Estimate(2.0, 0.5), Estimate(1.0, 0.0)]
     numbers = summary.distinct(pd.DataFrame({"expected": [1.0, 3.0], "drawn": drawn}))
     assert numbers == {"distinct-deviation": 2.0, "distinct-count": 1}
+
+
+def test_as_many_normal_numbers_as_entries_are_counted_beyond_the_worst():
+    law = MultiTokenGMM(n_patterns=2, dim=3, n_tokens=8, radius=2.0, sigma=0.5)
+    tokens = law.sample(100, torch.Generator().manual_seed(0), torch.float64).x_0
+    found = summary.rotation(law, law, tokens)
+    inside = norm.cdf(found["covariance-deviation"]) - norm.cdf(-found["covariance-deviation"])
+    assert found["entries"] == 6
+    assert found["beyond"] == pytest.approx(6 * (1 - inside))

@@ -297,6 +297,9 @@ def test_tables_of_the_page(made):
         TASKS["few"].asks, 16, 32, 64, f"{0.102 + 0.095:.4f}", f"{linear('few'):.4f}",
     ]  # fmt: skip
     assert tasks.loc["digits", ["M", "d", "N"]].tolist() == [20, 16, 64]
+    entries = summary.entries_table()
+    assert list(entries.index) == list(ENTRIES)
+    assert entries.loc["two heads", "what it is"] == ENTRIES["two heads"].about
     board = summary.leaderboard_table()
     assert list(board.columns[:3]) == ["score", "error", "trained"]
     assert board.loc["linear"].tolist()[:3] == ["89.0", "0.10", "2,000"]

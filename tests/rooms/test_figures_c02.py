@@ -116,7 +116,7 @@ def test_excess_estimates() -> None:
     ]
     assert list(legend(figure)) == ["excess risk", loss, excess]
     assert legend(figure) == named(ax)
-    assert axis_labels(ax) == ("distance $s$ from the optimal denoiser", "per coordinate")
+    assert axis_labels(ax) == (r"distance $\delta$ from the optimal denoiser", "per coordinate")
     assert scales(ax) == ("log", "log")
 
 

@@ -94,7 +94,7 @@ def test_excess_by_noise_level_and_the_risk_of_bayes():
     assert drawn.scales(ax) == ("log", "log")
     assert ax.get_ylim() == (1e-4, 3)
     assert drawn.axis_labels(ax) == (
-        r"noise level $\sigma=\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}$", "excess risk over Bayes",
+        r"noise level $\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}$", "excess risk over Bayes",
     )  # fmt: skip
     assert "Excess risk over Bayes by noise level" in drawn.caption(CHAPTER, "fig-bench-level")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 import torch
+from scipy.special import ndtr
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -31,7 +32,6 @@ def law(mixture: MultiTokenGMM, noisy: MultiTokenGMM, drawn: Tokens) -> Numbers:
         "noisy-sigma": noisy.sigma,
         "noisy-length": noisy.sigma * math.sqrt(noisy.dim),
         "noisy-spread": float((projections - mixture.radius * labels).std()),
-        "entries": mixture.dim * (mixture.dim + 1) // 2,
     }
 
 
@@ -71,10 +71,20 @@ def labels(errors: pd.DataFrame) -> Numbers:
 
 
 def rotation(mixture: MultiTokenGMM, rotated: MultiTokenGMM, back: Tensor) -> Numbers:
-    """How far tokens of the rotated mixture, rotated back, are from the law of the mixture."""
+    """How far tokens of the rotated mixture, rotated back, are from the law of the mixture.
+
+    ``beyond``: how many of as many standard normal numbers are at least as far from zero.
+    """
     assert mixture.radius is not None
     change = float((rotated.gram - mixture.gram).abs().max()) / mixture.radius**2
-    return {"gram-deviation": change, "covariance-deviation": covariance_deviation(mixture, back)}
+    deviation = covariance_deviation(mixture, back)
+    entries = mixture.dim * (mixture.dim + 1) // 2
+    return {
+        "gram-deviation": change,
+        "covariance-deviation": deviation,
+        "entries": entries,
+        "beyond": entries * 2 * float(ndtr(-deviation)),
+    }
 
 
 def covariance_deviation(law: MultiTokenGMM, tokens: Tensor) -> float:

@@ -67,7 +67,7 @@ def excess_estimates(walk: pd.DataFrame) -> Figure:
         errors = [estimate.standard_error for estimate in walk[name]]
         label = f"standard error, {name}"
         ax.loglog(walk["size"], errors, f"{marker}--", color=colour, label=label)
-    ax.set(xlabel="distance $s$ from the optimal denoiser", ylabel="per coordinate")
+    ax.set(xlabel=r"distance $\delta$ from the optimal denoiser", ylabel="per coordinate")
     figure.legend(loc="outside lower center", ncols=1)
     return figure
 

@@ -30,6 +30,7 @@ def chain(clean: Tensor, kept: Mapping[int, Tensor], schedule: NoiseSchedule) ->
         "chain-deviation": max(deviations),
         "chain-moments": len(deviations),
         "abar-last": float(schedule.alpha_bars[-1]),
+        "steps": schedule.n_steps,
     }
 
 
@@ -74,6 +75,7 @@ def head(found: Evaluation, over_times: pd.DataFrame, schedule: NoiseSchedule) -
         "start-excess": float(found.excess_risk),
         "amplification": float(found.score_error) / float(found.excess_risk),
         "peak": float(rows.fraction.iloc[int(rows.excess.argmax())]),
+        "peak-excess": float(rows.excess.max()),
         "head-last": float(rows.excess.iloc[-1]),
         "first-factor": 1 / (1 - float(schedule.alpha_bars[0])),
         "last-factor": 1 / (1 - float(schedule.alpha_bars[-1])),

@@ -49,6 +49,7 @@ def risks(
         "peak": float(peak.fraction),
         "peak-gap": float(peak.gap),
         "peak-oracle": float(peak.oracle),
+        "peak-bayes": float(peak.bayes),
         "half": float(early.oracle),
         "half-at": float(early.fraction),
     }

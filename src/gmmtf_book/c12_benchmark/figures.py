@@ -51,7 +51,7 @@ def by_level(levels: pd.DataFrame, bayes: pd.Series[Any]) -> Figure:
     _curves(axis, levels)
     axis.set(
         xscale="log", yscale="log", ylim=(1e-4, 3), ylabel="excess risk over Bayes",
-        xlabel=r"noise level $\sigma=\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}$",
+        xlabel=r"noise level $\sqrt{(1-\bar\alpha_t)/\bar\alpha_t}$",
     )  # fmt: skip
     figure.legend(loc="outside lower center", ncols=3, fontsize="small")
     return figure

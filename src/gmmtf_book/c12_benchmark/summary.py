@@ -142,6 +142,11 @@ def tasks_table() -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def entries_table() -> pd.DataFrame:
+    """What each entry is."""
+    return pd.DataFrame({"what it is": {name: entry.about for name, entry in ENTRIES.items()}})
+
+
 def leaderboard_table() -> pd.DataFrame:
     """The leaderboard as it is read, with how many numbers each entry trains."""
     table = shown(leaderboard())
