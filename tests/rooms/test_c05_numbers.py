@@ -65,9 +65,11 @@ def test_the_limit_lies_a_little_below_the_runs(study):
 
 
 def test_the_table_of_families_has_the_exponents(study):
-    table = tables.family_table(study, dict.fromkeys(study.plan.families(), FLAT))
+    level = Limit(all=([1.0, 2.0, 4.0], [0.5, 0.5 - 1e-6, 0.5 - 2e-6]), rare=([1.0], [0.5]))
+    table = tables.family_table(study, dict.fromkeys(study.plan.families(), FLAT) | {"N": level})
     assert list(table.index) == ["K", "K = M", "N"]
     assert table.loc["K"].tolist() == ["0.19", "-1.00", "0.74", "1.00"]
+    assert table.loc["N", "trained, limit"] == "0.00"
     assert table.loc["N", "trained"] == f"{study.exponents('N')['trained'].exponent:.2f}"
     assert table.loc["K = M", "best head"] == f"{study.exponents('K = M')['best'].exponent:.2f}"
 
