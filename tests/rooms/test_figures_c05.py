@@ -27,7 +27,6 @@ from rooms.drawn import (
     legend,
     lines,
     named,
-    notes,
     panels,
     scales,
     scatters,
@@ -77,7 +76,7 @@ def test_excess_panels(panel_pair: tuple[figures.Panel, figures.Panel]) -> None:
                     series(start).x,
                     series(start).predicted,
                     Look(BLACK, style),
-                    f"predicted, $N = {n}$, {run}",
+                    f"expansion, $N = {n}$, {run}",
                 )
                 for start, n, run, style in runs
             ]
@@ -88,7 +87,7 @@ def test_excess_panels(panel_pair: tuple[figures.Panel, figures.Panel]) -> None:
                 series(start).x,
                 [e.value for e in series(start).simulated],
                 Look(RED, "", "o", filled=run == "recorded"),
-                f"simulated, $N = {n}$, {run}",
+                f"simulation, $N = {n}$, {run}",
                 pytest.approx([2 * e.standard_error for e in series(start).simulated]),
             )
             for start, n, run, _ in runs
@@ -103,14 +102,30 @@ def test_excess_panels(panel_pair: tuple[figures.Panel, figures.Panel]) -> None:
     assert {0.1, 0.2, 0.5} <= {round(y, 9) for y in plain}
     # Names that both panels share stand in the legend once.
     assert list(legend(figure)) == [
-        "predicted, $N = 512$, recorded",
-        "predicted, $N = 64$, live",
+        "expansion, $N = 512$, recorded",
+        "expansion, $N = 64$, live",
         "best head",
         "law",
-        "simulated, $N = 512$, recorded",
-        "simulated, $N = 64$, live",
+        "simulation, $N = 512$, recorded",
+        "simulation, $N = 64$, live",
     ]
     assert legend(figure) == named(left) | named(right)
+
+
+def test_a_panel_has_the_limit_and_a_live_run_where_they_are_given() -> None:
+    both = figures.Panel(
+        "$K$", (512, series(2)), (64, series(3)), limit=([2.0, 5.0, 16.0], [0.3, 0.2, 0.1])
+    )
+    alone = figures.Panel("$M$", (512, series(5)))
+    left, right = panels(figures.excess_panels(both, alone))
+    assert lines(left)[2:] == [
+        Series([2, 5, 16], [0.3, 0.2, 0.1], Look(BLACK, "--"), "limit"),
+    ]
+    assert [line.get_linewidth() for line in left.lines if line.get_label() == "limit"] == [1.2]
+    assert [line.label for line in lines(right)] == ["expansion, $N = 512$, recorded"]
+    assert [bar.label for bar in error_bars(right)] == ["simulation, $N = 512$, recorded"]
+    assert list(tick_labels(left.xaxis)) == [2, 3, 4, 6, 8, 12]
+    assert list(tick_labels(right.xaxis)) == [5, 10, 20]
 
 
 def test_captions_name_the_sides() -> None:
@@ -218,39 +233,13 @@ def test_filter_panels_collapsed() -> None:
     assert "filter_panels(cells, simulated)" in source(CHAPTER, "fig-tok-filter")
 
 
-def test_descent_curves() -> None:
-    curves = {"rare": ([0, 5, 20], [0.9, 0.5, 0.3]), "even": ([0, 6, 30], [0.8, 0.4, 0.02])}
-    marks = {
-        "even": ([6, 30], [Estimate(0.41, 0.01), Estimate(0.03, 0.002)]),
-        "rare": ([5], [Estimate(0.55, 0.03)]),
-    }
-    figure = figures.descent_curves(curves, marks)
-    (ax,) = panels(figure)
-    one, two = PATTERN_COLOURS[:2]
-    assert lines(ax) == [
-        Series([0, 5, 20], [0.9, 0.5, 0.3], Look(one, "-")),
-        Series([0, 6, 30], [0.8, 0.4, 0.02], Look(two, "-")),
-    ]
-    assert error_bars(ax) == [
-        Series([5], [0.55], Look(one, "", "o"), y_half=pytest.approx([0.06])),
-        Series([6, 30], [0.41, 0.03], Look(two, "", "o"), y_half=pytest.approx([0.02, 0.004])),
-    ]
-    assert notes(ax) == {"rare": (20, 0.3), "even": (30, 0.02)}
-    assert {text.get_text(): to_hex(text.get_color()) for text in ax.texts} == {
-        "rare": one,
-        "even": two,
-    }
-    assert axis_labels(ax) == ("step", "excess risk")
-    assert scales(ax) == ("linear", "log")
-
-
 SWEPT = {
-    "tokens, target": ("target", "tokens needed", "best head"),
-    "tokens, K = M": ("$K = M$", "tokens needed", "best head"),
-    "share, K = M": ("$K = M$", "training time", "excess at 10 % of its start"),
-    "rare, pi_min": (r"$\pi_{\min}$", "training time", "rare pattern learned"),
-    "noticed, long": (r"$\pi_{\min}$", "steps until noticed", "$r = 64$"),
-    "noticed, short": (r"$\pi_{\min}$", "steps until noticed", "$r = 4$"),
+    "tokens, target": ("target", "tokens needed", "best head", "law"),
+    "tokens, K = M": ("$K = M$", "tokens needed", "best head", "law"),
+    "share, K = M": ("$K = M$", "training time", "counted", "first step"),
+    "share, r^2/d": ("$r^2/d$", "training time", "counted", "first step"),
+    "noticed, long": (r"$\pi_{\min}$", "steps until noticed", "$r = 64$", "first step"),
+    "noticed, short": (r"$\pi_{\min}$", "steps until noticed", "$r = 4$", "first step"),
 }
 
 
@@ -265,9 +254,9 @@ SWEPT = {
         ),
         (
             "fig-tok-times",
-            ("share, K = M", "rare, pi_min"),
-            "until the excess is down to a tenth of its start, against $K = M$ (left), and until "
-            "the rarest of four patterns is learned, against its probability (right)",
+            ("share, K = M", "share, r^2/d"),
+            "until the excess is down to a tenth of its start, in natural steps of $K = M = 4$, "
+            "$r^2 = d$: against $K = M$ (left) and against $r^2/d$ at a fixed dimension (right)",
         ),
         (
             "fig-tok-noticed",
@@ -287,16 +276,28 @@ def test_law_panels(figure_name: str, pair: tuple[str, str], said: str) -> None:
     figure = figures.law_panels(SimpleNamespace(swept=found.__getitem__), *pair)
     for ax, name in zip(panels(figure), pair, strict=True):
         x, points, predicted = found[name]
-        xlabel, ylabel, label = SWEPT[name]
+        xlabel, ylabel, label, line = SWEPT[name]
         assert lines(ax) == [
             Series(x, points, Look(PATTERN_COLOURS[0], "", "o"), label),
-            Series(x, predicted, Look(BLACK, "--"), "prediction"),
+            Series(x, predicted, Look(BLACK, "--"), line),
         ]
         assert axis_labels(ax) == (xlabel, ylabel)
         assert scales(ax) == ("log", "log")
         assert tick_labels(ax.xaxis) == {at: f"{at:g}" for at in x}
-        assert list(legend(ax)) == [label, "prediction"]
+        assert list(legend(ax)) == [label, line]
         assert legend(ax) == named(ax)
+
+
+def test_many_decades_have_one_label_each() -> None:
+    found = {
+        "share, K = M": ([2.0, 4.0], [1.0, 900.0], [1.0, 800.0]),
+        "share, r^2/d": ([2.0, 4.0], [1.0, 90000.0], [1.0, 80000.0]),
+    }
+    figure = figures.law_panels(SimpleNamespace(swept=found.__getitem__), *found)
+    few, many = (list(tick_labels(ax.yaxis)) for ax in panels(figure))
+    assert {1, 2, 5, 10, 20} <= {round(y, 9) for y in few}
+    assert {1, 10, 100, 1000} <= {round(y, 9) for y in many}
+    assert not {2, 5, 20} & {round(y, 9) for y in many}
 
 
 def level_line(ax: Axes) -> tuple[list[float], np.ndarray, str]:

@@ -10,6 +10,8 @@ from gmmtf_book.c05_tokens_and_patterns import (
     sweeps,
 )
 from gmmtf_book.c05_tokens_and_patterns.checks import BOUNDS, bounds_of, live
+from gmmtf_book.c05_tokens_and_patterns.limits import in_the_limit
 from gmmtf_book.c05_tokens_and_patterns.plan import PLANS, SCHEDULE, Case, Plan
 from gmmtf_book.c05_tokens_and_patterns.runs import run
-from gmmtf_book.c05_tokens_and_patterns.summary import Study, family_table, recorded, sweep_table
+from gmmtf_book.c05_tokens_and_patterns.summary import Study, both, recorded
+from gmmtf_book.c05_tokens_and_patterns.tables import family_table, sweep_table

@@ -36,3 +36,8 @@ class Series(NamedTuple):
     x: list[float]
     simulated: list[Estimate]
     predicted: list[float]
+
+    @property
+    def pairs(self) -> list[Compared]:
+        """Each simulated number beside its prediction."""
+        return [Compared(*pair) for pair in zip(self.simulated, self.predicted, strict=True)]

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from gmmtf import Estimate
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks, ticks_at
 from gmmtf_book.c05_tokens_and_patterns.compared import Series
 from gmmtf_book.c05_tokens_and_patterns.summary import Study
@@ -30,28 +29,35 @@ class Panel:
     """One panel of :func:`excess_panels`.
 
     ``recorded``, ``live``: series with the numbers of tokens N that they are named by; recorded
-    ones are drawn filled and solid. ``laws``: lines by name.
+    ones are drawn filled and solid. ``laws``: lines by name. ``limit``: the descent in the limit
+    of many tokens in a high dimension.
     """
 
     xlabel: str
     recorded: tuple[int, Series]
-    live: tuple[int, Series]
+    live: tuple[int, Series] | None = None
     laws: Mapping[str, Line] = field(default_factory=dict)
+    limit: Line | None = None
     ylabel: str = "excess risk"
     log_y: bool = True
 
 
 def excess_panels(*panels: Panel, sharey: bool = False) -> Figure:
-    """Draw simulated points and predicted lines on a logarithmic abscissa, one panel each."""
+    """Draw simulations as points and predictions as lines on a logarithmic abscissa, by panel."""
     figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.9), squeeze=False, sharey=sharey)
     entries: dict[str, Artist] = {}
     for axis, panel in zip(axes[0], panels, strict=True):
+        drawn = [panel.recorded]
         _series(axis, panel.recorded, "recorded")
-        _series(axis, panel.live, "live")
+        if panel.live is not None:
+            drawn.append(panel.live)
+            _series(axis, panel.live, "live")
+        if panel.limit is not None:
+            axis.plot(*panel.limit, "--", color=COLOURS["theory"], linewidth=1.2, label="limit")
         for (name, (x, y)), colour in zip(panel.laws.items(), _LAW_COLOURS, strict=False):
             axis.plot(x, y, "--", color=colour, label=name)
         axis.set(xlabel=panel.xlabel, ylabel=panel.ylabel, xscale="log")
-        ticks_at(axis.xaxis, sorted({x for _, s in (panel.recorded, panel.live) for x in s.x}))
+        ticks_at(axis.xaxis, sorted({x for _, series in drawn for x in series.x}))
         if sharey:
             axis.label_outer()
         if panel.log_y:
@@ -68,54 +74,37 @@ def _series(axis: Axes, named: tuple[int, Series], run: str) -> None:
     n, series = named
     colour, filled = COLOURS["trained"], run == "recorded"
     name, style = f"$N = {n}$, {run}", "-" if filled else ":"
-    label = f"predicted, {name}"
+    label = f"expansion, {name}"
     axis.plot(series.x, series.predicted, style, color=COLOURS["theory"], label=label)
     error_bars(
         axis, series.x, series.simulated, fmt="o", color=colour,
-        markerfacecolor=colour if filled else "white", label=f"simulated, {name}",
+        markerfacecolor=colour if filled else "white", label=f"simulation, {name}",
     )  # fmt: skip
 
 
-def descent_curves(
-    lines: Mapping[str, tuple[Sequence[int], Sequence[float]]],
-    marks: Mapping[str, tuple[Sequence[int], Sequence[Estimate]]],
-) -> Figure:
-    """Draw predicted excess risks against the step, with simulated marks of the same name."""
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.9))
-    for (name, (steps, excess)), colour in zip(lines.items(), PATTERN_COLOURS, strict=False):
-        axis.plot(steps, excess, color=colour)
-        end = (steps[-1], excess[-1])
-        axis.annotate(
-            name, end, xytext=(6, 0), textcoords="offset points", va="center", color=colour
-        )
-        error_bars(axis, *marks[name], fmt="o", color=colour)
-    axis.set(xlabel="step", ylabel="excess risk", yscale="log")
-    log_ticks(axis.yaxis)
-    return figure
-
-
 _SWEPT = {
-    "tokens, target": ("target", "tokens needed", "best head"),
-    "tokens, K = M": ("$K = M$", "tokens needed", "best head"),
-    "share, K = M": ("$K = M$", "training time", "excess at 10 % of its start"),
-    "rare, pi_min": (r"$\pi_{\min}$", "training time", "rare pattern learned"),
-    "noticed, long": (r"$\pi_{\min}$", "steps until noticed", "$r = 64$"),
-    "noticed, short": (r"$\pi_{\min}$", "steps until noticed", "$r = 4$"),
+    "tokens, target": ("target", "tokens needed", "best head", "law"),
+    "tokens, K = M": ("$K = M$", "tokens needed", "best head", "law"),
+    "share, K = M": ("$K = M$", "training time", "counted", "first step"),
+    "share, r^2/d": ("$r^2/d$", "training time", "counted", "first step"),
+    "noticed, long": (r"$\pi_{\min}$", "steps until noticed", "$r = 64$", "first step"),
+    "noticed, short": (r"$\pi_{\min}$", "steps until noticed", "$r = 4$", "first step"),
 }
-"""Labels of the axes and of the points of the sweeps that are drawn."""
+"""Labels of the axes, of the points and of the dashed lines of the sweeps that are drawn."""
 
 
 def law_panels(study: Study, *names: str) -> Figure:
     """Draw sweeps with their predictions on logarithmic axes, one panel each (C4)."""
     figure, axes = plt.subplots(1, len(names), figsize=(WIDTH, 3.6), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        xlabel, ylabel, points = _SWEPT[name]
+        xlabel, ylabel, points, line = _SWEPT[name]
         x, found, predicted = study.swept(name)
         axis.plot(x, found, "o", color=PATTERN_COLOURS[0], label=points)
-        axis.plot(x, predicted, "--", color=COLOURS["theory"], label="prediction")
+        axis.plot(x, predicted, "--", color=COLOURS["theory"], label=line)
         axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log")
         ticks_at(axis.xaxis, sorted(x), fontsize="small")
-        log_ticks(axis.yaxis)
+        many_decades = max(found) > 1e4 * min(found)
+        log_ticks(axis.yaxis, (1,) if many_decades else (1, 2, 5))
         axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="small")
     return figure
 

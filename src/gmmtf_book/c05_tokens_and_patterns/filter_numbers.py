@@ -62,10 +62,7 @@ def quoted(study: Study[Plan]) -> dict[str, object]:
     few, all_active = (mapped[(mapped["K"] == k) & (mapped["N"] == DIM)] for k in (2, PATTERNS))
     return {
         "filter-m": PATTERNS, "filter-dim": DIM, "filter-cells": len(mapped),
-        "filter-dots": int(mapped["simulated"].sum()),
-        "filter-simulated": len(checked(study, mapped)), "filter-one": level(mapped).loc[1],
         "filter-low": numbers["filter level least"], "filter-high": numbers["filter level most"],
-        "filter-short": numbers["filter short"], "filter-beyond": numbers["filter beyond"],
         "filter-few": few["ratio"].item(), "filter-all": all_active["ratio"].item(),
     }  # fmt: skip
 

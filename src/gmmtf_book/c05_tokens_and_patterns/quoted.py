@@ -8,95 +8,72 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from gmmtf import Estimate, best_weight, descend, risk
-from gmmtf.risks.formulas import mean_denoising_excess, tilt_floor
-from gmmtf_book.c05_tokens_and_patterns import phases, sweeps
-from gmmtf_book.c05_tokens_and_patterns.plan import SCHEDULE, Case
+from gmmtf import best_weight, risk
+from gmmtf.risks.formulas import mean_denoising_excess
+from gmmtf_book.c05_tokens_and_patterns import filter_numbers, phases, rare_numbers, sweeps
+from gmmtf_book.c05_tokens_and_patterns.plan import SCHEDULE
 from gmmtf_book.c05_tokens_and_patterns.summary import Study
 from gmmtf_book.c05_tokens_and_patterns.sweeps import law
 
 Numbers = dict[str, object]
 
 
-def setting(study: Study) -> Numbers:
-    """Sizes of the recorded runs."""
-    plan = study.plan
+def numbers(study: Study, split: pd.DataFrame) -> Numbers:
+    """Everything but what a solution computes."""
     return {
-        "relative": plan.relative_step_size, "batch": plan.batch_size, "dim": plan.dim,
-        "n": plan.n_tokens, "m": plan.n_patterns, "r": plan.radius, "sigma": plan.sigma,
-        "steps": plan.record_at[-1], "seeds": len(plan.seeds), "told": f"{100 * study.told():.1g}",
-        "few": plan.active_counts[0],
+        **setting(study), **families(study), **rare(study), **rare_numbers.quoted(study),
+        **tokens(study, split), **filter_numbers.quoted(study), **times(study),
+        **phase(diagrams(study)),
+    }  # fmt: skip
+
+
+def setting(study: Study) -> Numbers:
+    """Sizes of the recorded runs, and how far the expansion is off."""
+    plan = study.plan
+    pairs = [pair for family in plan.families() for pair in study.points(family)]
+    pairs += [pair for family in ("pi_min", "inclusion") for pair in study.rare_pairs(family)]
+    pairs += [pair for reading in ("tokens", "data") for pair in study.learned(reading)[0].pairs]
+    return {
+        "dim": plan.dim, "n": plan.n_tokens, "m": plan.n_patterns, "r": plan.radius,
+        "sigma": plan.sigma, "steps": plan.record_at[-1], "seeds": len(plan.seeds),
+        "told": f"{100 * study.told():.1g}",
+        "dev": 100 * max(pair.deviation for pair in pairs),
     }  # fmt: skip
 
 
 def families(study: Study) -> Numbers:
-    """Exponents against K, K = M and N."""
-    found: Numbers = {}
-    for family, key in (("K", "k"), ("K = M", "km"), ("N", "n")):
-        fits = study.exponents(family)
-        found[f"fit-{key}"], found[f"best-{key}"] = str(fits["trained"]), str(fits["best"])
-        found[f"law-{key}"] = fits["law"].exponent
-        found[f"dev-{key}"] = 100 * study.deviation(family)
+    """What the prose says of exponents against K and K = M."""
     perfect, best = (study.predicted("K = M", entry)[1] for entry in ("law", "best"))
-    return found | {
+    return {
+        "fit-k": study.exponents("K")["trained"].exponent,
+        "best-k": study.exponents("K")["best"].exponent,
+        "best-km": study.exponents("K = M")["best"].exponent,
         "law-over-best-few": perfect[0] / best[0],
         "law-over-best-many": perfect[-1] / best[-1],
     }
 
 
 def rare(study: Study) -> Numbers:
-    """Excess against the smallest probability."""
+    """Excess against the smallest probability of a token."""
     whole, own = study.series("pi_min"), study.series("pi_min", "rare", share=True)
     best = study.predicted("pi_min", "best")[1]
     top = whole.simulated.index(max(whole.simulated, key=float))
     found: Numbers = {
-        "dev-pi": 100 * study.deviation("pi_min"), "pi-own-errors": study.rare_errors(),
-        "pi-top": whole.x[top], "pi-best-first": best[0], "pi-best-last": best[-1],
-        "pi-first": whole.x[0],
+        "pi-first": whole.x[0], "pi-top": whole.x[top],
+        "pi-best-first": best[0], "pi-best-last": best[-1],
     }  # fmt: skip
     for key, place in (("first", 0), ("top", top), ("last", -1)):
-        found[f"pi-all-{key}"] = str(whole.simulated[place])
+        found[f"pi-all-{key}"] = whole.simulated[place].value
         found[f"pi-own-{key}"] = 100 * own.simulated[place].value
     return found
 
 
-class Curves(NamedTuple):
-    """Predicted descents by name, and the simulated points on them."""
-
-    lines: dict[str, tuple[list[int], list[float]]]
-    marks: dict[str, tuple[tuple[int, ...], list[Estimate]]]
-
-    @property
-    def numbers(self) -> Numbers:
-        """What is left of the start at the end, in per cent."""
-        left = [100 * excess[-1] / excess[0] for _, excess in self.lines.values()]
-        return dict(zip(("end-few", "end-even", "end-rare"), left, strict=True))
-
-
-def curves(study: Study, n_points: int, seed: int) -> Curves:
-    """Descend on the expansion for few patterns, all patterns, and a rare one."""
-    plan = study.plan
-    shown = {
-        f"$K = {plan.active_counts[0]}$": plan.families()["K"][1][0],
-        f"$K = M = {plan.n_patterns}$": Case(plan.n_patterns, plan.n_tokens),
-        rf"$\pi_{{\min}} = {plan.rarest[1]:g}$": plan.families()["pi_min"][1][1],
-    }
-    lines, marks = {}, {}
-    for name, case in shown.items():
-        mixture = plan.mixture(case)
-        path = list(descend(mixture, SCHEDULE, plan.record_at[-1], lr=plan.step_size(mixture),
-                            n_points=n_points, record_every=4, seed=seed))  # fmt: skip
-        lines[name] = [r.step for r in path], [r.excess.value for r in path]
-        simulated = [study.compare(case, step).simulated for step in plan.record_at]
-        marks[name] = plan.record_at, simulated
-    return Curves(lines, marks)
-
-
 def split_of_tokens(study: Study, n_points: int, seed: int) -> pd.DataFrame:
-    """Excess of the best head at the numbers of tokens found, split into bias and variance.
+    """Return what the best head's excess is made of at the numbers of tokens found, by target.
 
-    ``bias`` is what the same weight gets wrong with 10¹² tokens. Excesses are recomputed on other
-    query tokens; ``law`` and ``recomputed`` are over the target.
+    ``bias share``: what the same weight gets wrong with 10¹² tokens, of all it gets wrong.
+    ``law``, ``recomputed``: excess of perfect selection, and of the best head on other query
+    tokens, both over the target.
     """
     rows = []
     for target, count, _ in zip(*study.swept("tokens, target"), strict=True):
@@ -107,42 +84,24 @@ def split_of_tokens(study: Study, n_points: int, seed: int) -> pd.DataFrame:
             for each in (there, endless)
         )
         rows.append({
-            "target": target, "tokens": count,
-            "law/target": mean_denoising_excess(there, SCHEDULE) / target,
-            "variance": total - bias, "bias": bias, "bias share": bias / total,
-            "tilt floor": tilt_floor(best, there, SCHEDULE), "recomputed/target": total / target,
+            "target": target, "law/target": mean_denoising_excess(there, SCHEDULE) / target,
+            "bias share": bias / total, "recomputed/target": total / target,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def split_table(split: pd.DataFrame) -> pd.DataFrame:
-    """Return the split as a table for the page."""
-    formats = {
-        "target": "{:g}", "tokens": "{:.0f}", "law/target": "{:.2f}", "variance": "{:.2g}",
-        "bias": "{:.2g}", "tilt floor": "{:.1g}", "recomputed/target": "{:.3f}",
-    }  # fmt: skip
-    shown = split.transform({name: form.format for name, form in formats.items()})
-    return pd.DataFrame(shown).set_index("target")
-
-
 def tokens(study: Study, split: pd.DataFrame) -> Numbers:
     """Tokens needed, and why the exponents depart from the law."""
-    found: Numbers = {"target": sweeps.TARGET}
-    keys = {"target": "target", "K = M": "many", "pi_min": "pi", "sigma": "sigma", "r^2/d": "snr"}
-    for name, key in keys.items():
-        found[f"needed-{key}"] = str(study.fitted(f"tokens, {name}")[0])
-    found["law-sigma"] = study.fitted("tokens, sigma")[1].exponent
-    counts = study.swept("tokens, K = M")[1]
     first, last = split.iloc[0], split.iloc[-1]
-    return found | {
-        "double-first": counts[1] / counts[0],
-        "double-last": counts[-1] / counts[-2],
-        "perfect-first": first["law/target"],
-        "perfect-last": last["law/target"],
-        "bias-first": 100 * first["bias share"],
-        "bias-last": 100 * last["bias share"],
-        "recomputed": 100 * recomputed(split),
-    }
+    found: Numbers = {
+        "target": sweeps.TARGET, "target-first": first["target"], "target-last": last["target"],
+        "perfect-first": first["law/target"], "perfect-last": last["law/target"],
+        "bias-first": 100 * first["bias share"], "bias-last": 100 * last["bias share"],
+    }  # fmt: skip
+    keys = {"target": "target", "K = M": "many", "pi_min": "pi", "r^2/d": "snr"}
+    for name, key in keys.items():
+        found[f"needed-{key}"] = study.fitted(f"tokens, {name}")[0].exponent
+    return found
 
 
 def recomputed(split: pd.DataFrame) -> float:
@@ -152,29 +111,34 @@ def recomputed(split: pd.DataFrame) -> float:
 
 def times(study: Study) -> Numbers:
     """Training times, and what the first step says of them."""
-    found: Numbers = {"share": sweeps.SHARE, "absolute": sweeps.ABSOLUTE, "half": sweeps.HALF}
-    keys = {
-        "share, K = M": "s-km", "absolute, K = M": "a-km", "share, K of 16": "s-k",
-        "absolute, K of 16": "a-k", "share, r^2/d": "s-snr", "share, sigma": "s-sigma",
-        "share, step size": "s-rate", "rare, pi_min": "rare", "noticed, long": "long",
-        "noticed, short": "short",
+    found: Numbers = {
+        "share": 100 * sweeps.SHARE, "half": 100 * sweeps.HALF,
+        "s-rate": study.fitted("share, step size")[0].exponent,
+        "rare": study.fitted("rare, pi_min")[0].exponent,
     }  # fmt: skip
-    for name, key in keys.items():
-        power, derived = study.fitted(name)
-        first, *_, last = ratios = study.over_law(name)
-        found |= {key: str(power), f"{key}-law": derived.exponent}
-        found |= {f"{key}-first": first, f"{key}-last": last}
-        if key == "rare":
-            found |= {"rare-low": min(ratios), "rare-high": max(ratios)}
-    for key, ratio, digits in (("long", 4.0, 1), ("base", 1.0, 1), ("short", 1 / 64, 2)):
-        star = sweeps.crossover(law(sweeps.MANY, ratio=ratio))
-        found[f"cross-{key}"] = f"{star:.{digits}g}"
+    for name, key in (("share, K = M", "s-km"), ("share, r^2/d", "s-snr")):
+        counted, derived = study.fitted(name)
+        found |= {key: counted.exponent, f"{key}-law": derived.exponent}
+    for name, key in (("share, K = M", "s-km"), ("rare, pi_min", "rare")):
+        ratios = study.over_law(name)
+        found |= {f"{key}-low": min(ratios), f"{key}-high": max(ratios)}
     return found
+
+
+def short_patterns(study: Study, n_points: int) -> Numbers:
+    """Steps until a rare pattern is noticed, long or short, and where that leads."""
+    ratios = study.over_law("noticed, short")
+    found: Numbers = {"short-first": ratios[0], "short-last": ratios[-1]}
+    for key, ratio in (("long", 4.0), ("short", 1 / 64)):
+        power, derived = study.fitted(f"noticed, {key}")
+        star = sweeps.crossover(law(sweeps.MANY, ratio=ratio))
+        found |= {key: power.exponent, f"{key}-law": derived.exponent, f"cross-{key}": star}
+    return found | weak_patterns(n_points)
 
 
 def weak_patterns(n_points: int) -> Numbers:
     """Products of a rare pattern with itself at the best weight, where the pattern is weak."""
-    cases = {"weak": (0.005, 1 / 64), "less-weak": (0.02, 1 / 64), "long-rare": (1e-4, 1.0)}
+    cases = {"weak": (0.005, 1 / 64), "less-weak": (0.02, 1 / 64)}
     found: Numbers = {}
     for key, (rarest, ratio) in cases.items():
         mixture = law(sweeps.MANY, rarest=rarest, ratio=ratio)
@@ -210,16 +174,11 @@ def diagrams(study: Study) -> Diagrams:
 def phase(found: Diagrams) -> Numbers:
     """Where the share of the start is crossed."""
     crossings = found.all.apply(tokens_at_share)
-    bump = crossings.idxmax()
-    few, many = found.all.index[0], found.all.index[-1]
-    held = found.checks[found.checks["N"] == few].sort_values("pi_min")["rare"].iloc[-1]
     return {
-        "phase-steps": phases.STEPS, "phase-step": phases.RELATIVE_STEP_SIZE,
-        "phase-share": phases.SHARE, "phase-even": crossings.iloc[-1],
-        "phase-bump": crossings.max(), "phase-bump-pi": bump, "phase-checks": len(found.checks),
+        "phase-step": phases.RELATIVE_STEP_SIZE, "phase-even": crossings.iloc[-1],
+        "phase-bump-pi": crossings.idxmax(),
         "phase-edge-few": found.edge[0], "phase-edge-many": found.edge[-1],
-        "phase-few": few, "phase-many": many,
-        "phase-held": 100 * held.value, "phase-held-error": 100 * held.standard_error,
+        "phase-few": found.all.index[0], "phase-many": found.all.index[-1],
         "radius-8": tokens_at_share(found.best[8.0]),
         "radius-16": tokens_at_share(found.best[16.0]),
     }  # fmt: skip

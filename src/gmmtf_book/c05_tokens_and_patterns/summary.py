@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
-
 from gmmtf import Estimate
 from gmmtf.scaling import PowerLaw, fit_power_law
 from gmmtf_book.c05_tokens_and_patterns import filter_numbers
@@ -117,6 +115,17 @@ class Study(StudyOf[Plan]):
         return [a / b for a, b in zip(found, closed, strict=True)]
 
 
+def both(
+    recorded: Study, live: Study, family: str, what: str = "excess", *, share: bool = False
+) -> dict[str, tuple[int, Series]]:
+    """Return a family of the recorded and of this run, each with its number of tokens."""
+    studies = {"recorded": recorded, "live": live}
+    return {
+        name: (study.plan.n_tokens, study.series(family, what, share=share))
+        for name, study in studies.items()
+    }
+
+
 def recorded() -> dict[str, float]:
     """Return the numbers of the recorded run that are checked and quoted as claims, by name."""
     study = Study.recorded()
@@ -161,7 +170,7 @@ def _rare_data(study: Study) -> dict[str, float]:
     }
     for reading in ("tokens", "data"):
         series, first = study.learned(reading)
-        pairs = [Compared(*pair) for pair in zip(series.simulated, series.predicted, strict=True)]
+        pairs = series.pairs
         power = fit_power_law(series.x, [e.value for e in series.simulated])
         ratios = [e.value / alone for e, alone in zip(series.simulated, first, strict=True)]
         found |= _named(f"learned {reading}", power) | {
@@ -172,35 +181,6 @@ def _rare_data(study: Study) -> dict[str, float]:
             f"learned {reading} most over first": max(ratios),
         }
     return found
-
-
-def family_table(study: Study) -> pd.DataFrame:
-    """Exponents of the excess risk against K, K = M and N."""
-    rows = {}
-    for family in ("K", "K = M", "N"):
-        fits = study.exponents(family)
-        rows[family] = {
-            "trained, simulated [95 %]": str(fits["trained"]),
-            "predicted": f"{fits['predicted'].exponent:.3f}",
-            "best head": f"{fits['best'].exponent:.3f}",
-            "law": f"{fits['law'].exponent:.3f}",
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("against")
-
-
-def sweep_table(study: Study, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """Exponents of the sweeps of some kinds, fitted and derived, and the points found."""
-    rows = {}
-    for name, sweep in SWEEPS.items():
-        if name.split(",")[0] in kinds:
-            found, derived = study.fitted(name)
-            rows[name.removeprefix("tokens, ")] = {
-                "fitted exponent [95 %]": str(found),
-                "derived, here": f"{derived.exponent + 0.0:.3f}",
-                "limit": sweep.limit,
-                "found": ", ".join(f"{v:.3g}" for v in study.swept(name)[1]),
-            }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("against")
 
 
 def _named(name: str, law: PowerLaw) -> dict[str, float]:
