@@ -33,7 +33,7 @@ def weighted_cloud(cloud: TokenCloud) -> Figure:
     for j, (colour, line) in enumerate(styles):
         _law(right, cloud, j, colour, line)
     right.plot(*cloud.limit.tolist(), "x", color=COLOURS["theory"], markersize=9, mew=2.5)
-    right.annotate("$T$", cloud.limit.tolist(), (8, -5), textcoords="offset points")
+    right.annotate(r"$y_\infty$", cloud.limit.tolist(), (8, -5), textcoords="offset points")
     for axis in (left, right):
         axis.plot(*cloud.query.tolist(), "*", color=COLOURS["same"], markersize=13, label="query")
         axis.plot(*cloud.centres.T.tolist(), "+", color="0.3", markersize=10, label="patterns")
