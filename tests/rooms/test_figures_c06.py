@@ -21,6 +21,7 @@ from rooms.drawn import (
     Look,
     Series,
     areas,
+    bars,
     caption,
     colour_bars,
     error_bar,
@@ -129,6 +130,25 @@ def test_given_maps() -> None:
     assert [ax.get_ylabel() for ax in panels(figure)] == ["query token", "", "query token", ""]
     (bar,) = colour_bars(figure)
     assert bar.get_ylabel() == "attention"
+
+
+def test_one_row() -> None:
+    attention = torch.tensor([[0.1, 0.4, 0.2, 0.0, 0.3], *[[0.2] * 5] * 4], dtype=torch.float64)
+    labels = torch.tensor([2, 0, 1, 0, 2])
+    figure = figures.one_row(attention, labels)
+    (ax,) = panels(figure)
+    near = pytest.approx
+    assert bars(ax) == [
+        Series(near([3]), [0.1], Look(COLOURS["trained"]), "itself: 0.100"),
+        Series(near([4]), [0.3], Look(COLOURS["oracle"]), "its pattern, with itself: 0.40"),
+        Series(near([0, 2, 1]), [0.4, 0.2, 0], Look(COLOURS["start"]), "other patterns: 0.60"),
+    ]
+    # squares: 0.01 + 0.16 + 0.04 + 0.09; shares 0.4, 0.2, 0.4 against 0, 0, 1
+    assert titles(figure) == ["sum of squares 0.300, so 3 tokens; mismatch 0.560"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("key tokens, pattern by pattern", "attention")
+    assert legend(figure) == named(ax)
+    (alone,) = panels(figures.one_row(attention, labels, query=2))
+    assert [each.label for each in bars(alone)] == ["itself: 0.200", "other patterns: 0.80"]
 
 
 def test_risks_of_maps(runs: dict[str, pd.DataFrame]) -> None:

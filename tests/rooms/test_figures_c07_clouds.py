@@ -84,8 +84,8 @@ def test_weighted_cloud() -> None:
             assert abs(across - x) < 0.4
             assert y - 0.45 - 0.6 < height < y - 0.45, "the number stands below its circle"
     assert shown == []
-    assert list(written) == ["$T$"]
-    assert notes(right)["$T$"] == near(2.2, 0.6)
+    assert list(written) == [r"$y_\infty$"]
+    assert notes(right)[r"$y_\infty$"] == near(2.2, 0.6)
     opacities = [patch.get_alpha() for patch in right.patches]
     assert sorted(opacities) == [opacities[k] for k in (5, 3, 1, 0, 2, 4)], "as they are probable"
     for ax in (left, right):
@@ -109,7 +109,7 @@ def test_averages() -> None:
     for ax, (n, places), radius in zip((few, many), drawn.items(), (0.65, 0.15), strict=True):
         assert lines(ax) == [
             Series(near(*places[:, 0].tolist()), near(*places[:, 1].tolist()), Look(RED, "", ".")),
-            Series(near(2.2), near(0.6), Look(BLACK, "", "x"), "limit $T$"),
+            Series(near(2.2), near(0.6), Look(BLACK, "", "x"), r"limit $y_\infty$"),
             Series(near(2.8), near(0), Look(GREY, "", "+"), "pattern 1"),
             Series(near(2.6), near(0.7), Look(BLUE, "", "*"), "query"),
         ], f"N = {n}"
@@ -120,4 +120,4 @@ def test_averages() -> None:
         assert (ax.get_xlim(), ax.get_ylim()) == (few.get_xlim(), few.get_ylim())
         assert legend(figure) == named(ax)
     assert few.get_ylabel() == "along pattern 2"
-    assert list(legend(figure)) == ["limit $T$", "pattern 1", "query"]
+    assert list(legend(figure)) == [r"limit $y_\infty$", "pattern 1", "query"]

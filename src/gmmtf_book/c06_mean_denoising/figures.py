@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
@@ -95,6 +96,35 @@ def twin_ratio(runs: Runs) -> Figure:
         ax.axhline(1, color="0.7", linewidth=0.8, zorder=0)
 
     return _panels(runs, draw, "excess, twin's map / own map", legend=False)
+
+
+def one_row(attention: Tensor, labels: Tensor, query: int = 0) -> Figure:
+    """One query's attention to each token, ordered by pattern, and the four numbers of this row.
+
+    ``attention`` is a map ``[N, N]`` of a data point with labels ``[N]``.
+    """
+    row, label = attention[query].cpu(), labels.cpu()
+    shares = torch.zeros(int(label.max()) + 1).to(row).index_add(0, label, row)
+    wanted = torch.eye(len(shares)).to(row)[label[query]]
+    same, squares = float(shares @ wanted), float(row.square().sum())
+    order = label.argsort(stable=True)
+    place, itself = order.argsort(), torch.arange(len(row)) == query
+    alike = label == label[query]
+    figure, ax = plt.subplots(figsize=(WIDTH, 2.9))
+    for name, chosen, colour in (
+        (f"itself: {float(row[query]):.3f}", itself, COLOURS["trained"]),
+        (f"its pattern, with itself: {same:.2f}", alike & ~itself, COLOURS["oracle"]),
+        (f"other patterns: {1 - same:.2f}", ~alike, COLOURS["start"]),
+    ):
+        if chosen.any():
+            ax.bar(place[chosen].tolist(), row[chosen].tolist(), color=colour, label=name)
+    mismatch = float((shares - wanted).square().sum())
+    ax.set(
+        title=f"sum of squares {squares:.3f}, so {1 / squares:.0f} tokens; mismatch {mismatch:.3f}",
+        xlabel="key tokens, pattern by pattern", ylabel="attention", xticks=[],
+    )  # fmt: skip
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
 
 
 def attention_mass(runs: Runs) -> Figure:

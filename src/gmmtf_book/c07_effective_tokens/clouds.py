@@ -33,7 +33,7 @@ def weighted_cloud(cloud: TokenCloud) -> Figure:
     for j, (colour, line) in enumerate(styles):
         _law(right, cloud, j, colour, line)
     right.plot(*cloud.limit.tolist(), "x", color=COLOURS["theory"], markersize=9, mew=2.5)
-    right.annotate("$T$", cloud.limit.tolist(), (8, -5), textcoords="offset points")
+    right.annotate(r"$y_\infty$", cloud.limit.tolist(), (8, -5), textcoords="offset points")
     for axis in (left, right):
         axis.plot(*cloud.query.tolist(), "*", color=COLOURS["same"], markersize=13, label="query")
         axis.plot(*cloud.centres.T.tolist(), "+", color="0.3", markersize=10, label="patterns")
@@ -64,7 +64,7 @@ def _law(axis: Axes, cloud: TokenCloud, j: int, colour: str, line: str) -> None:
 def averages(cloud: TokenCloud, drawn: Mapping[int, Tensor], radii: Mapping[int, float]) -> Figure:
     """Draw attention averages ``[n, 2]`` of one query over many data points, for several N.
 
-    ``radii``: predicted root mean square distance from the limit T. Both by the number of tokens.
+    ``radii``: predicted root mean square distance from the limit y∞. Both by the number of tokens.
     """
     figure, axes = plt.subplots(
         1, len(drawn), figsize=(WIDTH, 3.4), sharex=True, sharey=True,
@@ -76,7 +76,7 @@ def averages(cloud: TokenCloud, drawn: Mapping[int, Tensor], radii: Mapping[int,
         axis.plot(*points.T.tolist(), ".", color=COLOURS["trained"], **style)
         circle = Circle((x, y), radii[n], fill=False, edgecolor=COLOURS["theory"], linewidth=2)
         axis.add_patch(circle)
-        style = {"markersize": 8, "mew": 2.5, "label": "limit $T$"}
+        style = {"markersize": 8, "mew": 2.5, "label": r"limit $y_\infty$"}
         axis.plot(*cloud.limit.tolist(), "x", color=COLOURS["theory"], **style)
         axis.plot(*cloud.centres[0].tolist(), "+", color="0.3", markersize=10, label="pattern 1")
         axis.plot(*cloud.query.tolist(), "*", color=COLOURS["same"], markersize=12, label="query")

@@ -77,7 +77,7 @@ def average_again(
 ) -> tuple[Tensor, float]:  # fmt: skip
     """Attention averages ``[n_draws, 2]`` of one query over data points, and what is predicted.
 
-    The second number is the root mean square distance of the average from its limit T that the
+    The second number is the root mean square distance of the average from its limit y∞ that the
     expansion predicts. Arguments and errors as for :func:`token_cloud`.
     """
     queries = _one_query(mixture, query, t)
@@ -217,7 +217,7 @@ def decompose(
 
 
 def _variance(found: _Weights, seen: Scores, queries: Queries, pull: Tensor) -> Tensor:
-    """E‖ω(x - T) + (ω - 1) pull‖²/(N - 1): the doubled tilt about the limit T."""
+    """E‖ω(x - y∞) + (ω - 1) pull‖²/(N - 1): the doubled tilt about the limit y∞."""
     zero = torch.zeros_like(pull[:1])
     moved = torch.cat([queries.reach * (found.second - found.first), zero])
     mean = moved + queries.level.variance * seen.tilt
