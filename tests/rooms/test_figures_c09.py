@@ -57,7 +57,7 @@ def test_pixels_out_of_range_are_clipped_to_black_and_white():
     assert drawn.pixels(ax)[3, 2].tolist() == drawn.pixels(ax)[1, 1].tolist() == WHITE
 
 
-def test_attention_has_queries_in_rows_and_one_colour_scale_from_zero():
+def test_attention_has_queries_in_rows_and_one_colour_scale_about_uniform():
     maps = {
         "before": torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 0.5]]),
         "after": torch.tensor([[1.5, 0.1, 2.5], [3.5, 12.0, 4.5], [5.5, 6.5, 7.5]]),
@@ -66,14 +66,16 @@ def test_attention_has_queries_in_rows_and_one_colour_scale_from_zero():
     assert drawn.titles(figure) == ["before", "after"]
     for ax, matrix in zip(drawn.panels(figure), maps.values(), strict=True):
         np.testing.assert_array_equal(drawn.picture(ax), matrix.numpy())
-        assert ax.images[0].get_clim() == (0, 12)
+        assert ax.images[0].get_clim() == (1 / 12, 12)
+        assert [float(ax.images[0].norm(x)) for x in (1, 12**0.5)] == pytest.approx([0.5, 0.75])
         assert ax.get_xlabel() == "digit attended to"
         for axis in (ax.xaxis, ax.yaxis):
             assert drawn.tick_labels(axis) == {0: "3", 1: "7", 2: "9"}
     assert [ax.get_ylabel() for ax in drawn.panels(figure)] == ["query digit", ""]
     (bar,) = drawn.colour_bars(figure)
     assert bar.get_ylabel() == "attention / uniform"
-    assert bar.get_ylim() == (0, 12)
+    assert bar.get_ylim() == pytest.approx((1 / 12, 12))
+    assert drawn.tick_labels(bar.yaxis)[1.0] == "1"
 
 
 def test_gains_of_both_laws_stand_beside_the_prediction():

@@ -7,12 +7,13 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from torch import Tensor
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks
 
 NAMES = {
     "theory": "orthogonal\nisotropic",
@@ -53,18 +54,20 @@ def token_rows(rows: Mapping[str, Tensor]) -> Figure:
 def class_attention(maps: Mapping[str, Tensor], digits: Sequence[int]) -> Figure:
     """Attention between digits, as a multiple of uniform attention (F1, for real tokens).
 
-    ``maps``: title and matrix ``[M, M]`` of each panel, queries in rows; one colour scale for all.
+    ``maps``: title and matrix ``[M, M]`` of each panel, queries in rows; one colour scale for all,
+    logarithmic with uniform attention, 1, in its middle.
     """
     top = max(float(matrix.max()) for matrix in maps.values())
     figure, axes = plt.subplots(1, len(maps), figsize=(WIDTH, 3.5), squeeze=False)
     for axis, (title, matrix) in zip(axes[0], maps.items(), strict=True):
-        image = axis.imshow(matrix.numpy(), cmap="viridis", vmin=0, vmax=top)
+        image = axis.imshow(matrix.numpy(), cmap="RdBu_r", norm=LogNorm(1 / top, top))
         axis.set(title=title, xlabel="digit attended to")
         ticks = range(len(digits))
         axis.set_xticks(ticks, [str(d) for d in digits])
         axis.set_yticks(ticks, [str(d) for d in digits])
     axes[0, 0].set_ylabel("query digit")
-    figure.colorbar(image, ax=axes[0], label="attention / uniform", shrink=0.85)
+    bar = figure.colorbar(image, ax=axes[0], label="attention / uniform", shrink=0.85)
+    log_ticks(bar.ax.yaxis)
     return figure
 
 

@@ -95,7 +95,7 @@ def token_planes(
     colour of its nearest pattern, not that of its data point.
     """
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(WIDTH, 3.0), sharex=True, sharey=True, squeeze=False
+        1, len(panels), figsize=(WIDTH, 4.0), sharex=True, sharey=True, squeeze=False
     )
     radius = mixture.require_equal_orthogonal("the plane of two patterns")
     plane = (mixture.means / radius)[-2:]
@@ -105,9 +105,7 @@ def token_planes(
             colours: object = PATTERN_COLOURS[which]
             if by_pattern:
                 colours = [PATTERN_COLOURS[u] for u in labels[which]]
-            ax.scatter(
-                tokens[:, 0], tokens[:, 1], s=8, c=colours, rasterized=True, alpha=0.6, linewidths=0
-            )
+            ax.scatter(*tokens.T, s=16, c=colours, rasterized=True, alpha=0.6, linewidths=0)
         for spot in ((radius, 0.0), (0.0, radius), (0.0, 0.0)):
             ax.plot(*spot, "o", ms=15, mew=1.0, mfc="none", color=COLOURS["theory"], zorder=1)
         ax.set(title=title, aspect="equal")
