@@ -15,7 +15,11 @@ RECORDS = sorted(p.name for p in RESULTS.glob("*.json") if p.name != "claims.jso
 THREE = {0, 1, 2}
 OF_KIND = {"start": set(range(10)), "search": set(range(25))}
 """Seeds of descents from random starts, and of pieces of a random search."""
-OTHER = {"10_mnist_generation.json": {0}, "10_mnist_exposure.json": set(range(6))}
+OTHER = {
+    "10_mnist_generation.json": {0},
+    "10_mnist_ten.json": {0},
+    "10_mnist_exposure.json": set(range(6)),
+}
 """Seeds of records that have not three; chapter 10 says so."""
 
 STATUSES = {
