@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import LogNorm
 
 from gmmtf import Estimate
 from gmmtf.figures import COLOURS, use_style
@@ -163,14 +164,18 @@ def test_attention_is_sorted_by_pattern_with_queries_in_rows():
     assert drawn.titles(figure) == ["before", "after"]
     order = [1, 0, 2, 3]
     for ax, matrix in zip(drawn.panels(figure), maps.values(), strict=True):
-        np.testing.assert_array_equal(drawn.picture(ax), matrix.numpy()[np.ix_(order, order)])
-        assert ax.images[0].get_clim() == (0, 15)
+        sorted_ = matrix.numpy()[np.ix_(order, order)]
+        np.testing.assert_allclose(drawn.picture(ax), 4 * sorted_)  # of uniform attention, 1/4
+        assert ax.images[0].get_clim() == (1 / 16, 16)
+        assert isinstance(ax.images[0].norm, LogNorm)
+        assert ax.images[0].get_cmap().name == "RdBu_r"
         assert drawn.levels(ax) == [("h", 0.5), ("v", 0.5), ("h", 2.5), ("v", 2.5)]
         assert ax.get_xlabel() == "key token"
     assert [ax.get_ylabel() for ax in drawn.panels(figure)] == ["query token", ""]
     (bar,) = drawn.colour_bars(figure)
-    assert bar.get_ylabel() == "attention"
-    assert bar.get_ylim() == (0, 15)
+    assert bar.get_ylabel() == "attention / uniform"
+    assert bar.get_ylim() == pytest.approx((1 / 16, 16))
+    assert drawn.tick_labels(bar.yaxis)[1] == "1"
 
 
 def test_products_have_a_row_for_each_run_and_a_column_for_each_query():

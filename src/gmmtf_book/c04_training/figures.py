@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.curve import Curve
-from gmmtf.figures import COLOURS, WIDTH, error_bars, legend_below, step_axis
+from gmmtf.figures import COLOURS, WIDTH, error_bars, legend_below, step_axis, ticks_at
 
 
 @dataclass(frozen=True)
@@ -109,23 +110,24 @@ def learned_weight(
 
 
 def attention_maps(maps: Mapping[str, Tensor], labels: Tensor) -> Figure:
-    """Attention matrices ``[N, N]`` of one data point, by title, on one colour scale (F1).
+    """Attention matrices ``[N, N]`` of one data point, by title, as multiples of uniform attention.
 
-    Tokens are ordered by their patterns, ``labels``, integers ``[N]``.
+    On one logarithmic scale from a sixteenth to 16 times, with uniform attention, 1, in its middle
+    (F1). Tokens are ordered by their patterns, ``labels``, integers ``[N]``.
     """
     order = labels.argsort(stable=True)
     edges = labels.bincount().cumsum(0)[:-1].tolist()
-    top = max(float(matrix.max()) for matrix in maps.values())
     figure, axes = plt.subplots(1, len(maps), figsize=(WIDTH, 3.6), squeeze=False)
     for axis, (title, matrix) in zip(axes[0], maps.items(), strict=True):
-        sorted_ = matrix[order][:, order].numpy()
-        image = axis.imshow(sorted_, cmap="viridis", vmin=0, vmax=top)
+        multiple = len(labels) * matrix[order][:, order].numpy()
+        image = axis.imshow(multiple, cmap="RdBu_r", norm=LogNorm(1 / 16, 16))
         for edge in edges:
-            axis.axhline(edge - 0.5, color="white", linewidth=0.4)
-            axis.axvline(edge - 0.5, color="white", linewidth=0.4)
+            axis.axhline(edge - 0.5, color="0.3", linewidth=0.4)
+            axis.axvline(edge - 0.5, color="0.3", linewidth=0.4)
         axis.set(title=title, xlabel="key token", xticks=[], yticks=[])
     axes[0, 0].set_ylabel("query token")
-    figure.colorbar(image, ax=axes[0], label="attention", shrink=0.8)
+    bar = figure.colorbar(image, ax=axes[0], label="attention / uniform", shrink=0.8)
+    ticks_at(bar.ax.yaxis, [1 / 16, 1 / 4, 1, 4, 16])
     return figure
 
 
