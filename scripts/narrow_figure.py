@@ -65,7 +65,9 @@ def _sorted_out(
     parts: list[ET.Element], ink: Ink, width: float
 ) -> tuple[list[Panel] | None, list[ET.Element]]:
     """The panels row by row, with their colour bars, and the figure's own legends and texts."""
-    panels, bars, others = [], [], []
+    panels: list[Panel] = []
+    bars: list[Panel] = []
+    others: list[ET.Element] = []
     for part in parts:
         kind = str(part.get("id")).partition("_")[0]
         if kind == "axes":
@@ -100,8 +102,9 @@ def _drop_frame(legend: ET.Element, ink: Ink) -> None:
 def _frame(axes: ET.Element, ink: Ink) -> Box:
     """The rectangle of the axes: their paper, or all of their ink where they have none."""
     first = axes.find(f"{SVG}g")
-    paper = first is not None and str(first.get("id")).startswith("patch_")
-    return ink.box(first if paper else axes)
+    if first is not None and str(first.get("id")).startswith("patch_"):
+        return ink.box(first)
+    return ink.box(axes)
 
 
 def _beside(a: Box, b: Box) -> bool:

@@ -17,9 +17,10 @@ SIGNATURE = re.compile(r"<dt class=\"sig .*?</dt>", re.S)
 LIST = re.compile(r"<(/?)(dl|dd)>")
 CLASSES = {"dl": "sig-parameters", "dd": "sig-parameter"}
 
-WITHOUT_SCRIPTS = """<noscript><div class="admonition note"><p class="admonition-title">Scripts are off</p>
-<p>Formulas are shown as TeX, and figures that you could move as pictures. Folded parts open, but the
-search, the contents on a phone, the dark mode and the buttons at the top need scripts.</p>
+WITHOUT_SCRIPTS = """<noscript><div class="admonition note">
+<p class="admonition-title">Scripts are off</p>
+<p>Formulas are shown as TeX, and figures that you could move as pictures. Folded parts open, but
+the search, the contents on a phone, the dark mode and the buttons at the top need scripts.</p>
 </div></noscript>
 """
 

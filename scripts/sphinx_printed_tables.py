@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -25,7 +27,8 @@ def as_nodes(table: Table) -> list[nodes.Node]:
                 )
             place += made
     group += [head, body]
-    title = [nodes.paragraph(text=table.title)] if table.title else []
+    # Raw, since the search would take a paragraph for prose.
+    title = [nodes.raw("", f"<p>{escape(table.title)}</p>", format="html")] if table.title else []
     return [*title, nodes.table("", group, classes=["printed"])]
 
 

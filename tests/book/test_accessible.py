@@ -28,15 +28,16 @@ PREPARE = """async () => {
   await new Promise(done => setTimeout(done, 300));
   for (const formula of document.querySelectorAll('mjx-math')) {
     const { width, height } = formula.getBoundingClientRect();
-    formula.replaceChildren('x');
-    formula.style.cssText = `display: inline-block; flex: none; width: ${width}px; height: ${height}px`;
+    formula.replaceChildren('formula');
+    formula.style.cssText = `display: inline-block; flex: none; width: ${width}px;`;
+    formula.style.height = `${height}px`;
   }
-  for (const copy of document.querySelectorAll('mjx-assistive-mml')) copy.replaceChildren('x');
+  document.querySelectorAll('mjx-assistive-mml').forEach(copy => copy.replaceChildren('formula'));
   const seen = new Set();
   for (const piece of document.querySelectorAll('.highlight pre > span')) {
     const kind = `${piece.closest('[class*=highlight-]').className} ${piece.className}`;
     if (seen.has(kind)) piece.replaceWith(piece.textContent);
-    seen.add(kind);
+    else if (piece.textContent.length > 1) seen.add(kind);  // one letter is not looked at
   }
 }"""
 
@@ -84,16 +85,16 @@ def test_violations_are_seen_in_each_mode(page, tmp_path):
         body { background: #fff } [data-theme=dark] body { background: #777 }
         pre span { color: #333 } .box { overflow: auto; width: 100px; height: 20px }
         </style></head><body><main><h1>Words</h1><button></button>
-        <div class="highlight-python"><div class="highlight"><pre><span class="a">x</span>
-        <span class="b" style="color: #eee">y</span></pre></div></div>
+        <div class="highlight-python"><div class="highlight"><pre><span class="a">word</span>
+        <span class="b" style="color: #eee">pale</span></pre></div></div>
         <dl><dd>alone</dd></dl><img src="data:,"></main></body></html>"""
     )
     found = "\n".join(violations(page, tmp_path / "bad.html"))
-    for finding in ("button-name", "definition-list", "image-alt", ".b: "):
-        assert f"light: {finding}" in found or finding in found
-    assert "dark: color-contrast" in found
-    assert "dark: color-contrast (2)" in found or "dark: color-contrast (3)" in found
-    assert "light: color-contrast (1)" in found
+    for finding in ("button-name", "definition-list", "image-alt"):
+        for mode in MODES:
+            assert f"{mode}: {finding} (1)" in found
+    assert "light: color-contrast (1)" in found  # the pale letter
+    assert "dark: color-contrast (2)" in found  # and the dark one
 
 
 def test_parameters_of_a_signature_are_lines_and_not_definitions():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
+from itertools import pairwise
 from xml.etree import ElementTree as ET
 
 import matplotlib.pyplot as plt
@@ -133,7 +134,7 @@ def test_a_grid_is_read_row_by_row_and_gets_the_labels_below():
     narrow = stacked(drawn(figure))
     assert narrow is not None
     boxes = [part(narrow, f"axes_{k}") for k in (1, 2, 3, 4)]
-    assert all(a.y1 < b.y0 for a, b in zip(boxes, boxes[1:], strict=False))
+    assert all(a.y1 < b.y0 for a, b in pairwise(boxes))
     heights = [box.height for box in boxes]
     assert max(heights) - min(heights) < 3
 
