@@ -25,8 +25,9 @@
     for (const image of document.querySelectorAll(".bd-article .cell_output img")) {
       const box = document.createElement("div");
       box.className = "picture";
-      image.replaceWith(box);
-      box.append(image);
+      const picture = image.closest("picture") ?? image;
+      picture.replaceWith(box);
+      box.append(picture);
     }
   }
 
@@ -41,6 +42,18 @@
       sizes.observe(box);
     }
   }
+
+  // Print shows what is folded, and folds it again afterwards.
+  const opened = [];
+  window.addEventListener("beforeprint", () => {
+    for (const fold of document.querySelectorAll("details:not([open])")) {
+      fold.open = true;
+      opened.push(fold);
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const fold of opened.splice(0)) fold.open = false;
+  });
 
   window.addEventListener("load", watch);
 })();

@@ -1,0 +1,56 @@
+"""Sphinx extension: the panels of a figure stand below each other on a phone.
+
+Each figure whose panels stand side by side gets a second picture, with the panels below each other,
+which the browser takes in a narrow window.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from narrow_figure import stacked
+
+NARROW = "(max-width: 600px)"
+NOTE = '<span class="stacked-note">Here left is above, and right is below.</span>'
+IMAGE = re.compile(
+    r"""<img\b[^>]*\bsrc="(?P<folder>(?:\.\./)*_images/)(?P<name>[^"/]+)\.svg"[^>]*>"""
+)
+SIDES = re.compile(r"\b(?:left|right)\b", re.I)
+
+
+def write_narrow(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Write the narrow pictures of a page, and name them in it."""
+    if doctree is None or app.builder.format != "html":
+        return
+    sources = {name: source for source, name in app.builder.images.items()}
+
+    def with_narrow(match: re.Match[str]) -> str:
+        source = sources.get(f"{match['name']}.svg")
+        narrow = stacked(Path(app.srcdir, source).read_text("utf-8")) if source else None
+        if narrow is None:
+            return match[0]
+        name = f"{match['name']}-narrow.svg"
+        folder = Path(app.outdir, "_images")
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(narrow, encoding="utf-8")
+        caption = match.string[match.end() :].partition("</figure>")[0]
+        told = NOTE if "<figcaption" in caption and SIDES.search(caption) else ""
+        return (
+            f'<picture><source media="{NARROW}" srcset="{match["folder"]}{name}">'
+            f"{match[0]}</picture>{told}"
+        )
+
+    context["body"] = IMAGE.sub(with_narrow, context["body"])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension with Sphinx."""
+    app.connect("html-page-context", write_narrow)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
