@@ -364,6 +364,18 @@ def test_rare_is_told_from_hard():
     assert pair.rarity.tolist() == pytest.approx([2, 2])
 
 
+def test_seeds_are_paired_in_whatever_order_they_were_recorded():
+    record, turned = made_record(), made_record()
+    for each in (record, turned):  # the FID of the common "2" differs between the seeds
+        for point in each.select(kind="trained", condition="balanced", seed=1):
+            point.value["fid"]["2"] *= 3
+    rare, common = (turned.select(kind="trained", condition=c) for c in ("rare 2 at 0.1", "balanced"))
+    turned.points[:] = [*turned.select(kind="floor"), *rare, *reversed(common)]
+    expected, found = compare(record, 2), compare(turned, 2)
+    assert found.rarity.tolist() == expected.rarity.tolist()
+    assert found.rarity[0] != found.rarity[1]
+
+
 def test_the_final_quality_is_that_of_the_last_step():
     record = made_record()
     rare = {"condition": Condition().name}
@@ -406,6 +418,9 @@ def test_the_account_joins_the_studies():
     assert found["kid-few"] == str(effects(crossed, "kid").few)
     assert found["pixel_kid-share"].startswith("67% [")
     assert found["rarity-low"] == spread(crossed, 2)["rarity"].low
+    # At the end of three seeds "1" has the FID 10, real images 5; all are recognised as often.
+    assert found["short-ratio"] == "2.00 [2.00, 2.00]"
+    assert found["short-common"] == found["short-rare"] == "500.0% [500.0%, 500.0%]"
     assert found["rarity-1"] == "3.00 [3.00, 3.00]"
     assert found["rarity-1-low"] == pytest.approx(3)
     assert found["hardness-1-mean"] == spread(crossed, 1)["hardness"].mean

@@ -48,7 +48,7 @@ SHIPPED = {
     ),
     "ten guide": Pinned(
         "mnist_ten_guide.safetensors",
-        "GUIDESHA",
+        "0095fd2e20a0e262741245e65d2052aff35d16f2f15b31e969b4c7e282914021",
     ),
 }
 """The generators of four digits, one of them rare, and of all ten, alike; with each the model

@@ -43,6 +43,8 @@ BOUNDS = [
     _recorded("guided-common-share", "guided: common digits recognised", 0.98),
     _recorded("guided-rare-share", "guided: rare digit recognised", 0.9),
     _recorded("guided-ratio", "guided: FID of common digits / real", at_most=3),
+    _recorded("short-common-low", "six short runs: common digits recognised, low end", 0.95),
+    _recorded("short-rare-low", "six short runs: rare digit recognised, low end", 0.7),
     _recorded("late-low", "recorded: lag of 2, low end of its interval", 1),
     _recorded("rarity-low", "recorded: FID of 2, rare / common, low end", 1),
     _recorded("hardness-low", "recorded: FID of 2 / other digits, none rare, low end", 1),

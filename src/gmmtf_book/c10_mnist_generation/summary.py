@@ -31,6 +31,7 @@ def account(
     """Return all numbers of the records, guided with the recorded weight that is nearest."""
     return (
         _draws(generation, weight)
+        | _short(exposed)
         | _lateness(exposed)
         | _causes(exposed)
         | _others(exposed)
@@ -64,6 +65,26 @@ def _draws(record: Recording, weight: float) -> Numbers:
         "few": few.name, "few-fid": few["fid"], "few-seen": 100 * few["recognised"],
         "many": most.name, "best-seen": 100 * most["recognised"],
     }  # fmt: skip
+
+
+def _short(record: Recording) -> Numbers:
+    """Quality of the short runs with a rare digit, with intervals over their seeds.
+
+    Shares recognised, of the ``common`` digits and of the ``rare`` one, and the mean of the common
+    digits' FIDs over those of real images (``ratio``).
+    """
+    rows = tables.at_end(by_digit(record, kind="trained", condition=Condition().name))
+    seen = rows.pivot(index="seed", columns="digit", values="recognised")
+    floor = by_digit(record, kind="floor").groupby("digit")["fid"].mean()
+    fid = rows.pivot(index="seed", columns="digit", values="fid") / floor
+    intervals = {
+        "common": tables.mean(seen.drop(columns=RARE).mean(axis=1).to_numpy()),
+        "rare": tables.mean(seen[RARE].to_numpy()),
+        "ratio": tables.mean(fid.drop(columns=RARE).mean(axis=1).to_numpy()),
+    }
+    shown = {name: f"{x:.1%}" if name != "ratio" else str(x) for name, x in intervals.items()}
+    found: Numbers = {f"short-{name}": text for name, text in shown.items()}
+    return found | {f"short-{k}-{end}": getattr(x, end) for k, x in intervals.items() for end in ENDS}
 
 
 def _lateness(record: Recording) -> Numbers:

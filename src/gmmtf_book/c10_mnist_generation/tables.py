@@ -55,7 +55,7 @@ def fid_curves(record: Recording, condition: Condition) -> pd.DataFrame:
     found = rows.pivot(index="step", columns=["digit", "seed"], values="fid")
     if found.isna().any(axis=None):
         raise ValueError(f"condition: seeds of {condition.name!r} recorded at different steps")
-    return pd.DataFrame(found)
+    return pd.DataFrame(found).sort_index(axis=1)  # seeds are paired by their place
 
 
 def first_below(steps: Array, curve: Array, level: float) -> float:
