@@ -80,6 +80,8 @@ def _sorted_out(
             others.append(part)
         else:
             return None, []
+    if not panels:
+        return None, []
     for bar in bars:
         min(panels, key=lambda panel: panel.frame.distance(bar.frame)).moved.append(bar.group)
     rows: list[list[Panel]] = []

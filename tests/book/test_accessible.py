@@ -16,7 +16,8 @@ from .test_built_book import toc_documents
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 MODES = {"light": 390, "dark": 1280}
-"""The modes, and the width of the window that each is looked at in."""
+"""The modes, and the width of the window that each is looked at in. In the dark only colours
+differ, and only the rules about colours are run."""
 
 # All is unfolded. A typeset formula is some hundred elements of one colour, and code a thousand
 # of some twenty: one of each kind is kept, since axe-core looks at all of them for minutes.
@@ -45,8 +46,10 @@ LOOK = """async (mode) => {
   const root = document.documentElement;
   root.dataset.mode = root.dataset.theme = mode;
   for (const moving of document.getAnimations()) moving.finish();
-  await new Promise(requestAnimationFrame);
-  const { violations } = await axe.run(document, { resultTypes: ['violations'] });
+  await new Promise(done => setTimeout(done, 500));  // book.js looks at what scrolls now
+  const options = { resultTypes: ['violations'] };
+  if (mode === 'dark') options.runOnly = ['color-contrast', 'link-in-text-block'];
+  const { violations } = await axe.run(document, options);
   return violations.filter(({ impact }) => ['serious', 'critical'].includes(impact)).flatMap(
     ({ id, nodes }) => nodes.slice(0, 3).map(({ target, failureSummary }) =>
       `${mode}: ${id} (${nodes.length}): ${target.join(' ')}: ${failureSummary}`.slice(0, 400)));
@@ -74,8 +77,10 @@ def violations(page: Page, path: Path) -> list[str]:
 
 
 @pytest.mark.book
-def test_no_page_has_a_serious_violation(built_book: BuiltBook, page):
-    pages = [built_book.html / f"{name}.html" for name in (*toc_documents(), "search", "genindex")]
+@pytest.mark.parametrize("half", [0, 1])  # for two processes
+def test_no_page_has_a_serious_violation(built_book: BuiltBook, page, half):
+    names = [*toc_documents(), "search", "genindex"][half::2]
+    pages = [built_book.html / f"{name}.html" for name in names]
     assert {path.name: found for path in pages if (found := violations(page, path))} == {}
 
 
@@ -91,8 +96,7 @@ def test_violations_are_seen_in_each_mode(page, tmp_path):
     )
     found = "\n".join(violations(page, tmp_path / "bad.html"))
     for finding in ("button-name", "definition-list", "image-alt"):
-        for mode in MODES:
-            assert f"{mode}: {finding} (1)" in found
+        assert f"light: {finding} (1)" in found
     assert "light: color-contrast (1)" in found  # the pale letter
     assert "dark: color-contrast (2)" in found  # and the dark one
 
