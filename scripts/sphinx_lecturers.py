@@ -48,7 +48,8 @@ def drawing(titles: Mapping[str, str], needs: Mapping[str, Sequence[str]]) -> st
     parts = [
         f'<svg class="chapter-graph" viewBox="0 0 {WIDTH} {ROW * len(titles)}" role="group" '
         'aria-label="Chapters in their order; arcs lead to those that build on them" '
-        f'style="width: 100%; max-width: {WIDTH * 1.2:g}px; margin-bottom: 1rem" font-size="{FONT}">'
+        f'style="width: 100%; max-width: {WIDTH * 1.2:g}px; margin-bottom: 1rem" '
+        f'font-size="{FONT}">'
     ]
     for name, needed in needs.items():
         for other in needed:
@@ -57,8 +58,8 @@ def drawing(titles: Mapping[str, str], needs: Mapping[str, Sequence[str]]) -> st
         y = height[name]
         parts.append(
             f'<circle cx="{LEFT}" cy="{y:g}" r="4" fill="currentColor"/>'
-            f'<a href="{escape(name)}.html" style="text-decoration: none"><text x="{LEFT + 14}" y="{y + FONT / 3:.4g}" '
-            f'fill="currentColor">{escape(short_title(title))}</text></a>'
+            f'<a href="{escape(name)}.html" style="text-decoration: none">'
+            f'<text x="{LEFT + 14}" y="{y + FONT / 3:.4g}" fill="currentColor">{escape(short_title(title))}</text></a>'
         )
     return "\n".join([*parts, "</svg>"])
 

@@ -369,7 +369,8 @@ def test_seeds_are_paired_in_whatever_order_they_were_recorded():
     for each in (record, turned):  # the FID of the common "2" differs between the seeds
         for point in each.select(kind="trained", condition="balanced", seed=1):
             point.value["fid"]["2"] *= 3
-    rare, common = (turned.select(kind="trained", condition=c) for c in ("rare 2 at 0.1", "balanced"))
+    names = "rare 2 at 0.1", "balanced"
+    rare, common = (turned.select(kind="trained", condition=name) for name in names)
     turned.points[:] = [*turned.select(kind="floor"), *rare, *reversed(common)]
     expected, found = compare(record, 2), compare(turned, 2)
     assert found.rarity.tolist() == expected.rarity.tolist()

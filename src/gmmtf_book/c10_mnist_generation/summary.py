@@ -22,7 +22,8 @@ ENDS = ("mean", "low", "high")
 
 def recorded() -> Numbers:
     """Return all numbers of the stored records."""
-    return account(*records())
+    generation, exposed, ten = records()
+    return account(generation, exposed, ten)
 
 
 def account(
@@ -84,7 +85,9 @@ def _short(record: Recording) -> Numbers:
     }
     shown = {name: f"{x:.1%}" if name != "ratio" else str(x) for name, x in intervals.items()}
     found: Numbers = {f"short-{name}": text for name, text in shown.items()}
-    return found | {f"short-{k}-{end}": getattr(x, end) for k, x in intervals.items() for end in ENDS}
+    return found | {
+        f"short-{k}-{end}": getattr(x, end) for k, x in intervals.items() for end in ENDS
+    }
 
 
 def _lateness(record: Recording) -> Numbers:
@@ -138,7 +141,7 @@ def _ten(record: Recording) -> Numbers:
     seen, ratio = ends["recognised"], ends["fid"] / floor["fid"]
     return {
         "ten-seen": 100 * seen.mean(), "ten-least": 100 * seen.min(),
-        "ten-least-digit": int(seen.idxmin()), "ten-steps": ends["step"].iloc[0],
+        "ten-least-digit": int(ends.index[seen.to_numpy().argmin()]), "ten-steps": ends["step"].iloc[0],
         "ten-ratio": ratio.mean(), "ten-ratio-most": ratio.max(), "ten-share": seen.mean(),
     }  # fmt: skip
 
