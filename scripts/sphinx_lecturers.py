@@ -59,7 +59,8 @@ def drawing(titles: Mapping[str, str], needs: Mapping[str, Sequence[str]]) -> st
         parts.append(
             f'<circle cx="{LEFT}" cy="{y:g}" r="4" fill="currentColor"/>'
             f'<a href="{escape(name)}.html" style="text-decoration: none">'
-            f'<text x="{LEFT + 14}" y="{y + FONT / 3:.4g}" fill="currentColor">{escape(short_title(title))}</text></a>'
+            f'<text x="{LEFT + 14}" y="{y + FONT / 3:.4g}" '
+            f'fill="currentColor">{escape(short_title(title))}</text></a>'
         )
     return "\n".join([*parts, "</svg>"])
 

@@ -139,9 +139,10 @@ def _ten(record: Recording) -> Numbers:
     ends = tables.at_end(by_digit(record, kind="trained")).set_index("digit")
     floor = by_digit(record, kind="floor").set_index("digit")
     seen, ratio = ends["recognised"], ends["fid"] / floor["fid"]
+    least = min(seen.index, key=seen.to_dict().__getitem__)
     return {
         "ten-seen": 100 * seen.mean(), "ten-least": 100 * seen.min(),
-        "ten-least-digit": int(ends.index[seen.to_numpy().argmin()]), "ten-steps": ends["step"].iloc[0],
+        "ten-least-digit": least, "ten-steps": ends["step"].iloc[0],
         "ten-ratio": ratio.mean(), "ten-ratio-most": ratio.max(), "ten-share": seen.mean(),
     }  # fmt: skip
 
