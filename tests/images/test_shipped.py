@@ -78,6 +78,6 @@ def test_shipped_files_are_small_and_pinned(name: str, pinned: Pinned, tmp_path:
 
 def test_there_is_no_other_shipped_network() -> None:
     with pytest.raises(
-        ValueError, match=r"expected one of \['digits', 'guide', 'ten', 'ten guide'\], got 'large'"
+        ValueError, match=r"expected one of \['digits', 'guide', 'ten', 'ten-guide'\], got 'large'"
     ):
         load_shipped("large")

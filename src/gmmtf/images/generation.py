@@ -17,7 +17,7 @@ from gmmtf.images.weights import Trained, load_shipped
 GENERATOR = "ten"
 """Name of the shipped network that draws the digits."""
 
-GUIDE = "ten guide"
+GUIDE = "ten-guide"
 """Name of the shipped network that guides it."""
 
 Device = Annotated[torch.device | str, "checked by resolve_device"]

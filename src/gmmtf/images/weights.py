@@ -46,7 +46,7 @@ SHIPPED = {
         "mnist_ten_digits.safetensors",
         "fee4dbf6d91ac33a2ae9bf2970d1d68e038f3ef3cb8953466bd3fc5a1b21bb3a",
     ),
-    "ten guide": Pinned(
+    "ten-guide": Pinned(
         "mnist_ten_guide.safetensors",
         "0095fd2e20a0e262741245e65d2052aff35d16f2f15b31e969b4c7e282914021",
     ),
