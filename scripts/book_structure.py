@@ -79,10 +79,16 @@ def read_page(path: Path) -> Page:
     return Page(path.stem, path, text)
 
 
-def read_pages(root: Path) -> dict[str, Page]:
-    """Read the pages of the contents, in their order, but for those of the reference."""
+def documents(root: Path) -> list[str]:
+    """Return the pages of the contents, in their order, with their folders and no suffix."""
     contents = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    files = [page["file"] for part in contents["parts"] for page in part["chapters"]]
+    pages = (page["file"] for part in contents["parts"] for page in part["chapters"])
+    return [contents["root"], *pages]
+
+
+def read_pages(root: Path) -> dict[str, Page]:
+    """Read the pages below the first one, in their order, but for those of the reference."""
+    _, *files = documents(root)
     places = [root / f"{file}{suffix}" for file in files for suffix in (".ipynb", ".md")]
     found = (read_page(place) for place in places if place.parent.name == "book" and place.exists())
     return {page.name: page for page in found}

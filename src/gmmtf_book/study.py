@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from gmmtf import MultiTokenGMM
+from gmmtf import MultiTokenGMM, NoiseSchedule, descend
 from gmmtf.arguments import count
+from gmmtf.curve import Curve
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
 
@@ -72,6 +74,13 @@ def spread_steps(last: int, n: int) -> list[int]:
     """Return 0, ``last``, and about ``n`` steps between, evenly spaced on a logarithmic axis."""
     last, n = count("last", last, 1), count("n", n, 1)
     return sorted({0, *(round(last ** (k / n)) for k in range(n + 1))})
+
+
+def descent_curve(
+    schedule: NoiseSchedule, law: MultiTokenGMM, at: Sequence[int], **options: Any
+) -> Curve:
+    """Descend to the last of the steps ``at``; ``options`` as of :func:`gmmtf.descend`."""
+    return Curve.from_records(descend(law, schedule, at[-1], record_at=at, **options), law)
 
 
 def rounded(path: dict[str, Any]) -> dict[str, Any]:

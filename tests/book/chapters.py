@@ -5,6 +5,7 @@ from __future__ import annotations
 import nbformat
 from nbformat import NotebookNode
 
+from book_structure import read_page
 from kernel_environment import BOOK, ROOT, prepare
 
 __all__ = ["BOOK", "CHAPTERS", "ROOT", "cells_tagged", "markdown", "prepare", "read"]
@@ -24,4 +25,4 @@ def cells_tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
 
 def markdown(chapter: str) -> str:
     """Return the text of a chapter's markdown cells, with an empty line between cells."""
-    return "\n\n".join(c.source for c in read(chapter).cells if c.cell_type == "markdown")
+    return read_page(BOOK / f"{chapter}.ipynb").text

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
-import yaml
 from playwright.sync_api import (
     BrowserContext,
     ConsoleMessage,
@@ -17,6 +16,7 @@ from playwright.sync_api import (
     Route,
 )
 
+from book_structure import documents
 from kernel_environment import ROOT
 
 from . import chromium
@@ -51,8 +51,7 @@ INSPECT = """() => {
 
 
 def toc_documents() -> list[str]:
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *(page["file"] for part in toc["parts"] for page in part["chapters"])]
+    return documents(ROOT)
 
 
 def text_of(built_book: BuiltBook, document: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import nbformat
 import numpy as np
+import pytest
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -24,6 +25,8 @@ from matplotlib.lines import Line2D
 from matplotlib.offsetbox import DrawingArea
 from matplotlib.patches import Circle, Patch
 from matplotlib.text import Annotation
+
+from gmmtf import Estimate
 
 Numbers = list[float]
 
@@ -373,3 +376,20 @@ def _as_seen(
     if places[0, 0] > places[1, 0]:
         values = values[:, ::-1]
     return values[::-1] if places[0, 1] < places[1, 1] else values
+
+
+def values(estimates: list[Estimate]) -> list[float]:
+    """The values of estimates."""
+    return [each.value for each in estimates]
+
+
+def two_errors(estimates: list[Estimate]) -> Any:
+    """What two standard errors of estimates should be, about."""
+    return pytest.approx([2 * each.standard_error for each in estimates])
+
+
+def same_series(found: Series, x: Any, y: Any, look: Look, label: str = "") -> None:
+    """Compare a series with what it should show."""
+    assert (found.look, found.label) == (look, label)
+    np.testing.assert_allclose(found.x, x)
+    np.testing.assert_allclose(found.y, y)

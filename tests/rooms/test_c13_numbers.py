@@ -6,23 +6,11 @@ import math
 from dataclasses import replace
 
 import pytest
-import torch
 
 from gmmtf import Estimate
-from gmmtf.curve import Curve
 from gmmtf.record import Recording
 from gmmtf_book.c13_landscape import PLANS, Study
-
-
-def made_curve(excess: list[float], error: float = 0.1) -> Curve:
-    count = len(excess)
-    return Curve(
-        steps=list(range(count)),
-        excess=[Estimate(value, error) for value in excess],
-        score=[Estimate(2 * value * value, error) for value in excess],
-        products=torch.tensor([[[value, 0.0], [0.0, value]] for value in excess]),
-        complement=torch.zeros(count),
-    )
+from rooms.curves import made_curve
 
 
 def made_starts(**excesses: list[list[float]]) -> Recording:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import LogNorm
 
-from gmmtf import Estimate
 from gmmtf.figures import COLOURS, use_style
 from gmmtf_book.c04_training import figures
 from gmmtf_book.c04_training.figures import Panel
 from rooms import drawn
 from rooms.curves import made
-from rooms.drawn import Look, Series
+from rooms.drawn import Look, same_series, two_errors, values
 
 STEPS = [0, 1, 10, 100]
 TICKS = {0: "0", 1: "1", 10: "10", 100: "100"}
@@ -25,20 +22,6 @@ BLACK = COLOURS["theory"]
 @pytest.fixture(autouse=True)
 def style():
     use_style()
-
-
-def values(estimates: list[Estimate]) -> list[float]:
-    return [each.value for each in estimates]
-
-
-def two_errors(estimates: list[Estimate]) -> Any:
-    return pytest.approx([2 * each.standard_error for each in estimates])
-
-
-def same_series(found: Series, x: Any, y: Any, look: Look, label: str = "") -> None:
-    assert (found.look, found.label) == (look, label)
-    np.testing.assert_allclose(found.x, x)
-    np.testing.assert_allclose(found.y, y)
 
 
 def made_panels() -> dict[str, Panel]:

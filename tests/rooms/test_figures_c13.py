@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from gmmtf.figures import COLOURS, PATTERN_COLOURS, use_style
 from gmmtf_book.c13_landscape import figures
 from rooms import drawn
 from rooms.curves import made
-from rooms.drawn import Look, Series
+from rooms.drawn import Look, same_series, two_errors, values
 
 TICKS = {0: "0", 1: "1", 10: "10", 100: "100"}
 BLACK = COLOURS["theory"]
@@ -25,20 +23,6 @@ BLACK = COLOURS["theory"]
 @pytest.fixture(autouse=True)
 def style():
     use_style()
-
-
-def values(estimates: list[Estimate]) -> list[float]:
-    return [each.value for each in estimates]
-
-
-def two_errors(estimates: list[Estimate]) -> Any:
-    return pytest.approx([2 * each.standard_error for each in estimates])
-
-
-def same_series(found: Series, x: Any, y: Any, look: Look, label: str = "") -> None:
-    assert (found.look, found.label) == (look, label)
-    np.testing.assert_allclose(found.x, x)
-    np.testing.assert_allclose(found.y, y)
 
 
 SAME, DIFFERENT = [-4.0, 0.0, 8.0], [-3.0, 5.0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from torch import Tensor
 
 from gmmtf import AttentionDenoiser, Estimate, MultiTokenGMM, ReducedWeight, TrainingRecord
 from gmmtf.curve import Curve
-from gmmtf.descent import descend
 from gmmtf.laws.noisy import draw_noisy
 from gmmtf.record import Recording
 from gmmtf.risks.evaluate import Evaluation, evaluate
@@ -23,12 +21,10 @@ from gmmtf.scaling.tokens import best_weight
 from gmmtf_book.c04_training.full_weight import growth_rates, outside_family
 from gmmtf_book.c04_training.plan import SCHEDULE, Plan
 from gmmtf_book.c04_training.summary import Study
-from gmmtf_book.study import rounded, spread_steps
+from gmmtf_book.study import descent_curve, rounded, spread_steps
 
-
-def curve(law: MultiTokenGMM, at: Sequence[int], **options: Any) -> Curve:
-    """Descend to the last of the steps ``at``; ``options`` as of :func:`gmmtf.descend`."""
-    return Curve.from_records(descend(law, SCHEDULE, at[-1], record_at=at, **options), law)
+curve = partial(descent_curve, SCHEDULE)
+"""Descends on the chapter's schedule, see :func:`gmmtf_book.study.descent_curve`."""
 
 
 class Run:

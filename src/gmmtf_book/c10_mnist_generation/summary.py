@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from gmmtf.images.coverage import Neighbours
 from gmmtf.images.features import DigitClassifier
 from gmmtf.images.transformer import DiT
@@ -14,7 +16,7 @@ from gmmtf_book.c10_mnist_generation import exposure, tables
 from gmmtf_book.c10_mnist_generation.measure import Data, gelu_difference, measure, prepare
 from gmmtf_book.c10_mnist_generation.plan import Condition, Plan
 from gmmtf_book.c10_mnist_generation.run import records
-from gmmtf_book.c10_mnist_generation.tables import RARE, by_digit, compare
+from gmmtf_book.c10_mnist_generation.tables import RARE, Interval, by_digit, compare
 
 Numbers = dict[str, Any]
 ENDS = ("mean", "low", "high")
@@ -30,14 +32,8 @@ def account(
     generation: Recording, exposed: Recording, ten: Recording, weight: float = 1.25
 ) -> Numbers:
     """Return all numbers of the records, guided with the recorded weight that is nearest."""
-    return (
-        _draws(generation, weight)
-        | _short(exposed)
-        | _lateness(exposed)
-        | _causes(exposed)
-        | _others(exposed)
-        | _ten(ten)
-    )
+    drawn = _draws(generation, weight) | _short(exposed) | _ten(ten)
+    return drawn | _lateness(exposed) | _causes(exposed)
 
 
 def _draws(record: Recording, weight: float) -> Numbers:
@@ -69,41 +65,39 @@ def _draws(record: Recording, weight: float) -> Numbers:
 
 
 def _short(record: Recording) -> Numbers:
-    """Quality of the short runs with a rare digit, with intervals over their seeds.
-
-    Shares recognised, of the ``common`` digits and of the ``rare`` one, and the mean of the common
-    digits' FIDs over those of real images (``ratio``).
-    """
+    """Quality of the short runs with a rare digit, see `tables.quality`, with intervals."""
     rows = tables.at_end(by_digit(record, kind="trained", condition=Condition().name))
-    seen = rows.pivot(index="seed", columns="digit", values="recognised")
-    floor = by_digit(record, kind="floor").groupby("digit")["fid"].mean()
-    fid = rows.pivot(index="seed", columns="digit", values="fid") / floor
-    intervals = {
-        "common": tables.mean(seen.drop(columns=RARE).mean(axis=1).to_numpy()),
-        "rare": tables.mean(seen[RARE].to_numpy()),
-        "ratio": tables.mean(fid.drop(columns=RARE).mean(axis=1).to_numpy()),
-    }
-    shown = {name: f"{x:.1%}" if name != "ratio" else str(x) for name, x in intervals.items()}
-    found: Numbers = {f"short-{name}": text for name, text in shown.items()}
-    return found | {
-        f"short-{k}-{end}": getattr(x, end) for k, x in intervals.items() for end in ENDS
-    }
+    floor = by_digit(record, kind="floor")
+    each = pd.DataFrame([tables.quality(of_seed, floor) for _, of_seed in rows.groupby("seed")])
+    kinds = {"common": ("common-share", ".1%"), "rare": ("rare-share", ".1%"),
+             "ratio": ("ratio", ".2f")}  # fmt: skip
+    found: Numbers = {}
+    for name, (column, form) in kinds.items():
+        found |= _with_ends(f"short-{name}", tables.mean(each[column].to_numpy()), form)
+    return found
+
+
+def _with_ends(name: str, interval: Interval, form: str = ".2f") -> Numbers:
+    """Return an interval as text, and its mean and ends as numbers."""
+    ends = {f"{name}-{end}": getattr(interval, end) for end in ENDS}
+    return {name: f"{interval:{form}}"} | ends
 
 
 def _lateness(record: Recording) -> Numbers:
-    """How much later "2" is when it is rare, and how much harder it is than other digits.
+    """How much later each digit is when it is rare, and how much harder than the others.
 
-    ``lag``: see `tables.Comparison`. Each with the ends of its interval over the seeds.
+    ``late``: see `tables.Comparison`. Each with the ends of its interval over the seeds. Names of
+    other digits than the one that the prose follows end with the digit.
     """
-    pair = compare(record, RARE)
-    found = tables.spread(record, RARE) | {"late": tables.geometric_mean(pair.lags)}
-    texts = {name: str(interval) for name, interval in found.items()}
-    ends = {f"{name}-{end}": getattr(each, end) for name, each in found.items() for end in ENDS}
-    sizes = {
-        "steps": int(pair.steps[-1]),
-        "exposed-n": record.settings["evaluation"]["n_generated"],
-    }
-    return texts | ends | sizes | {"seeds": len(pair.rare)}
+    found: Numbers = {}
+    for digit in sorted({c.rare for c in tables.conditions(record) if c.rare is not None}):
+        pair = compare(record, digit)
+        ending = "" if digit == RARE else f"-{digit}"
+        late = {"late": tables.geometric_mean(pair.lags)}
+        for name, interval in (tables.spread(record, digit) | late).items():
+            found |= _with_ends(f"{name}{ending}", interval)
+    sizes = {"steps": int(pair.steps[-1]), "seeds": len(pair.rare)}  # the same for all
+    return found | sizes | {"exposed-n": record.settings["evaluation"]["n_generated"]}
 
 
 def _causes(record: Recording) -> Numbers:
@@ -111,27 +105,11 @@ def _causes(record: Recording) -> Numbers:
     found: Numbers = {}
     for entry in exposure.MEASURES:
         for name, interval in exposure.effects(record, entry)._asdict().items():
-            key = f"{entry}-{name}"
-            found[key] = f"{interval:.0%}" if name == "share" else str(interval)
-            found |= {f"{key}-{end}": getattr(interval, end) for end in ENDS}
+            found |= _with_ends(f"{entry}-{name}", interval, ".0%" if name == "share" else ".2f")
     return found | {
         "equal-number": str(exposure.at_equal_number(record)),
         "cost-others": str(exposure.cost_to_others(record)),
     }
-
-
-def _others(record: Recording) -> Numbers:
-    """Rarity, hardness and lag of the other digits that were rare, as `_lateness` has them."""
-    found: Numbers = {}
-    for condition in tables.conditions(record):
-        digit = condition.rare
-        if digit in (None, RARE):
-            continue
-        lags = tables.geometric_mean(compare(record, digit).lags)
-        for name, interval in (tables.spread(record, digit) | {"late": lags}).items():
-            key = f"{name}-{digit}"
-            found |= {key: str(interval)} | {f"{key}-{end}": getattr(interval, end) for end in ENDS}
-    return found
 
 
 def _ten(record: Recording) -> Numbers:

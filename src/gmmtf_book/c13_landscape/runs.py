@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gmmtf import Estimate, MultiTokenGMM, ReducedWeight
+from gmmtf import Estimate, ReducedWeight
 from gmmtf.curve import Curve
-from gmmtf.descent import descend
 from gmmtf.record import Recording
 from gmmtf.risks.first_step import natural_step_size
 from gmmtf.risks.risk import risk
 from gmmtf_book.c13_landscape import convergence, family
 from gmmtf_book.c13_landscape.plan import SCHEDULE, Plan
 from gmmtf_book.c13_landscape.summary import ARRIVED, Study
-from gmmtf_book.study import rounded, spread_steps
+from gmmtf_book.study import descent_curve, rounded, spread_steps
 
 STRENGTHS = (-100, -50, -20, -10, -5, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12, 20, 35, 60, 100)
 """βr² of the line W = βP on which the objective is drawn."""
@@ -35,9 +33,8 @@ ZERO_STEPS, MOST_STEPS = 2000, 6000
 _NO_BAYES = Estimate(0.0)  # a Bayes risk, for simulations of which only the excess is used
 
 
-def descent(law: MultiTokenGMM, at: Sequence[int], **options: Any) -> Curve:
-    """Descend to the last of the steps ``at``; ``options`` as of :func:`gmmtf.descend`."""
-    return Curve.from_records(descend(law, SCHEDULE, at[-1], record_at=at, **options), law)
+descent = partial(descent_curve, SCHEDULE)
+"""Descends on the chapter's schedule, see :func:`gmmtf_book.study.descent_curve`."""
 
 
 class Run:
