@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import TqdmWarning, tqdm
 
-from gmmtf.arguments import checked, count, shown
+from gmmtf.arguments import checked, count, positive, shown
 from gmmtf.denoisers import Denoiser
 from gmmtf.randomness import standard_normal
 from gmmtf.schedule import NoiseSchedule
@@ -25,6 +25,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 OnStep = Callable[[int, Tensor], None]
 """Called with the time t and the state x_t before each step, and with (-1, x_0) at the end."""
+
+SPACINGS = ("even", "karras")
+"""Ways to choose the times at which a solver calls the denoiser."""
 
 
 @checked
@@ -151,12 +154,14 @@ def dpm_solver(
     *,
     n_calls: int,
     order: int = 2,
+    spacing: str = "even",
+    stochastic: bool = False,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
     clip: float | None = None,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Sample with DPM-Solver++ (Lu et al. 2022), a deterministic multistep solver.
+    """Sample with DPM-Solver++ (Lu et al. 2022), a multistep solver.
 
     Every step uses one call of the denoiser and remembers the ones before. With order 1 it is DDIM;
     with order 2 its error falls with the square of the step. The states are float32 inside. Other
@@ -168,12 +173,18 @@ def dpm_solver(
         Number of calls of the denoiser.
     order
         1, 2 or 3.
+    spacing
+        One of `SPACINGS`: evenly spaced times, or those of :func:`karras_times`.
+    stochastic
+        Whether to solve the equation of the reverse process with its noise (SDE-DPM-Solver++) in
+        place of the flow, which has none.
 
     Raises
     ------
     ValueError
-        If ``n_calls`` is not an integer from 2 to T - 1, ``order`` is not 1, 2 or 3, or ``clip`` is
-        not positive.
+        If ``n_calls`` is not an integer from 2 to T - 1, or the schedule has not so many times that
+        are spaced as asked, ``order`` is not 1, 2 or 3, the spacing is unknown, or ``clip`` is not
+        positive.
     FloatingPointError
         As :func:`ancestral`.
     ImportError
@@ -193,13 +204,16 @@ def dpm_solver(
         raise ValueError(f"n_calls: expected 2 to {schedule.n_steps - 1}, got {n_calls}")
     if order not in (1, 2, 3):
         raise ValueError(f"order: expected 1, 2 or 3, got {order!r}")
+    if spacing not in SPACINGS:
+        raise ValueError(f"spacing: expected one of {SPACINGS}, got {spacing!r}")
+    chosen = karras_times(schedule, n_calls) if spacing == "karras" else None
     make: Any = DPMSolverMultistepScheduler  # untyped
     with torch.device("cpu"):  # diffusers makes its tables on the default device
         solver = make(
             num_train_timesteps=schedule.n_steps,
             trained_betas=schedule.betas.tolist(),
             solver_order=order,
-            algorithm_type="dpmsolver++",
+            algorithm_type="sde-dpmsolver++" if stochastic else "dpmsolver++",
         )
     signals = solver.alphas_cumprod
     if not bool(((signals > 0) & (signals < 1)).all()):  # float32 has lost a noise or a signal
@@ -209,14 +223,47 @@ def dpm_solver(
     with warnings.catch_warnings():
         # diffusers hands a tensor to numpy in a way that numpy 2 deprecates.
         warnings.simplefilter("ignore", DeprecationWarning)
-        solver.set_timesteps(n_calls, device=x.device)
+        calls = {"num_inference_steps": n_calls} if chosen is None else {"timesteps": chosen}
+        solver.set_timesteps(**calls, device=x.device)
     for t in _shown(solver.timesteps.tolist()):
         if on_step is not None:
             on_step(t, x.to(dtype))
         noise, _ = _predict(denoise, schedule, x, t, clip, dtype)
+        added = standard_normal(shape, generator, state) if stochastic else None
         with torch.device(x.device):
-            x = solver.step(noise, t, x).prev_sample.to(state)
+            x = solver.step(noise, t, x, variance_noise=added).prev_sample.to(state)
     return _finished(x, dtype, on_step)
+
+
+@checked
+def karras_times(schedule: NoiseSchedule, n_calls: int, rho: float = 7.0) -> list[int]:
+    """Times of a schedule whose noise is spaced as by Karras et al. (2022), equation 5.
+
+    With σ_t = sqrt((1 - ᾱ_t)/ᾱ_t) the numbers σ^(1/ρ) are evenly spaced from σ_{T-1} to σ_0; each
+    is replaced by the nearest one of the schedule, in log σ. A larger ρ spends more calls at low
+    noise.
+
+    Raises
+    ------
+    ValueError
+        If ``n_calls`` is not an integer from 2 to T, ρ is not positive, or two of the times are the
+        same: the schedule is too coarse for so many.
+    """
+    if not 2 <= (n_calls := count("n_calls", n_calls, 1)) <= schedule.n_steps:
+        raise ValueError(f"n_calls: expected 2 to {schedule.n_steps}, got {n_calls}")
+    power = 1 / positive("rho", rho)
+    signals = schedule.alpha_bars.double().cpu()
+    logs = (torch.log1p(-signals) - signals.log()) / 2
+    ends = (logs[[-1, 0]] * power).exp()
+    evenly = torch.linspace(0, 1, n_calls, dtype=torch.float64, device="cpu")
+    wanted = torch.lerp(ends[0], ends[1], evenly).log() / power
+    times: list[int] = (logs[:, None] - wanted).abs().argmin(0).tolist()
+    if len(set(times)) < n_calls:
+        raise ValueError(
+            f"n_calls: expected fewer times than {n_calls}, for which this schedule of "
+            f"{schedule.n_steps} steps is too coarse at low noise"
+        )
+    return times
 
 
 def _constant(function: _F) -> _F:

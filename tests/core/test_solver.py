@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gmmtf import NoiseSchedule
-from gmmtf.sampling import ddim, dpm_solver
+from gmmtf.sampling import SPACINGS, ddim, dpm_solver, karras_times
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SHAPE = (8, 4, 3)
@@ -90,6 +90,8 @@ def test_clipping_bounds_the_sample():
         ({"n_calls": 1000}, "n_calls: expected 2 to 999, got 1000"),
         ({"n_calls": 2.5}, "n_calls: expected an integer"),
         ({"n_calls": 10, "order": 4}, "order: expected 1, 2 or 3"),
+        ({"n_calls": 10, "spacing": "log"}, "spacing: expected one of"),
+        ({"n_calls": 400, "spacing": "karras"}, "n_calls: expected fewer times than 400"),
         ({"n_calls": 10, "clip": 0.0}, "clip: expected a positive number"),
     ],
 )
@@ -128,3 +130,62 @@ def test_the_solver_follows_the_given_schedule():
     assert len(seen) == 8
     for noise in seen[1:]:
         torch.testing.assert_close(noise, seen[0], rtol=0, atol=2e-3)
+
+
+def test_karras_times_are_spaced_in_a_power_of_the_noise():
+    times = karras_times(SCHEDULE, 15)
+    assert (times[0], times[-1]) == (999, 0)
+    assert times == sorted(times, reverse=True)
+    signals = SCHEDULE.alpha_bars[times].double()
+    noise = ((1 - signals) / signals).sqrt()
+    gaps = (noise ** (1 / 7)).diff()
+    assert float(gaps.max()) < 0  # and nearly alike, where the schedule is fine enough
+    torch.testing.assert_close(gaps[:10], gaps[:10].mean().expand(10), rtol=0.05, atol=0)
+    few, many = karras_times(SCHEDULE, 8), karras_times(SCHEDULE, 8, rho=1.0)
+    assert few[4] < many[4]  # a larger power goes on to low noise sooner
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_calls": 1}, "n_calls: expected 2 to 1000, got 1"),
+        ({"n_calls": 1001}, "n_calls: expected 2 to 1000, got 1001"),
+        ({"n_calls": 9, "rho": 0.0}, "rho: expected a finite positive number"),
+        ({"n_calls": 500}, "too coarse at low noise"),
+    ],
+)
+def test_bad_karras_times_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        karras_times(SCHEDULE, **arguments)
+
+
+def test_karras_times_are_those_of_the_calls_and_solve_the_flow():
+    seen = []
+    start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    made = dpm_solver(
+        gaussian, SCHEDULE, SHAPE, n_calls=10, spacing="karras",
+        generator=torch.Generator().manual_seed(1), dtype=torch.float64,
+        on_step=lambda t, _: seen.append(t),
+    )  # fmt: skip
+    assert seen == [*karras_times(SCHEDULE, 10), -1]
+    assert float((made - flow_end(start)).norm() / flow_end(start).norm()) < 0.7 * error(10, 2)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_the_stochastic_solver_draws_the_law_and_repeats_from_its_seed(spacing):
+    shape = (4000, 2, 2)
+
+    def drawn(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return dpm_solver(
+            gaussian, SCHEDULE, shape, n_calls=40, spacing=spacing, stochastic=True,
+            generator=generator,
+        )  # fmt: skip
+
+    first = drawn(0)
+    assert torch.equal(first, drawn(0))
+    assert float(first.std()) == pytest.approx(SPREAD, rel=0.04)
+    assert float(first.mean()) == pytest.approx(0, abs=5 * SPREAD / first.numel() ** 0.5)
+    start = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    together = float(torch.corrcoef(torch.stack([first.flatten(), start.flatten()]))[0, 1])
+    assert abs(together) < 0.2  # the flow's end is the start, scaled

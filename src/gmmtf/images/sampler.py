@@ -18,8 +18,11 @@ from gmmtf.images import patches
 from gmmtf.images.mnist import check_digits
 from gmmtf.images.transformer import DiT
 
-SAMPLERS = ("dpm-solver++", "ddim", "ancestral")
-"""DPM-Solver++ and DDIM in ``n_calls`` steps, and DDPM's own process in all T."""
+SAMPLERS = ("dpm-solver++", "sde-dpm-solver++", "ddim", "ancestral")
+"""DPM-Solver++, without and with noise in its steps, and DDIM in ``n_calls`` steps; and DDPM's own
+process in all T."""
+SOLVERS = ("dpm-solver++", "sde-dpm-solver++")
+"""Those whose times can be spaced in another way than evenly."""
 
 
 CPU_IMAGES = 200
@@ -92,18 +95,22 @@ def guided(model: Model, labels: Tensor, guide: Model, guidance: Weight) -> Deno
 
 
 @checked
-def check_sampler(sampler: str, n_calls: int, n_steps: int) -> int:
+def check_sampler(sampler: str, n_calls: int, n_steps: int, spacing: str = "even") -> int:
     """Return ``n_calls`` if a sampler can draw with so many calls, before any work.
 
     Raises
     ------
     ValueError
-        If the sampler is unknown, or takes another number of calls on a schedule of ``n_steps``.
+        If the sampler is unknown, takes another number of calls on a schedule of ``n_steps``, or
+        has no such spacing of its times.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler: expected one of {SAMPLERS}, got {sampler!r}")
-    n_calls = count("n_calls", n_calls, 2 if sampler == "dpm-solver++" else 1)
-    most = {"dpm-solver++": n_steps - 1, "ddim": n_steps}.get(sampler, n_calls)
+    spacings = sampling.SPACINGS if sampler in SOLVERS else ("even",)
+    if spacing not in spacings:
+        raise ValueError(f"spacing: expected one of {spacings} for {sampler}, got {spacing!r}")
+    n_calls = count("n_calls", n_calls, 2 if sampler in SOLVERS else 1)
+    most = {"ddim": n_steps, "ancestral": n_calls}.get(sampler, n_steps - 1)
     if n_calls > most:
         raise ValueError(f"n_calls: expected at most {most} for {sampler}, got {n_calls}")
     return n_calls
@@ -142,6 +149,7 @@ def draw(
     *,
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
+    spacing: str = "even",
     seed: int = 0,
     guide: Model | None = None,
     guidance: Weight = 1.0,
@@ -160,6 +168,9 @@ def draw(
         One of `SAMPLERS`. From one seed all of them start at the same noise.
     n_calls
         Number of calls of the model; not used by ``"ancestral"``, which takes all T.
+    spacing
+        How a solver's times are spaced, see :func:`gmmtf.sampling.dpm_solver`; the others have
+        ``"even"`` only.
     seed
         Of the noise, which is drawn on the model's device.
     guide, guidance
@@ -177,9 +188,12 @@ def draw(
         model without classes is to be guided, or as :func:`guided`.
     """
     n_images = count("n_images", n_images, 1)
-    n_calls = check_sampler(sampler, n_calls, _network("model", model).schedule.n_steps)
+    n_steps = _network("model", model).schedule.n_steps
+    n_calls = check_sampler(sampler, n_calls, n_steps, spacing)
+    solver = partial(sampling.dpm_solver, n_calls=n_calls, spacing=spacing)
     samplers: dict[str, Callable[..., Tensor]] = {
-        "dpm-solver++": partial(sampling.dpm_solver, n_calls=n_calls),
+        "dpm-solver++": solver,
+        "sde-dpm-solver++": partial(solver, stochastic=True),
         "ddim": partial(sampling.ddim, n_calls=n_calls),
         "ancestral": sampling.ancestral,
     }
@@ -215,6 +229,7 @@ def generate(
     *,
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
+    spacing: str = "even",
     seed: int = 0,
     guide: Model | None = None,
     guidance: Weight = 1.0,
@@ -248,6 +263,8 @@ def generate(
         )
     n_each = count("n_each", n_each, 1)
     classes = torch.arange(len(chosen), device="cpu").repeat_interleave(n_each)
-    options: dict[str, Any] = {"sampler": sampler, "n_calls": n_calls, "seed": seed}
+    options: dict[str, Any] = {
+        "sampler": sampler, "n_calls": n_calls, "spacing": spacing, "seed": seed,
+    }  # fmt: skip
     images = draw(model, classes, len(classes), **options, guide=guide, guidance=guidance)
     return dict(zip(chosen, torch.split(images, n_each), strict=True))

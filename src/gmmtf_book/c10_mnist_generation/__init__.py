@@ -1,8 +1,16 @@
 """Chapter 10: generating MNIST digits (F3, F5)."""
 
-from gmmtf_book.c10_mnist_generation import exposure, figures, measure, run, summary, tables
+from gmmtf_book.c10_mnist_generation import (
+    equal_cost,
+    exposure,
+    figures,
+    measure,
+    run,
+    summary,
+    tables,
+)
 from gmmtf_book.c10_mnist_generation.checks import BOUNDS, bounds_of
 from gmmtf_book.c10_mnist_generation.plan import PLANS, Condition, Plan
 
 __all__ = ["BOUNDS", "PLANS", "Condition", "Plan", "bounds_of"]
-__all__ += ["exposure", "figures", "measure", "run", "summary", "tables"]
+__all__ += ["equal_cost", "exposure", "figures", "measure", "run", "summary", "tables"]

@@ -21,7 +21,13 @@ from gmmtf.images.weights import Trained, load_shipped
 from gmmtf.images.workers import Alone, Workers
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
-from gmmtf_book.c10_mnist_generation.measure import measure, measure_digits, prepare, to_compare
+from gmmtf_book.c10_mnist_generation.measure import (
+    Data,
+    measure,
+    measure_digits,
+    prepare,
+    to_compare,
+)
 from gmmtf_book.c10_mnist_generation.plan import DRAWS, STUDIES, Condition, Evaluation, Labels, Plan
 
 
@@ -31,6 +37,23 @@ class Finished(NamedTuple):
     condition: Condition
     seed: int
     training: Training
+
+
+def start(
+    plan: Plan, condition: Condition, seed: int, data: Data, *, checkpoint_path: Path | None = None,
+    device: torch.device | str = "cpu", workers: Workers | None = None,
+    compile_network: bool = False,
+) -> Training:  # fmt: skip
+    """Return the training of a new network, or of the one that a checkpoint holds."""
+    schedule = NoiseSchedule.linear(1000)
+    check_sampler(plan.evaluation.sampler, plan.evaluation.n_calls, schedule.n_steps)
+    torch.manual_seed(seed)
+    size = replace(plan.network, n_classes=len(condition.digits) if condition.classes else 0)
+    return Training(
+        DiT(size, schedule).to(device), data.tokens, data.classes if condition.classes else None,
+        replace(plan.training, seed=seed), checkpoint_path, weights=data.weights,
+        workers=workers or Alone(), compile_network=compile_network,
+    )  # fmt: skip
 
 
 def train(
@@ -44,17 +67,12 @@ def train(
     ``floor``, of real images. With a checkpoint a stopped run goes on where it stood; raises
     ``ValueError`` if it is ahead of the recording, or settings do not fit.
     """
-    group = workers or Alone()
-    schedule = NoiseSchedule.linear(1000)
-    check_sampler(plan.evaluation.sampler, plan.evaluation.n_calls, schedule.n_steps)
     data = prepare(condition, plan.network.patch, seed)
-    torch.manual_seed(seed)
-    size = replace(plan.network, n_classes=len(condition.digits) if condition.classes else 0)
-    training = Training(
-        DiT(size, schedule).to(device), data.tokens, data.classes if condition.classes else None,
-        replace(plan.training, seed=seed), checkpoint_path, weights=data.weights, workers=group,
-        compile_network=compile_network,
+    training = start(
+        plan, condition, seed, data, checkpoint_path=checkpoint_path, device=device,
+        workers=workers, compile_network=compile_network,
     )  # fmt: skip
+    group = workers or Alone()
     classifier = load_classifier(device=device)
     of_model = partial(measure, condition, data, plan.evaluation, seed, classifier)
     labels: Labels = {"condition": condition.name, "seed": seed}
