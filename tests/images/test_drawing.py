@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gmmtf import NoiseSchedule
 from gmmtf.images import sampler as sampling
-from gmmtf.images.sampler import SAMPLERS, check_sampler, draw, generate, guided
+from gmmtf.images.sampler import SAMPLERS, SOLVERS, check_sampler, draw, generate, guided
 from gmmtf.images.transformer import DiT, TransformerSettings
 
 
@@ -61,7 +61,7 @@ def test_estimates_of_the_image_are_kept_within_the_pixels(
     sampler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    function = {"dpm-solver++": "dpm_solver", "ddim": "ddim", "ancestral": "ancestral"}[sampler]
+    function = "dpm_solver" if sampler in SOLVERS else sampler
 
     def noted(denoise, schedule, shape, **options):  # type: ignore[no-untyped-def]
         seen.append(options["clip"])
@@ -105,7 +105,14 @@ def test_unknown_sampler() -> None:
 
 @pytest.mark.parametrize(
     ("sampler", "n_calls"),
-    [("dpm-solver++", 1), ("dpm-solver++", 100), ("ddim", 0), ("ddim", 101), ("ddim", 2.5)],
+    [
+        ("dpm-solver++", 1),
+        ("dpm-solver++", 100),
+        ("sde-dpm-solver++", 1),
+        ("ddim", 0),
+        ("ddim", 101),
+        ("ddim", 2.5),
+    ],
 )
 def test_calls_that_a_sampler_cannot_take(sampler: str, n_calls: int) -> None:
     for call in (
@@ -114,8 +121,27 @@ def test_calls_that_a_sampler_cannot_take(sampler: str, n_calls: int) -> None:
     ):
         with pytest.raises(ValueError, match="n_calls: expected"):
             call()
-    least = {"dpm-solver++": 2, "ddim": 1}[sampler]
+    least = 2 if sampler in SOLVERS else 1
     assert check_sampler(sampler, least, 100) == least
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_only_solvers_space_their_times(sampler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "gmmtf.sampling.dpm_solver",
+        lambda *args, **options: seen.append(options) or torch.zeros(args[2]),
+    )
+    with pytest.raises(ValueError, match=r"spacing: expected one of .* got 'log'"):
+        draw(small_model(0), None, 1, sampler=sampler, n_calls=4, spacing="log")
+    assert not seen
+    if sampler in SOLVERS:
+        draw(small_model(0), None, 1, sampler=sampler, n_calls=4, spacing="karras")
+        assert seen[0]["spacing"] == "karras"
+        assert seen[0].get("stochastic", False) == sampler.startswith("sde")
+    else:
+        with pytest.raises(ValueError, match=r"spacing: expected one of \('even',\)"):
+            draw(small_model(0), None, 1, sampler=sampler, n_calls=4, spacing="karras")
 
 
 def test_guidance_is_the_line_through_two_estimates() -> None:

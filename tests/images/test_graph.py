@@ -69,7 +69,7 @@ def test_a_graph_refuses_times_and_classes_out_of_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "guidance"), list(zip(SAMPLERS, (None, 1.5, None), strict=True))
+    ("sampler", "guidance"), list(zip(SAMPLERS, (None, 1.5, 1.5, None), strict=True))
 )
 def test_a_compiled_network_draws_the_same_images(sampler: str, guidance: float | None) -> None:
     networks = [network().requires_grad_(False), network(0).requires_grad_(False)]

@@ -31,6 +31,7 @@ def generate(
     seed: int = 0,
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
+    spacing: str = "even",
     guidance: Weight = 1.0,
     device: Device = "cpu",
     root: str | Path | None = None,
@@ -45,7 +46,7 @@ def generate(
         How often they are drawn.
     seed
         Of the noise, which is drawn on the device; one seed gives the same images again.
-    sampler, n_calls
+    sampler, n_calls, spacing
         See :func:`gmmtf.images.sampler.draw`.
     guidance
         Weight of classifier-free guidance; 1 is none, and a larger one gives clearer digits that
@@ -65,8 +66,8 @@ def generate(
     ------
     ValueError
         Before any work, if a digit is none or unknown to the weights, ``n`` is not positive, the
-        sampler, its number of calls or the weight is out of range, the guide was trained on other
-        digits, or the device is not there.
+        sampler, its number of calls, their spacing or the weight is out of range, the guide was
+        trained on other digits, or the device is not there.
     DataError
         If the weights are missing or altered.
     ImportError
@@ -76,14 +77,14 @@ def generate(
     seed, weight = count("seed", seed, 0), check_guidance(guidance)
     place = resolve_device(str(device))
     trained = load_shipped(GENERATOR, root, place)
-    n_calls = check_sampler(sampler, n_calls, trained.model.schedule.n_steps)
+    n_calls = check_sampler(sampler, n_calls, trained.model.schedule.n_steps, spacing)
     if unknown := sorted(set(chosen) - set(trained.digits)):
         raise ValueError(f"digits: the weights know {trained.digits}, got {unknown}")
     guide = None if weight == 1 else _guide(trained, root, place).model
     classes = torch.tensor([trained.digits.index(digit) for digit in chosen] * n, device="cpu")
     return draw(
-        trained.model, classes, len(classes), sampler=sampler, n_calls=n_calls, seed=seed,
-        guide=guide, guidance=weight,
+        trained.model, classes, len(classes), sampler=sampler, n_calls=n_calls, spacing=spacing,
+        seed=seed, guide=guide, guidance=weight,
     )  # fmt: skip
 
 
