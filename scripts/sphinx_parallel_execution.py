@@ -54,7 +54,8 @@ def execute(task: Task) -> Done:
 
 def read(path: Path) -> nbformat.NotebookNode:
     """Read a notebook in the form that the cache compares."""
-    return nbformat.read(path, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
+    return notebook
 
 
 def missing(cache: JupyterCacheAbstract, paths: list[Path]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from kernel_environment import ROOT
 from sphinx_execution_cache import fingerprint
+from sphinx_parallel_execution import processes
 
 from .conftest import BuiltBook, build
 
@@ -71,6 +73,56 @@ def test_a_changed_library_reaches_the_page(small):
 
     again_broken = run()
     assert again_broken.returncode != 0, "a second build forgot that the chapter failed"
+
+
+@pytest.mark.book
+@pytest.mark.skipif(processes(2) < 2, reason="one core")
+def test_chapters_are_executed_side_by_side(small):
+    """Two wait for each other, so they run together; a third one fails, and it says so."""
+    meeting = """
+import time
+from pathlib import Path
+Path("{mine}").touch()
+end = time.monotonic() + 60
+while not Path("{other}").exists() and time.monotonic() < end:
+    time.sleep(0.1)
+print("they", "met" if Path("{other}").exists() else "did not meet")
+"""
+    cells = {
+        "02_second": meeting.format(mine="second", other="third"),
+        "03_third": meeting.format(mine="third", other="second"),
+        "04_fourth": "raise ValueError('broken chapter')",
+    }
+    for name, source in cells.items():
+        head = new_markdown_cell(f"# {name}")
+        write(new_notebook(cells=[head, new_code_cell(source)]), small / "book" / f"{name}.ipynb")
+    toc = yaml.safe_load((small / "_toc.yml").read_text())
+    toc["chapters"] = [{"file": f"book/{name}"} for name in cells]
+    (small / "_toc.yml").write_text(yaml.safe_dump(toc))
+    book = build(small, small, everything=False)
+    assert book.returncode != 0
+    assert "broken chapter" in book.log
+    assert book.log.count("Executed notebook") == 3
+    for name in ("02_second", "03_third"):
+        html = (book.html / "book" / f"{name}.html").read_text(encoding="utf-8")
+        assert "they met" in html
+
+    source = (small / "book" / "04_fourth.ipynb").read_text()
+    (small / "book" / "04_fourth.ipynb").write_text(source.replace("raise ValueError", "print"))
+    mended = build(small, small, everything=False)
+    assert mended.returncode == 0, mended.log
+    assert mended.log.count("Executed notebook") == 1
+
+
+@pytest.mark.parametrize(
+    ("n_chapters", "cores", "expected"), [(9, 2, 2), (9, 64, 4), (3, 8, 3), (5, 1, 1), (0, 8, 0)]
+)
+def test_how_many_chapters_at_a_time(n_chapters, cores, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert processes(n_chapters) == expected
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert processes(n_chapters) == expected
 
 
 @pytest.mark.parametrize(
