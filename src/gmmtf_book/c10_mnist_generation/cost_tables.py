@@ -1,0 +1,135 @@
+"""What the record of `equal_cost` says: quality at equal cost, a row a change, and its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from gmmtf.record import Recording
+from gmmtf_book.c10_mnist_generation import tables
+from gmmtf_book.c10_mnist_generation.equal_cost import (
+    BASE,
+    BEST,
+    DRAWS,
+    LONG,
+    RECIPES,
+    SHIPPED,
+)  # fmt: skip
+from gmmtf_book.c10_mnist_generation.tables import Interval, by_digit
+
+BOTH = "both"
+"""Of `DRAWS`: with noise, at Karras' times."""
+
+
+class Quality(NamedTuple):
+    """How good the digits of a network are, drawn in one way, with 95 % intervals over its seeds.
+
+    Recognised shares of the common digits and of the rare one; FIDs over those of as many real
+    images, in the mean of the common digits and of the rare one.
+    """
+
+    common: Interval
+    rare: Interval
+    ratio: Interval
+    ratio_rare: Interval
+
+
+def each_seed(record: Recording, floor: Recording, training: str, draw: str) -> pd.DataFrame:
+    """Return `tables.quality` of a network and a way to draw, a row a seed.
+
+    ``floor`` has the FIDs of real images.
+    """
+    rows = by_digit(record, training=training, draw=draw).groupby("seed")
+    real = by_digit(floor, kind="floor")
+    return pd.DataFrame({seed: tables.quality(of_seed, real) for seed, of_seed in rows}).T
+
+
+def quality(record: Recording, floor: Recording, training: str, draw: str = BASE) -> Quality:
+    """Return the means over the seeds, with their intervals."""
+    found = each_seed(record, floor, training, draw)
+    shares = [tables.mean(found[name].to_numpy()) for name in ("common-share", "rare-share")]
+    ratios = [tables.geometric_mean(found[name].to_numpy()) for name in ("ratio", "ratio-rare")]
+    return Quality(*shares, *ratios)
+
+
+def changes(
+    record: Recording, floor: Recording, new: tuple[str, str], old: tuple[str, str] = (BASE, BASE)
+) -> tuple[Interval, Interval]:
+    """Return by what the FIDs of common digits and of the rare one are multiplied, seed by seed.
+
+    ``new`` and ``old`` are names of a training and of a way to draw.
+
+    Raises
+    ------
+    ValueError
+        If the two were not recorded with the same seeds.
+    """
+    after, before = (each_seed(record, floor, *names) for names in (new, old))
+    if not after.index.equals(before.index):
+        raise ValueError(f"record: expected the same seeds of {new} and {old}")
+    ratios = after / before
+    common, rare = (ratios[name].to_numpy() for name in ("ratio", "ratio-rare"))
+    return tables.geometric_mean(common), tables.geometric_mean(rare)
+
+
+def of_trainings(record: Recording, floor: Recording) -> pd.DataFrame:
+    """Return the networks of equal cost, all drawn from as before, as text: a row a change."""
+    names = [name for name in RECIPES if name != LONG]
+    found = {}
+    for name in names:
+        time = record.value(training=name, kind="step")["median"]
+        steps, before = (RECIPES[each].plan.training.steps for each in (name, BASE))
+        found[name] = {"steps": str(steps), "time": f"{time * steps / before:.2f}"}
+        found[name] |= _row(record, floor, (name, BASE), (BASE, BASE))
+    return pd.DataFrame(found).T
+
+
+def of_draws(record: Recording, floor: Recording, training: str = BASE) -> pd.DataFrame:
+    """Return the ways to draw, with the same networks, as text: a row a way."""
+    found = {draw: _row(record, floor, (training, draw), (training, BASE)) for draw in DRAWS}
+    return pd.DataFrame(found).T
+
+
+def _row(
+    record: Recording, floor: Recording, new: tuple[str, str], old: tuple[str, str]
+) -> dict[str, str]:
+    """Return the quality of a row, and what its change does to the FIDs."""
+    found = quality(record, floor, *new)
+    row = {
+        "common": f"{100 * found.common.mean:.1f} %", "rare": f"{100 * found.rare.mean:.1f} %",
+        "FID / real": f"{found.ratio.mean:.2f}",
+    }  # fmt: skip
+    if new == old:
+        return row | {"FID, times": "1", "FID of the rare one, times": "1"}
+    common, rare = changes(record, floor, new, old)
+    return row | {"FID, times": str(common), "FID of the rare one, times": str(rare)}
+
+
+def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
+    """Return what the prose and the checks say of equal cost."""
+    found: dict[str, Any] = {}
+    ways: Iterable[tuple[str, str, str]] = [
+        ("base", BASE, BASE), ("drawn", BASE, BOTH), ("oftener", BEST, BASE),
+        ("all", BEST, BOTH), ("long-all", LONG, BOTH), ("long-oftener", LONG, BASE),
+    ]  # fmt: skip
+    for key, training, draw in ways:
+        each = quality(record, floor, training, draw)
+        found |= {
+            f"cost-{key}-common": f"{each.common:.1%}", f"cost-{key}-rare": f"{each.rare:.1%}",
+            f"cost-{key}-ratio": str(each.ratio), f"cost-{key}-ratio-rare": str(each.ratio_rare),
+        }  # fmt: skip
+        found |= {
+            f"cost-{key}-common-low": each.common.low, f"cost-{key}-rare-low": each.rare.low,
+            f"cost-{key}-ratio-high": each.ratio.high,
+        }  # fmt: skip
+    for key, names in {"drawn": (BASE, BOTH), "oftener": (BEST, BASE), "all": (BEST, BOTH)}.items():
+        common, rare = changes(record, floor, names)
+        found |= {f"cost-{key}-change": str(common), f"cost-{key}-change-rare": str(rare)}
+        found |= {f"cost-{key}-change-high": common.high}
+        found |= {f"cost-{key}-change-rare-high": rare.high}
+    shipped = each_seed(record, floor, SHIPPED, BOTH).iloc[0]
+    for name in ("common", "rare", "ratio"):
+        found[f"cost-shipped-{name}"] = shipped[name]
+    return found | {"cost-seeds": len(each_seed(record, floor, BASE, BASE))}
