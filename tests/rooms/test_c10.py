@@ -226,7 +226,7 @@ def test_the_recorded_run_computes_nothing(tmp_path, monkeypatch):
     for used in ("prepare", "measure", "measure_digits", "Training", "load_shipped"):
         monkeypatch.setattr(runs, used, never)
     found = records(str(tmp_path), str(tmp_path / "runs"))
-    assert [len(record.points) for record in found] == [31, 324, 13]
+    assert [len(record.points) for record in found] == [31, 324, 15]
     for name, plan in STUDIES.items():  # and so does the script, with the same settings
         record = record_of(plan, tmp_path / file_of(name))
         assert list(run_all(plan, record, tmp_path / "runs")) == []
@@ -272,7 +272,7 @@ def test_mixed_images_have_the_shares_that_were_asked_for():
     assert [int((found[:, 0, 0] == d).sum()) for d in (0, 1)] == [40, 10]
 
 
-def test_samplers_and_guidance_are_measured_from_the_same_noise(tmp_path, monkeypatch):
+def test_samplers_and_guidance_are_measured_from_the_same_noise(tmp_path):
     networks = {}
     for name, classes in (("digits", True), ("guide", False)):
         training = train(PLAN, Condition(classes=classes), 0, in_memory())
@@ -280,18 +280,18 @@ def test_samplers_and_guidance_are_measured_from_the_same_noise(tmp_path, monkey
         networks[name] = load_weights(tmp_path / name)
     few = [
         {"kind": "sampler", "sampler": "ddim", "n_calls": 3},
-        {"kind": "sampler", "sampler": "dpm-solver++", "n_calls": 2},
+        {"kind": "sampler", "sampler": "sde-dpm-solver++", "spacing": "karras", "n_calls": 2},
         {"kind": "guidance", "weight": 1.0},
         {"kind": "guidance", "weight": 1.5},
     ]
-    monkeypatch.setattr(runs, "DRAWS", few)
     recording = in_memory()
     trained, guide = networks["digits"], networks["guide"]
-    compare_draws(trained, guide, EVALUATION, recording, seed=4)
+    compare_draws(replace(PLAN, draws=tuple(few)), trained, guide, recording, seed=4)
     assert labels_of(recording) == few
     reference, _ = to_compare(prepare(Condition(rare=None), 4, seed=9).real, EVALUATION)
     for labels, how in (
         (few[0], {"sampler": "ddim", "n_calls": 3}),
+        (few[1], {"sampler": "sde-dpm-solver++", "spacing": "karras", "n_calls": 2}),
         (few[3], {"n_calls": 2, "guide": guide.model, "guidance": 1.5}),
     ):
         images = generate(trained.model, trained.digits, 5, seed=4, **how)

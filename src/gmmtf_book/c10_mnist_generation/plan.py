@@ -88,9 +88,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs share, the seeds of each condition, and whether ways to draw are compared.
+    """What runs share, the seeds of each condition, and the ways to draw that are compared.
 
-    The seed of ``training`` is set for each run.
+    The seed of ``training`` is set for each run. ``draws`` are labels of ways to draw with a
+    network of the project, of which ``shipped`` has the name and that of its guide.
     """
 
     seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -98,7 +99,8 @@ class Plan:
     network: TransformerSettings = field(default_factory=TransformerSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     evaluation: Evaluation = field(default_factory=Evaluation)
-    draws: bool = False
+    draws: tuple[Labels, ...] = ()
+    shipped: tuple[str, str] = ("digits", "guide")
 
     def resized(self, **changes: Any) -> Plan:
         """Return the plan with some entries changed; those that are objects, entry by entry."""
@@ -133,7 +135,7 @@ class Plan:
             for condition, seeds in self.seeds.items()
             for seed in seeds
             for kind, step in points
-        ] + (DRAWS if self.draws else [])
+        ] + list(self.draws)
 
 
 _CALLS = (4, 6, 8, 10, 15, 25, 50)
@@ -143,7 +145,12 @@ DRAWS: list[Labels] = [
     for n in calls
 ]
 DRAWS += [{"kind": "guidance", "weight": w} for w in (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)]
-"""The ways to draw digits with the shipped network that are compared, as labels."""
+"""The ways to draw digits with the shipped network of four that are compared, as labels."""
+TEN_DRAWS: list[Labels] = [
+    {"kind": "guidance", "weight": 1.25},
+    {"kind": "sampler", "sampler": "sde-dpm-solver++", "spacing": "karras", "n_calls": 15},
+]
+"""Those with the network of all ten."""
 
 FEWER = Evaluation(n_generated=250)
 SEEDS = tuple(range(6))
@@ -163,7 +170,7 @@ STUDIES = {
         {"rare 2 at 0.1": (0,)},
         training=TrainingSettings(steps=24_000, record_every=3000),
         evaluation=FEWER,
-        draws=True,
+        draws=tuple(DRAWS),
     ),
     # Is a digit late because there is less of it, or because it is seen less? And another one?
     "exposure": Plan(
@@ -176,6 +183,8 @@ STUDIES = {
         digits=tuple(range(10)),
         network=TransformerSettings(n_classes=10),
         training=TrainingSettings(steps=24_000, record_every=2000),
+        draws=tuple(TEN_DRAWS),
+        shipped=("ten", "ten-guide"),
     ),
 }
 """The recorded studies, from long to short."""

@@ -28,7 +28,7 @@ from gmmtf_book.c10_mnist_generation.measure import (
     prepare,
     to_compare,
 )
-from gmmtf_book.c10_mnist_generation.plan import DRAWS, STUDIES, Condition, Evaluation, Labels, Plan
+from gmmtf_book.c10_mnist_generation.plan import STUDIES, Condition, Labels, Plan
 
 
 class Finished(NamedTuple):
@@ -134,23 +134,23 @@ def run_all(
 
 
 def compare_draws(
-    trained: Trained, guide: Trained, evaluation: Evaluation, recording: Recording, *,
+    plan: Plan, trained: Trained, guide: Trained, recording: Recording, *,
     seed: int = 0, device: torch.device | str = "cpu",
 ) -> None:  # fmt: skip
-    """Record what :func:`measure_digits` says of each way to draw, all from the same noise."""
-    condition = Condition(tuple(trained.digits), rare=None)
+    """Record what :func:`measure_digits` says of the plan's ways to draw, all from one noise."""
+    condition, sizes = Condition(tuple(trained.digits), rare=None), plan.evaluation
     real = prepare(condition, trained.model.settings.patch, seed).real
-    reference, _ = to_compare(real, evaluation, device)
+    reference, _ = to_compare(real, sizes, device)
     classifier = load_classifier(device=device)
 
     def of_draws(**how: Any) -> dict[str, Any]:
-        images = generate(trained.model, trained.digits, evaluation.n_generated, seed=seed, **how)
+        images = generate(trained.model, trained.digits, sizes.n_generated, seed=seed, **how)
         return measure_digits(classifier, images, reference)
 
-    for labels in DRAWS:
-        how: dict[str, Any] = {"sampler": evaluation.sampler, "n_calls": evaluation.n_calls}
+    for labels in plan.draws:
+        how: dict[str, Any] = {"sampler": sizes.sampler, "n_calls": sizes.n_calls}
         if labels["kind"] == "sampler":
-            how = {name: labels[name] for name in how}
+            how = {name: value for name, value in labels.items() if name != "kind"}
         else:
             how |= {"guide": guide.model, "guidance": labels["weight"]}
         recording.point(partial(of_draws, **how), **labels)
@@ -189,8 +189,8 @@ def complete(
     if not recording.read_only:
         list(run_all(plan, recording, checkpoints / name, device=device))
         if plan.draws:
-            trained, guide = (load_shipped(each, device=device) for each in ("digits", "guide"))
-            compare_draws(trained, guide, plan.evaluation, recording, device=device)
+            trained, guide = (load_shipped(each, device=device) for each in plan.shipped)
+            compare_draws(plan, trained, guide, recording, device=device)
     return recording
 
 
