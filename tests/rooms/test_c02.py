@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -80,3 +81,23 @@ def test_the_walk_compares_its_last_row_with_the_square_law():
     assert numbers["ratio"] == pytest.approx(10)
     assert numbers["ratio-draws"] == 100
     assert numbers["blend-ratio"] == pytest.approx(1.1)
+
+
+def test_the_head_at_zero_in_numbers():
+    rows = pd.DataFrame(
+        {
+            "denoiser": ["head at W = 0"] * 3 + ["zero"],
+            "fraction": [0.1, 0.4, 0.9, 0.2], "excess": [0.2, 0.5, 0.3, 9.0],
+        }
+    )  # fmt: skip
+    found = SimpleNamespace(
+        loss=Estimate(0.5), excess_risk=Estimate(0.125), score_error=Estimate(0.75)
+    )
+    numbers = summary.head(found, rows, SCHEDULE)
+    assert numbers["start-loss"] == 0.5
+    assert numbers["start-excess"] == 0.125
+    assert numbers["amplification"] == 6
+    assert (numbers["peak"], numbers["peak-excess"], numbers["head-last"]) == (0.4, 0.5, 0.3)
+    noise = 1 - SCHEDULE.alpha_bars[[0, -1]]
+    factors = [numbers["first-factor"], numbers["last-factor"]]
+    assert factors == pytest.approx((1 / noise).tolist())

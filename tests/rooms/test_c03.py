@@ -52,6 +52,10 @@ def test_losses_on_draws_agree_with_the_risks():
     assert numbers["risk-count"] == 6
     assert (risks.gap > 0).all()
     assert numbers["peak-gap"] == risks.gap.max()
+    at_peak = risks.loc[risks.gap == risks.gap.max()].iloc[0]
+    for name, column in (("peak", "fraction"), ("peak-oracle", "oracle"), ("peak-bayes", "bayes")):
+        assert numbers[name] == at_peak[column]
+    assert numbers["peak-bayes"] - numbers["peak-oracle"] == pytest.approx(numbers["peak-gap"])
 
 
 def test_the_told_decoder_is_best_and_the_single_token_worst():
