@@ -74,7 +74,7 @@ def test_the_points_of_the_study():
         draws = {point["draw"] for point in points if point["training"] == name if "draw" in point}
         assert draws == (set(DRAWS) if name in IN_ALL_WAYS else {BASE})
         seeds = {point["seed"] for point in points if point["training"] == name if "seed" in point}
-        assert seeds == set(SEEDS)
+        assert seeds == set(RECIPES[name].seeds)
         assert {"training": name, "kind": "step"} in points
 
 
@@ -155,7 +155,7 @@ def made():
     draws = dict(zip(DRAWS, (1.0, 0.9, 0.8, 0.7), strict=True))
     for k, name in enumerate(RECIPES):
         for draw in DRAWS if name in IN_ALL_WAYS else (BASE,):
-            for seed in SEEDS:
+            for seed in RECIPES[name].seeds:
                 # The seeds differ by large factors, the changes by one that hardly does.
                 scale = 2.0**seed * (1 + 0.1 * k) * draws[draw] * (1 + 0.01 * seed * (k > 0))
                 record.add(value(scale, 0.9), 0, training=name, draw=draw, seed=seed)
@@ -179,7 +179,7 @@ def test_changes_are_paired_by_the_seed(made):
     assert common.mean == pytest.approx(float(np.exp(logs.mean())))
     assert common.low == pytest.approx(common.mean, rel=0.05)  # the seeds' factors are gone
     assert rare == pytest.approx(common)
-    drawn, _ = cost_tables.changes(*made, (BEST, cost_tables.BOTH), (BEST, BASE))
+    drawn, _ = cost_tables.changes(*made, (LONG, cost_tables.BOTH), (LONG, BASE))
     assert drawn == pytest.approx((0.7, 0.7, 0.7))
     record, floor = made
     record.drop(training=BEST, draw=BASE, seed=2)
@@ -204,11 +204,15 @@ def test_the_tables(made):
 
 def test_the_numbers(made):
     found = cost_tables.numbers(*made)
-    assert found["cost-seeds"] == 3
-    assert found["cost-drawn-change-high"] == pytest.approx(0.7)
-    assert found["cost-base-ratio"].startswith("4.00 [")
-    assert found["cost-long-all-common"] == "90.0% [90.0%, 90.0%]"
+    assert (found["cost-seeds"], found["cost-long-seeds"]) == (3, 2)
+    assert found["cost-noise-change-high"] == pytest.approx(0.8)
+    assert found["cost-oftener-change"] == "1.11 [1.08, 1.14]"
+    assert found["cost-base-common"] == "90.0% [90.0%, 90.0%]"
+    assert found["cost-long-common"] == pytest.approx(90)
+    scale = 2 * (1 + 0.1 * list(RECIPES).index(LONG)) * 0.7 * 1.01  # of the second seed
+    assert found["cost-long-ratio"] == pytest.approx(2 * scale)
     assert found["cost-shipped-common"] == pytest.approx(95)
+    assert found["cost-shipped-ratio-rare"] == pytest.approx(2)
 
 
 def stored() -> Recording:
