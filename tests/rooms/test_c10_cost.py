@@ -79,7 +79,7 @@ def test_the_points_of_the_study():
 
 
 def test_a_network_is_trained_once_and_drawn_from_in_several_ways(small, tmp_path, monkeypatch):
-    ways = []
+    ways, averages = [], []
     drawn = equal_cost.generate
 
     def noted(model, digits, n_each, **how):
@@ -93,6 +93,7 @@ def test_a_network_is_trained_once_and_drawn_from_in_several_ways(small, tmp_pat
     def only_resumed(*args, **options):
         training = began(*args, **options)
         assert training.step == 2
+        averages.append(training.averaged)
         return training
 
     monkeypatch.setattr(equal_cost, "start", only_resumed)
@@ -101,6 +102,8 @@ def test_a_network_is_trained_once_and_drawn_from_in_several_ways(small, tmp_pat
     assert [point.labels["draw"] for point in small] == list(DRAWS)
     common = {"n_calls": 3, "seed": 1}
     assert ways == [common | DRAWS[draw] for draw in DRAWS]
+    network = equal_cost.network(BASE, 1, tmp_path)
+    assert network is averages[-1]
     fids = [str(point.value["fid"]) for point in small]
     assert len(set(fids)) == len(DRAWS)
     complete(small, {**FIRST, "training": SHIPPED, "seed": 0}, tmp_path)
@@ -200,6 +203,8 @@ def test_the_tables(made):
     draws = cost_tables.of_draws(*made)
     assert list(draws.index) == list(DRAWS)
     assert draws.loc[cost_tables.BOTH, "FID, times"] == "0.70 [0.70, 0.70]"
+    long = cost_tables.of_draws(*made, LONG)
+    assert list(long["FID, times"]) == ["1", *(f"{x} [{x}, {x}]" for x in ("0.90", "0.80", "0.70"))]
 
 
 def test_the_numbers(made):

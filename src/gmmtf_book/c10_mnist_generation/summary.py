@@ -12,7 +12,7 @@ from gmmtf.images.features import DigitClassifier
 from gmmtf.images.transformer import DiT
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
-from gmmtf_book.c10_mnist_generation import exposure, tables
+from gmmtf_book.c10_mnist_generation import cost_tables, equal_cost, exposure, tables
 from gmmtf_book.c10_mnist_generation.measure import Data, gelu_difference, measure, prepare
 from gmmtf_book.c10_mnist_generation.plan import Condition, Plan
 from gmmtf_book.c10_mnist_generation.run import records
@@ -25,7 +25,8 @@ ENDS = ("mean", "low", "high")
 def recorded() -> Numbers:
     """Return all numbers of the stored records."""
     generation, exposed, ten = records()
-    return account(generation, exposed, ten)
+    cost = cost_tables.numbers(equal_cost.recording(), exposed)
+    return account(generation, exposed, ten) | cost
 
 
 def account(
@@ -113,12 +114,17 @@ def _causes(record: Recording) -> Numbers:
 
 
 def _ten(record: Recording) -> Numbers:
-    """Quality of the digits of the network that knows all ten, at the end of its run."""
+    """Quality of the digits of the network that knows all ten, drawn in three ways."""
     ends = tables.at_end(by_digit(record, kind="trained")).set_index("digit")
     floor = by_digit(record, kind="floor").set_index("digit")
     seen, ratio = ends["recognised"], ends["fid"] / floor["fid"]
     least = min(seen.index, key=seen.to_dict().__getitem__)
-    return {
+    other: Numbers = {}
+    for name, kind in (("guided", "guidance"), ("noise", "sampler")):
+        drawn = by_digit(record, kind=kind).set_index("digit")
+        other |= {f"ten-{name}-seen": 100 * drawn["recognised"].mean()}
+        other |= {f"ten-{name}-ratio": (drawn["fid"] / floor["fid"]).mean()}
+    return other | {
         "ten-seen": 100 * seen.mean(), "ten-least": 100 * seen.min(),
         "ten-least-digit": least, "ten-steps": ends["step"].iloc[0],
         "ten-ratio": ratio.mean(), "ten-ratio-most": ratio.max(), "ten-share": seen.mean(),
@@ -133,6 +139,7 @@ def data(found: Data, condition: Condition) -> Numbers:
         "rare": condition.rare, "images": images, "tokens": n_tokens, "dim": dim,
         "rare-images": rare, "rare-percent": 100 * rare / images,
         "background": 100 * float((found.tokens == -1).all(-1).double().mean()),
+        "pixel-square": float(found.tokens.double().square().mean()),
     }  # fmt: skip
 
 
