@@ -176,25 +176,41 @@ START = 4.0
 _RATE = _relative(0.3)
 
 _ENTRIES = (
-    Entry("zero", "no denoising", _zero),
+    Entry("zero", "no denoising: it answers 0", _zero),
     Entry("linear", "the best linear filter of single tokens", _linear),
-    Entry("token Bayes", "Bayes for single tokens, blind to the set of patterns", _token_bayes),
-    Entry("empirical ideal", "knows the budget's data by heart", _ideal, any_length=False),
-    Entry("uniform attention", "the head at W = 0", _uniform),
-    Entry("kernel average", "Gaussian kernel of a fixed width, nothing learned", _kernel),
-    Entry("linear attention", "no softmax", _linear_attention, lr=_RATE),
-    Entry("head", "one softmax head, as in the paper", _head, optimizer="gd", lr=_natural),
-    Entry("head, Adam", "the same with another optimizer", _head, lr=_RATE),
-    Entry("head + tilt", "with tilt correction", partial(_head, tilt_correction=True), lr=_RATE),
-    Entry("head + skip", "with a skip", partial(_head, skip=True), lr=_RATE),
-    Entry("head + value", "with a value matrix", partial(_head, value=True), lr=_RATE),
-    Entry("two heads", "side by side, with value matrices", _two_heads, lr=_RATE),
-    Entry("two layers", "one head after the other", _two_layers, lr=_RATE),
-    Entry("MLP", "tokens alone", partial(_network, TokenMLP)),
-    Entry("deep sets", "MLP with one pooled mean a layer", partial(_network, _deep_sets)),
-    Entry("transformer", "torch.nn.TransformerEncoder", partial(_network, PlainTransformer)),
+    Entry("token Bayes", "Bayes of single tokens; knows the law", _token_bayes),
+    Entry("empirical ideal", "the optimum on the training data", _ideal, any_length=False),
+    Entry("uniform attention", "the head at W = 0, a mean of all tokens", _uniform),
+    Entry("kernel average", "weights by distance, nothing learned", _kernel),
+    Entry(
+        "linear attention",
+        "a head without softmax, with a value matrix",
+        _linear_attention,
+        lr=_RATE,
+    ),
+    Entry("head", "a softmax head, our reading of the paper's", _head, optimizer="gd", lr=_natural),
+    Entry("head, Adam", "the head, trained by Adam", _head, lr=_RATE),
+    Entry(
+        "head + tilt",
+        "the head, the tilt subtracted",
+        partial(_head, tilt_correction=True),
+        lr=_RATE,
+    ),
+    Entry(
+        "head + skip", "the head plus a multiple of the token", partial(_head, skip=True), lr=_RATE
+    ),
+    Entry("head + value", "the head with a value matrix", partial(_head, value=True), lr=_RATE),
+    Entry("two heads", "the sum of two, with value matrices", _two_heads, lr=_RATE),
+    Entry("two layers", "a head on the estimates of another", _two_layers, lr=_RATE),
+    Entry("MLP", "a perceptron on single tokens", partial(_network, TokenMLP)),
+    Entry("deep sets", "the MLP with a mean of all tokens a layer", partial(_network, _deep_sets)),
+    Entry(
+        "transformer",
+        "two blocks of torch.nn.TransformerEncoder",
+        partial(_network, PlainTransformer),
+    ),
     Entry("DiT", "two blocks of a diffusion transformer", partial(_network, TokenDiT)),
-    Entry("U-Net", "diffusers' UNet1DModel along the tokens", partial(_network, UNet)),
+    Entry("U-Net", "convolutions along the tokens, of diffusers", partial(_network, UNet)),
 )
 
 ENTRIES = {entry.name: entry for entry in _ENTRIES}

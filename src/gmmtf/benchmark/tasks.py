@@ -135,18 +135,20 @@ def _digits() -> FullMixture:
 
 _TASKS = (
     Task("every", "Every pattern occurs in every data point.", lambda: _orthogonal(4)),
-    Task("one", "Each data point has one of 32 patterns.", lambda: _orthogonal(32, 1)),
+    Task("one", "Each data point has 1 of 32 patterns.", lambda: _orthogonal(32, 1)),
     Task("few", "Each data point has 3 of 16 patterns.", lambda: _orthogonal(16, 3)),
     Task("half", "Each data point has 6 of 12 patterns.", lambda: _orthogonal(12, 6)),
     Task("rare-tokens", "One of 8 patterns has 2 % of the tokens.", _rare_tokens),
-    Task("rare-data", "One pattern of 8 is in 4 % of the data points.", _rare_data),
-    Task("unequal", "Norms of the patterns differ by a factor of 3.5.", _unequal),
-    Task("oblique", "All patterns have angles of 60 degrees.", _oblique),
-    Task("crowded", "There are more patterns, 24, than dimensions, 16.", _crowded),
-    Task("covariances", "Each component varies along axes of its own.", _covariances),
+    Task("rare-data", "2 of 8 patterns, one in 4 % of data points.", _rare_data),
+    Task("unequal", "3 of 8 patterns, with norms from 0.4 to 1.4 r.", _unequal),
+    Task("oblique", "3 of 8 patterns, all at angles of 60 degrees.", _oblique),
+    Task("crowded", "3 of 24 patterns, in 16 dimensions only.", _crowded),
+    Task("covariances", "8 components vary along axes of their own.", _covariances),
     Task("digits", "A mixture fitted to handwritten digits.", _digits),
-    Task("many", "As few, with 512 tokens.", lambda: _orthogonal(16, 3, n_tokens=512)),
-    Task("wide", "As few, with components three times as wide.", _wide),
+    Task(
+        "many", "As “few”, with 512 tokens a data point.", lambda: _orthogonal(16, 3, n_tokens=512)
+    ),
+    Task("wide", "As “few”, with σ = 1.", _wide),
 )
 
 TASKS = {task.name: task for task in _TASKS}
