@@ -34,6 +34,9 @@ patterns."""
 PATTERN_COLOURS = tuple(_OKABE_ITO)
 """Colours of patterns, in their order."""
 
+OVER_PIXELS = "#fffffe"
+"""White of lines over pixels: a dark page turns pure greys of a figure, and leaves its pixels."""
+
 WIDTH = 7.0
 """Width of a full-width figure in inches."""
 

@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from claims_account import load_claims, number_of, required
+from gmmtf.figures import OVER_PIXELS
 from kernel_environment import ROOT
 from sphinx_dark_figures import with_dark_mode
 
@@ -114,6 +115,11 @@ def test_a_dark_figure_keeps_the_colours_of_its_data():
     assert '[style*="stroke: #000000"]{stroke:#e6e6e6!important}' in changed
     assert "d55e00" not in changed.partition("</style>")[0]
     assert "949494" not in changed.partition("</style>")[0]
+
+
+def test_lines_over_pixels_stay_white_on_a_dark_page():
+    line = f'<svg><defs></defs><path style="stroke: {OVER_PIXELS}"/></svg>'
+    assert OVER_PIXELS not in with_dark_mode(line).partition("</style>")[0]
 
 
 def test_a_number_of_the_account_is_named_by_claim_name_and_format():

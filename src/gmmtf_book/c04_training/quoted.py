@@ -22,9 +22,11 @@ Numbers = dict[str, object]
 
 
 def start(run: Run) -> Numbers:
-    """The untrained head."""
+    """The sizes of the run, and the untrained head."""
+    plan = run.plan
     return {
-        "n": run.plan.n_tokens, "bayes": float(run.bayes), "oracle": run.oracle,
+        "dim": plan.dim, "n": plan.n_tokens, "k": plan.n_active, "m": plan.n_patterns,
+        "r": plan.radius, "sigma": plan.sigma, "bayes": float(run.bayes), "oracle": run.oracle,
         "start-formula": start_formula(run), "start-measured": str(run.start.loss),
     }  # fmt: skip
 

@@ -14,7 +14,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks, ticks_at
+from gmmtf.figures import (
+    COLOURS,
+    OVER_PIXELS,
+    PATTERN_COLOURS,
+    WIDTH,
+    error_bars,
+    log_ticks,
+    ticks_at,
+)
 from gmmtf_book.c05_tokens_and_patterns.compared import Series
 from gmmtf_book.c05_tokens_and_patterns.summary import Study
 
@@ -131,11 +139,11 @@ def phase_diagrams(
         x, tokens = (np.asarray(v, float).tolist() for v in (table.columns, table.index))
         sides, levels = cell_edges(x), cell_edges(tokens)
         mesh = axis.pcolormesh(sides, levels, table, rasterized=True, **look)
-        axis.contour(x, tokens, table, levels=[share], colors="white", linewidths=2.5)
+        axis.contour(x, tokens, table, levels=[share], colors=OVER_PIXELS, linewidths=2.5)
         if edges is not None and title in edges:
             axis.plot(edges[title], tokens, "--", color=COLOURS["theory"], linewidth=2)
         for at, n, found in (marks or {}).get(title, ()):
-            axis.scatter(at, n, c=[found], s=70, edgecolors="white", zorder=3, **look)
+            axis.scatter(at, n, c=[found], s=70, edgecolors=OVER_PIXELS, zorder=3, **look)
         axis.set(xlabel=label, xscale="log", yscale="log", title=title)
         axis.set(xlim=(sides[0], sides[-1]), ylim=(levels[0], levels[-1]))
         ticks_at(axis.xaxis, _thinned(x))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from gmmtf import best_weight, risk
+from gmmtf import bayes_risk, best_weight, oracle_risk, risk
 from gmmtf.risks.formulas import mean_denoising_excess
 from gmmtf_book.c05_tokens_and_patterns import filter_numbers, phases, rare_numbers, sweeps
 from gmmtf_book.c05_tokens_and_patterns.plan import SCHEDULE
@@ -44,12 +44,15 @@ def setting(study: Study) -> Numbers:
 def families(study: Study) -> Numbers:
     """What the prose says of exponents against K and K = M."""
     perfect, best = (study.predicted("K = M", entry)[1] for entry in ("law", "best"))
+    mixtures = [study.plan.mixture(case) for case in study.plan.families()["K = M"][1]]
+    gaps = [bayes_risk(m, SCHEDULE).value - oracle_risk(m, SCHEDULE) for m in mixtures]
     return {
         "fit-k": study.exponents("K")["trained"].exponent,
         "best-k": study.exponents("K")["best"].exponent,
         "best-km": study.exponents("K = M")["best"].exponent,
         "law-over-best-few": perfect[0] / best[0],
         "law-over-best-many": perfect[-1] / best[-1],
+        "law-gap": 100 * max(gap / whole for gap, whole in zip(gaps, perfect, strict=True)),
     }
 
 

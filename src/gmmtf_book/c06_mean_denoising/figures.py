@@ -17,7 +17,7 @@ from matplotlib.ticker import NullLocator
 from torch import Tensor
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf.figures import COLOURS, OVER_PIXELS, PATTERN_COLOURS, WIDTH, error_bars
 from gmmtf_book.c06_mean_denoising.tables import crossing
 
 Runs = Mapping[str, Any]  # pandas tables
@@ -47,8 +47,8 @@ def given_maps(maps: Mapping[str, Tensor], labels: Tensor) -> Figure:
     for axis, (name, matrix) in zip(axes.flat, shown.items(), strict=True):
         image = axis.imshow(matrix, cmap="viridis", vmin=0, vmax=top, aspect="equal")
         for edge in edges:
-            axis.axhline(edge - 0.5, color="white", linewidth=0.4)
-            axis.axvline(edge - 0.5, color="white", linewidth=0.4)
+            axis.axhline(edge - 0.5, color=OVER_PIXELS, linewidth=0.4)
+            axis.axvline(edge - 0.5, color=OVER_PIXELS, linewidth=0.4)
         axis.set(title=STYLES[name][0], xticks=[], yticks=[])
     plt.setp(axes[1], xlabel="key token")
     plt.setp(axes[:, 0], ylabel="query token")

@@ -170,9 +170,10 @@ def speeds() -> Numbers:
     """Of the benchmarks."""
     rows = Recording(RESULTS / "benchmarks.json").frame().set_index("benchmark")
     names = {
-        "step": "effective_step_speedup", "population": "population_step_speedup",
-        "score": "bayes_score_speedup", "curve": "effective_curve_seconds",
-    }  # fmt: skip
+        "step": "effective_step_speedup",
+        "population": "population_step_speedup",
+        "curve": "effective_curve_seconds",
+    }
     found = {f"bench-{short}": rows["median"][name] for short, name in names.items()}
     return found | {"bench-step-least": rows["minimum"]["effective_step_speedup"]}
 
