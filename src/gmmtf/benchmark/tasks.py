@@ -96,9 +96,11 @@ def _unequal() -> MultiTokenGMM:
 
 def _oblique() -> MultiTokenGMM:
     # All cosines are 1/2: patterns share a direction that tells none of them from another.
-    gram = 32 * (torch.eye(8, dtype=torch.float64) + 1) / 2
+    # Cholesky's factor of 16 (I + 11ᵀ), written out: a library rounds otherwise elsewhere.
+    k = torch.arange(1, 9, dtype=torch.float64)
+    below = (16 / (k * (k + 1))).sqrt()
     patterns = torch.zeros(8, 32, dtype=torch.float64)
-    patterns[:, :8] = torch.linalg.cholesky(gram)
+    patterns[:, :8] = torch.diag((16 * (k + 1) / k).sqrt()) + below.expand(8, 8).tril(-1)
     return MultiTokenGMM.from_patterns(patterns, n_tokens=64, sigma=0.3, n_active=3)
 
 
