@@ -182,7 +182,7 @@ def test_changes_are_paired_by_the_seed(made):
     assert common.mean == pytest.approx(float(np.exp(logs.mean())))
     assert common.low == pytest.approx(common.mean, rel=0.05)  # the seeds' factors are gone
     assert rare == pytest.approx(common)
-    drawn, _ = cost_tables.changes(*made, (LONG, cost_tables.BOTH), (LONG, BASE))
+    drawn, _ = cost_tables.changes(*made, (BASE, cost_tables.BOTH))
     assert drawn == pytest.approx((0.7, 0.7, 0.7))
     record, floor = made
     record.drop(training=BEST, draw=BASE, seed=2)
@@ -203,18 +203,17 @@ def test_the_tables(made):
     draws = cost_tables.of_draws(*made)
     assert list(draws.index) == list(DRAWS)
     assert draws.loc[cost_tables.BOTH, "FID, times"] == "0.70 [0.70, 0.70]"
-    long = cost_tables.of_draws(*made, LONG)
-    assert list(long["FID, times"]) == ["1", *(f"{x} [{x}, {x}]" for x in ("0.90", "0.80", "0.70"))]
+    assert draws.loc["with noise", "FID / real"] == "3.20"
 
 
 def test_the_numbers(made):
     found = cost_tables.numbers(*made)
-    assert (found["cost-seeds"], found["cost-long-seeds"]) == (3, 2)
+    assert found["cost-seeds"] == 3
     assert found["cost-noise-change-high"] == pytest.approx(0.8)
     assert found["cost-oftener-change"] == "1.11 [1.08, 1.14]"
     assert found["cost-base-common"] == "90.0% [90.0%, 90.0%]"
     assert found["cost-long-common"] == pytest.approx(90)
-    scale = 2 * (1 + 0.1 * list(RECIPES).index(LONG)) * 0.7 * 1.01  # of the second seed
+    scale = (1 + 0.1 * list(RECIPES).index(LONG)) * 0.7
     assert found["cost-long-ratio"] == pytest.approx(2 * scale)
     assert found["cost-shipped-common"] == pytest.approx(95)
     assert found["cost-shipped-ratio-rare"] == pytest.approx(2)

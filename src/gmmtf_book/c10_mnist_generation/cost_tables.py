@@ -53,21 +53,19 @@ def quality(record: Recording, floor: Recording, training: str, draw: str = BASE
     return Quality(*shares, *ratios)
 
 
-def changes(
-    record: Recording, floor: Recording, new: tuple[str, str], old: tuple[str, str] = (BASE, BASE)
-) -> tuple[Interval, Interval]:
+def changes(record: Recording, floor: Recording, new: tuple[str, str]) -> tuple[Interval, Interval]:
     """Return by what the FIDs of common digits and of the rare one are multiplied, seed by seed.
 
-    ``new`` and ``old`` are names of a training and of a way to draw.
+    ``new`` has the names of a training and of a way to draw; the others are as before.
 
     Raises
     ------
     ValueError
         If the two were not recorded with the same seeds.
     """
-    after, before = (each_seed(record, floor, *names) for names in (new, old))
+    after, before = (each_seed(record, floor, *names) for names in (new, (BASE, BASE)))
     if not after.index.equals(before.index):
-        raise ValueError(f"record: expected the same seeds of {new} and {old}")
+        raise ValueError(f"record: expected the same seeds of {new} and as before")
     ratios = after / before
     common, rare = (ratios[name].to_numpy() for name in ("ratio", "ratio-rare"))
     return tables.geometric_mean(common), tables.geometric_mean(rare)
@@ -81,36 +79,34 @@ def of_trainings(record: Recording, floor: Recording) -> pd.DataFrame:
         time = record.value(training=name, kind="step")["median"]
         steps, before = (RECIPES[each].plan.training.steps for each in (name, BASE))
         found[name] = {"steps": str(steps), "time": f"{time * steps / before:.2f}"}
-        found[name] |= _row(record, floor, (name, BASE), (BASE, BASE))
+        found[name] |= _row(record, floor, (name, BASE))
     return pd.DataFrame(found).T
 
 
-def of_draws(record: Recording, floor: Recording, training: str = BASE) -> pd.DataFrame:
-    """Return the ways to draw, with the same networks, as text: a row a way."""
-    found = {draw: _row(record, floor, (training, draw), (training, BASE)) for draw in DRAWS}
+def of_draws(record: Recording, floor: Recording) -> pd.DataFrame:
+    """Return the ways to draw from the networks as before, as text: a row a way."""
+    found = {draw: _row(record, floor, (BASE, draw)) for draw in DRAWS}
     return pd.DataFrame(found).T
 
 
-def _row(
-    record: Recording, floor: Recording, new: tuple[str, str], old: tuple[str, str]
-) -> dict[str, str]:
-    """Return the quality of a row, and what its change does to the FIDs."""
+def _row(record: Recording, floor: Recording, new: tuple[str, str]) -> dict[str, str]:
+    """Return the quality of a row, and what it does to the FIDs of the first."""
     found = quality(record, floor, *new)
     row = {
         "common": f"{100 * found.common.mean:.1f} %", "rare": f"{100 * found.rare.mean:.1f} %",
         "FID / real": f"{found.ratio.mean:.2f}",
     }  # fmt: skip
-    if new == old:
+    if new == (BASE, BASE):
         return row | {"FID, times": "1", "FID of the rare one, times": "1"}
-    common, rare = changes(record, floor, new, old)
+    common, rare = changes(record, floor, new)
     return row | {"FID, times": str(common), "FID of the rare one, times": str(rare)}
 
 
 def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
     """Return what the prose and the checks say of equal cost.
 
-    Of the long runs, drawn with noise at Karras' times, the worst of the seeds; and the network of
-    the project, trained as before, drawn in the same way.
+    Of the long run, and of the network of the project, which was trained as before, drawn with
+    noise at Karras' times.
     """
     base = quality(record, floor, BASE)
     found: dict[str, Any] = {
@@ -127,14 +123,8 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         for name, interval in zip(("change", "change-rare"), change, strict=True):
             found[f"cost-{key}-{name}"] = str(interval)
             found[f"cost-{key}-{name}-high"] = interval.high
-    long, shipped = (each_seed(record, floor, name, BOTH) for name in (LONG, SHIPPED))
-    found["cost-long-seeds"] = len(long)
-    for name, worst in (
-        ("common", "min"),
-        ("rare", "min"),
-        ("ratio", "max"),
-        ("ratio-rare", "max"),
-    ):
-        found[f"cost-long-{name}"] = getattr(long[name], worst)()
-        found[f"cost-shipped-{name}"] = shipped[name].iloc[0]
+    for key, name in (("long", LONG), ("shipped", SHIPPED)):
+        run = each_seed(record, floor, name, BOTH).iloc[0]
+        for entry in ("common", "rare", "ratio", "ratio-rare"):
+            found[f"cost-{key}-{entry}"] = run[entry]
     return found

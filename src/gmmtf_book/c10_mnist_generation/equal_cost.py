@@ -66,7 +66,7 @@ RECIPES = {
         changes={"network": {"width": 96}, "training": {"steps": 1420, "record_every": 1420}}
     ),
     "weights of DDPM": Recipe(changes={"training": {"weight_floor": 1.0}}),
-    LONG: Recipe(OFTENER, {"training": {"steps": 24_000, "record_every": 1000}}, (0, 1)),
+    LONG: Recipe(OFTENER, {"training": {"steps": 24_000, "record_every": 1000}}, (0,)),
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long."""
 
