@@ -1,8 +1,9 @@
-"""A figure of matplotlib with its panels below each other, for a narrow page.
+"""A figure of matplotlib for a narrow page: its panels below each other, or made narrower.
 
 In matplotlib's SVG each panel, legend and text of a figure is a group of its own. A panel that
 stands beside another is moved below it, and gets the labels of an axis that it shared with its
-neighbour; the entries of a legend flow into lines of the new width. Nothing is scaled.
+neighbour; the entries of a legend flow into lines of the new width. Nothing is scaled. Panels that
+stand in one column are squeezed (``squeezed_panel.py``), but not their letters.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from xml.etree import ElementTree as ET
 
+from squeezed_panel import WORDS, squeeze
 from svg_ink import HREF, SVG, Box, Ink, union
 
 ET.register_namespace("", SVG[1:-1])
@@ -20,6 +22,7 @@ ET.register_namespace("xlink", HREF[1:].partition("}")[0])
 MARGIN, GAP, LINE = 4.0, 14.0, 4.0
 """Points around the figure, between panels, and between the lines and entries of a legend."""
 
+WIDTH = 326.0  # of a squeezed figure: on a phone its points are a little more than pixels
 BAR = 0.07  # of the figure's width: what is thinner is a colour bar
 
 
@@ -59,6 +62,56 @@ def stacked(svg: str) -> str | None:
         else:
             return None
     return _laid_out(root, paper, panels, above, below, ink)
+
+
+def squeezed(svg: str) -> str | None:
+    """Return a picture of one column as wide as a phone; None where that cannot be.
+
+    It cannot where panels stand side by side, and where names would touch or nothing is too wide.
+    """
+    words = dict(WORDS.findall(svg))
+    right = 0.0  # what the letters need beyond their panel, which they reach when it is narrower
+    for _ in range(4):
+        root = ET.fromstring(svg)
+        figure = root.find(f"{SVG}g[@id='figure_1']")
+        if figure is None:
+            return None
+        paper, *parts = figure
+        ink = Ink(root)
+        before = ink.box(paper).width
+        panels, others = _sorted_out(parts, ink, before)
+        if panels is None or before <= WIDTH:
+            return None
+        if any(_beside(a.frame, b.frame) for a, b in combinations(panels, 2)):
+            return None
+        low, high = min(p.frame.y0 for p in panels), max(p.frame.y1 for p in panels)
+        above = [part for part in others if ink.box(part).y1 <= low]
+        below = [part for part in others if ink.box(part).y0 >= high]
+        if len(above) + len(below) < len(others):
+            return None
+        left = max(p.frame.x0 - ink.box(p.group).x0 for p in panels)
+        bars = max([ink.box(bar).x1 - p.frame.x1 for p in panels for bar in p.moved], default=0)
+        width = WIDTH - 4 * MARGIN - left - bars - right
+        if width < WIDTH / 3:
+            return None
+        for panel in panels:
+            frame = squeeze(panel.group, panel.frame, width, root, words)
+            if frame is None:
+                return None
+            for part in panel.moved:
+                _move(part, frame.x1 - panel.frame.x1, 0)
+            panel.frame = frame
+        done = _laid_out(root, paper, panels, above, below, Ink(root))
+        excess = float(str(root.get("width")).removesuffix("pt")) - WIDTH
+        if excess < 1:
+            return done
+        right += excess
+    return None
+
+
+def narrow(svg: str) -> str | None:
+    """Return a picture for a phone; None where it has to be the wide one."""
+    return stacked(svg) or squeezed(svg)
 
 
 def _sorted_out(

@@ -1,7 +1,7 @@
-"""Sphinx extension: the panels of a figure stand below each other on a phone.
+"""Sphinx extension: figures fit the column of a phone, with letters that can be read.
 
-Each figure whose panels stand side by side gets a second picture, with the panels below each other,
-which the browser takes in a narrow window.
+Each figure gets a second picture, which the browser takes in a narrow window: its panels stand
+below each other, or are squeezed if they already do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from narrow_figure import stacked
+from narrow_figure import narrow, stacked
 
 NARROW = "(max-width: 600px)"
 NOTE = '<span class="stacked-note">Here left is above, and right is below.</span>'
@@ -33,15 +33,17 @@ def write_narrow(
 
     def with_narrow(match: re.Match[str]) -> str:
         source = sources.get(f"{match['name']}.svg")
-        narrow = stacked(Path(app.srcdir, source).read_text("utf-8")) if source else None
-        if narrow is None:
+        wide = Path(app.srcdir, source).read_text("utf-8") if source else ""
+        picture = narrow(wide) if wide else None
+        if picture is None:
             return match[0]
         name = f"{match['name']}-narrow.svg"
         folder = Path(app.outdir, "_images")
         folder.mkdir(exist_ok=True)
-        (folder / name).write_text(narrow, encoding="utf-8")
+        (folder / name).write_text(picture, encoding="utf-8")
         caption = match.string[match.end() :].partition("</figure>")[0]
-        told = NOTE if "<figcaption" in caption and SIDES.search(caption) else ""
+        sides = "<figcaption" in caption and SIDES.search(caption)
+        told = NOTE if sides and stacked(wide) else ""
         return (
             f'<picture><source media="{NARROW}" srcset="{match["folder"]}{name}">'
             f"{match[0]}</picture>{told}"

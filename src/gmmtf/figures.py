@@ -95,6 +95,23 @@ def step_axis(axis: Axes, last: int) -> None:
     axis.set(xlabel="step", xlim=(-0.15, 1.3 * last))
 
 
+def name_at(
+    ax: Axes, name: str, at: tuple[float, float], offset: tuple[float, float], **style: Any
+) -> None:
+    """Write a name beside a point of its curve, in points away from it, instead of a legend.
+
+    It begins at the offset if that goes to the right, ends there if it goes to the left, and is
+    centred on it otherwise; ``style`` as of ``Axes.annotate``. The text's identifier says which,
+    so that the name stays with its point when the picture is made narrower.
+    """
+    (across, up), n = offset, len(ax.texts)
+    side = "left" if across > 0 else "right" if across < 0 else "center"
+    level = "bottom" if up > 0 else "top" if up < 0 else "center"
+    place = {"textcoords": "offset points", "ha": side, "va": level}
+    panel = ax.get_figure(root=True).axes.index(ax)  # type: ignore[union-attr]
+    ax.annotate(name, at, offset, gid=f"text_{side}_{panel}_{n}", **place | style)
+
+
 def legend_below(figure: Figure, axis: Axes, ncols: int = 4, **options: Any) -> None:
     """Put the legend of a panel below the figure."""
     handles = axis.get_legend_handles_labels()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from scipy.stats import norm
 
 from gmmtf import Estimate, MultiTokenGMM, NoiseSchedule
@@ -16,12 +17,15 @@ from gmmtf_book.c02_ddpm_objective import figures
 from rooms.drawn import (
     Look,
     Series,
+    areas,
     axis_labels,
     bars,
+    caption,
     legend,
     levels,
     lines,
     named,
+    notes,
     panels,
     scales,
     sides,
@@ -60,11 +64,22 @@ def test_projected_densities() -> None:
         exact = 0.2 * norm.pdf(x, 3 * signal, spread) + 0.8 * norm.pdf(x, 0, spread)
         assert density.y == pytest.approx(exact, rel=1e-5)
         assert (x[0], x[-1]) == (-4, 5), "all of the density"
-        assert (shown.look.colour, density.look) == (FIRST, Look(BLACK, "-"))
+        assert (shown.look.colour, density.look) == (to_hex("0.6"), Look(BLACK, "-"))
+        ((_, colour, x, low, high),) = areas(ax)
+        assert colour == FIRST
+        assert (x[0], x[-1]) == (-4, 5)
+        assert low == [0] * len(x)
+        assert high == pytest.approx(0.2 * norm.pdf(x, 3 * signal, spread), rel=1e-5, abs=1e-12)
         assert tick_labels(ax.yaxis) == {}
         assert scales(ax) == ("linear", "linear")
         assert ax.get_xlim() == axes[0].get_xlim()
-    assert [ax.get_xlabel() for ax in axes] == ["", "", *2 * [r"$\langle\hat\mu_1, x_t\rangle$"]]
+    label = r"projection on pattern 1, $\langle\hat\mu_1, x_t\rangle$"
+    assert [ax.get_xlabel() for ax in axes] == ["", "", "", label]
+    for name, at in (("other patterns", 0), ("pattern 1", 3)):
+        assert notes(axes[0])[name] == (at, axes[0].get_ylim()[1] / 2)
+    assert "filled: the part of it that tokens of pattern 1" in caption(
+        "02_ddpm_objective", "fig-ddpm-densities"
+    )
 
 
 def test_schedules() -> None:

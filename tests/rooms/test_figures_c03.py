@@ -15,6 +15,7 @@ from gmmtf_book.c03_mmse_denoiser import figures
 from rooms.drawn import (
     Look,
     Series,
+    areas,
     axis_labels,
     bars,
     caption,
@@ -22,6 +23,7 @@ from rooms.drawn import (
     legend,
     lines,
     named,
+    notes,
     panels,
     scales,
     sides,
@@ -59,22 +61,28 @@ def test_risks_over_times() -> None:
     bayes, oracle, linear = COLOURS["bayes"], COLOURS["oracle"], COLOURS["linear"]
     assert lines(left) == [
         Series([0, 0.4, 0.9], [0.37, 0.33, 0.25], Look(linear, "--"), "linear filter"),
-        Series([0, 0.4, 0.9], [0.35, 0.29, 0.18], Look(bayes, "-"), "Bayes estimator"),
-        Series([0, 0.4, 0.9], [0.3, 0.2, 0.1], Look(oracle, "-"), "oracle"),
+        Series([0, 0.4, 0.9], [0.35, 0.29, 0.18], Look(bayes, "-"), "Bayes"),
+        Series([0, 0.4, 0.9], [0.3, 0.2, 0.1], Look(oracle, ":"), "oracle"),
     ]
     assert error_bars(left) == [
-        Series([0.9, 0], [0.26, 0.38], Look(linear, "", "o"), y_half=pytest.approx([0.03, 0.05])),
+        Series([0.9, 0], [0.26, 0.38], Look(linear, "", "s"), y_half=pytest.approx([0.03, 0.05])),
         Series([0.9, 0], [0.19, 0.36], Look(bayes, "", "o"), y_half=pytest.approx([0.06, 0.08])),
-        Series([0.9, 0], [0.11, 0.31], Look(oracle, "", "o"), y_half=pytest.approx([0.02, 0.04])),
+        Series([0.9, 0], [0.11, 0.31], Look(oracle, "", "^"), y_half=pytest.approx([0.02, 0.04])),
     ]
     assert lines(right) == [Series([0, 0.4, 0.9], [0.05, 0.09, 0.08], Look(BLACK, "-"))]
     assert axis_labels(left) == ("$t/T$", "risk per coordinate")
-    assert axis_labels(right) == ("$t/T$", "")
-    assert titles(figure) == ["", "gap"]
+    assert areas(left) == [("", bayes, [0, 0.4, 0.9], [0.3, 0.2, 0.1], [0.35, 0.29, 0.18])]
+    assert areas(right) == [("", bayes, [0, 0.4, 0.9], [0, 0, 0], [0.05, 0.09, 0.08])]
+    assert "shaded in both panels" in about_right
+    assert axis_labels(right) == ("$t/T$", "Bayes minus oracle")
     assert (scales(left), scales(right)) == (("linear", "log"), ("linear", "linear"))
     assert right.get_ylim()[0] == 0
-    assert list(legend(figure)) == ["linear filter", "Bayes estimator", "oracle"]
-    assert legend(figure) == named(left)
+    for ax in (left, right):
+        assert tick_labels(ax.xaxis) == {x: f"{x:g}" for x in (0, 0.25, 0.5, 0.75, 1)}
+    # Each name stands at a point of its own curve.
+    for found in lines(left):
+        assert notes(left)[found.label] in zip(found.x, found.y, strict=True)
+    assert len(notes(left)) == 3
 
 
 def test_label_collapse() -> None:

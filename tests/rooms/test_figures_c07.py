@@ -278,16 +278,21 @@ def test_predicted_curves() -> None:
         assert marks == Series(
             found["x"].tolist(),
             pytest.approx([e.value / unit for e in found["simulated"]]),
-            Look(PATTERN_COLOURS[k], "", "o"),
+            Look(PATTERN_COLOURS[k], "", "os"[k]),
             y_half=pytest.approx([2 * e.standard_error / unit for e in found["simulated"]]),
         )
     assert axis_labels(ax) == ("step", "excess risk / its start")
     assert scales(ax) == ("symlog", "log")
-    assert ax.get_xlim()[0] == -0.3
+    assert ax.get_xlim() == (-0.3, 1000)
+    assert ax.get_ylim()[0] < 0.06, "the names have room below"
+    assert plain(tick_labels(ax.yaxis))
     assert tick_labels(ax.xaxis) == {at: str(at) for at in (0, 5, 10, 30, 100, 300)}
     assert ax.get_xaxis().get_transform().linthresh == 5
-    assert list(legend(ax)) == names
-    assert legend(ax) == named(ax)
+    # Each name stands at the end of its own curve.
+    ends = {line.label: (line.x[-1], line.y[-1]) for line in lines(ax)}
+    said = {note.replace("\n", " "): at for note, at in notes(ax).items()}
+    assert said.pop("lines: computed without a token markers: simulated") == (1, 1)
+    assert said == ends
 
 
 def test_one_run_is_drawn_once() -> None:
@@ -298,7 +303,7 @@ def test_one_run_is_drawn_once() -> None:
         study, study, dict.fromkeys(("live", "paper", "huge"), descent)
     )
     (ax,) = panels(figure)
-    assert (len(lines(ax)), len(error_bars(ax)), len(legend(ax))) == (2, 1, 2)
+    assert (len(lines(ax)), len(error_bars(ax)), len(notes(ax))) == (2, 1, 3)
 
 
 def test_many_tokens() -> None:

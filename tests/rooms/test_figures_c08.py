@@ -113,17 +113,25 @@ def test_reductions() -> None:
             )
         ]
         assert levels(ax) == [("v", 1)]
-        assert scales(ax) == ("log", "linear")
-        assert ax.get_xlim() == (0.13, 1.5)
+        (drawn,) = ax.containers[:1]
+        assert [bar.get_width() for bar in drawn] == [r.measured.value for r in values]
+        assert [bar.get_y() + bar.get_height() / 2 for bar in drawn] == pytest.approx(range(4))
+        assert [text.get_text() for text in ax.texts] == [f"{r.measured.value:.2f}" for r in values]
+        assert [text.xy for text in ax.texts] == [
+            (r.measured.value, row) for row, r in enumerate(values)
+        ]
+        assert scales(ax) == ("linear", "linear")
+        assert ax.get_xlim() == (0, 1.45)
         bottom, top = ax.get_ylim()
         assert (bottom, top) == (3.5, -0.5), "the first kind is at the top"
-        assert tick_labels(ax.xaxis) == {x: f"{x:g}" for x in (0.15, 0.25, 0.5, 1)}
+        assert tick_labels(ax.xaxis) == {x: f"{x:g}" for x in (0, 0.5, 1)}
         assert legend(figure) == named(ax)
     assert tick_labels(left.yaxis) == dict(enumerate(found))
     assert list(legend(figure)) == ["predicted", "trained"]
     assert figure.get_supxlabel() == "excess risk / that of the plain head"
     said = caption("08_better_heads", "fig-heads-reductions")
-    assert "Bars: predicted without a token. Points: trained; right with" in said
+    assert "Upright bars: predicted without a token." in said
+    assert "Points, with their numbers: trained; right with" in said
     code = source("08_better_heads", "fig-heads-reductions")
     assert code.index("live.reductions()") < code.index("paper.reductions()")
 

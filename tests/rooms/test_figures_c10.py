@@ -63,6 +63,8 @@ def test_patches_stand_apart_in_their_places_beside_the_image():
     assert apart.shape == (8, 8)
     inside = [0, 1, 3, 4, 6, 7]
     np.testing.assert_array_equal(apart[np.ix_(inside, inside)], image[0].numpy())
+    assert drawn.tick_labels(right.yaxis) == {0.5: "1", 3.5: "4", 6.5: "7"}
+    assert right.get_ylabel() == "number of the row's first token"
     for gap in (2, 5):
         assert np.isnan(apart[gap]).all()
         assert np.isnan(apart[:, gap]).all()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, name_at
 from gmmtf.laws.level import noise_level
 from gmmtf.laws.mixture import MultiTokenGMM
 from gmmtf.schedule import NoiseSchedule
@@ -21,23 +21,33 @@ from gmmtf.schedule import NoiseSchedule
 def projected_densities(
     states: Mapping[int, Tensor], mixture: MultiTokenGMM, schedule: NoiseSchedule
 ) -> Figure:
-    """Draw noisy tokens projected on pattern 1, drawn and exact, a panel for each time."""
-    n_rows = -(-len(states) // 2)
-    figure, axes = plt.subplots(n_rows, 2, figsize=(WIDTH, 2.6 * n_rows), sharex=True)
+    """Draw noisy tokens projected on pattern 1, drawn and exact, a row for each time.
+
+    The part of the exact density that is due to tokens of pattern 1 is filled.
+    """
+    size = (WIDTH, 0.5 + 1.15 * len(states))
+    figure, axes = plt.subplots(len(states), 1, figsize=size, sharex=True, squeeze=False)
     share, radius = float(mixture.probabilities[0]), float(mixture.means[0, 0])
     grid = torch.linspace(-4, radius + 2, 400, dtype=torch.float64)
+    places = torch.linspace(-4, radius + 2, 100, dtype=torch.float64)
     weights = torch.tensor([share, 1 - share], dtype=torch.float64)
-    for ax, (t, drawn) in zip(axes.flat, states.items(), strict=False):
+    for ax, (t, drawn) in zip(axes[:, 0], states.items(), strict=True):
         level = noise_level(mixture, schedule, torch.tensor(t))
         bumps = torch.stack([level.signal * radius, 0 * level.signal])
-        law = MixtureSameFamily(Categorical(weights), Normal(bumps, level.variance.sqrt()))
-        ax.hist(drawn, bins=80, density=True, color=PATTERN_COLOURS[0], alpha=0.5, lw=0)
-        ax.plot(grid, law.log_prob(grid).exp(), color=COLOURS["theory"], lw=1.3)
+        parts = Normal(bumps, level.variance.sqrt())
+        law = MixtureSameFamily(Categorical(weights), parts)
+        own = share * parts.log_prob(places[:, None]).exp()[:, 0]
+        ax.hist(drawn, bins=80, density=True, color="0.6", alpha=0.5, lw=0)
+        ax.fill_between(places, own, color=PATTERN_COLOURS[0], alpha=0.8, lw=0)
+        ax.plot(grid, law.log_prob(grid).exp(), color=COLOURS["theory"], lw=1.5)
         abar = float(schedule.alpha_bars[t])
-        ax.set(title=rf"$t = {t}$, $\bar\alpha_t = {abar:.2f}$", yticks=[])
+        ax.set_title(rf"$t = {t}$, $\bar\alpha_t = {abar:.2f}$", loc="left")
+        ax.set(yticks=[], xlim=(-4, radius + 2), ylim=(0, None))
         ax.spines.left.set_visible(False)
-    for ax in axes[-1]:
-        ax.set_xlabel(r"$\langle\hat\mu_1, x_t\rangle$")
+    first, half = axes[0, 0], axes[0, 0].get_ylim()[1] / 2
+    name_at(first, "other patterns", (0, half), (20, 0))
+    name_at(first, "pattern 1", (radius, half), (0, 0))
+    axes[-1, 0].set_xlabel(r"projection on pattern 1, $\langle\hat\mu_1, x_t\rangle$")
     return figure
 
 

@@ -10,23 +10,32 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, name_at, ticks_at
 from gmmtf_book.c03_mmse_denoiser.reverse import Path
 
 
 def risks_over_times(risks: pd.DataFrame, losses: pd.DataFrame) -> Figure:
     """Draw the risks of oracle, Bayes and linear filter (left), and Bayes minus oracle (right)."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.0))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.6))
     at = risks.fraction[losses.index]
-    kinds = {"linear": ("linear filter", "--"), "bayes": ("Bayes estimator", "-"),
-             "oracle": ("oracle", "-")}  # fmt: skip
-    for key, (label, style) in kinds.items():
-        left.semilogy(risks.fraction, risks[key], style, color=COLOURS[key], label=label)
-        error_bars(left, at, losses[key], fmt="o", ms=5, color=COLOURS[key])
-    right.plot(risks.fraction, risks.gap, color=COLOURS["theory"])
+    kinds = {"linear": ("linear filter", "--", "s", 0.35, (5, 5)),
+             "bayes": ("Bayes", "-", "o", 0.75, (7, 3)),
+             "oracle": ("oracle", ":", "^", 0.65, (-7, -3))}  # fmt: skip
+    for key, (label, style, marker, named, beside) in kinds.items():
+        colour = COLOURS[key]
+        left.semilogy(risks.fraction, risks[key], style, color=colour, lw=2, label=label)
+        error_bars(left, at, losses[key], fmt=marker, ms=5, color=colour)
+        row = (risks.fraction - named).abs().argmin()
+        point = risks.fraction.iloc[row], risks[key].iloc[row]
+        name_at(left, label, point, beside)
+    shade = {"color": COLOURS["bayes"], "alpha": 0.15, "lw": 0}
+    left.fill_between(risks.fraction, risks.oracle, risks.bayes, **shade)
+    right.fill_between(risks.fraction, risks.gap, **shade)
+    right.plot(risks.fraction, risks.gap, color=COLOURS["theory"], lw=2)
     left.set(xlabel="$t/T$", ylabel="risk per coordinate")
-    right.set(xlabel="$t/T$", title="gap", ylim=(0, None))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    right.set(xlabel="$t/T$", ylabel="Bayes minus oracle", ylim=(0, None))
+    for ax in (left, right):
+        ticks_at(ax.xaxis, (0, 0.25, 0.5, 0.75, 1))
     return figure
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from gmmtf import MultiTokenGMM
 from gmmtf.descent import DescentRecord
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks, name_at, ticks_at
 from gmmtf_book.c07_effective_tokens.limits import strain
 from gmmtf_book.c07_effective_tokens.runs import HUGE, Study
 
@@ -170,20 +170,25 @@ def predicted_curves(
         _named(study.plan.main): (name, study.points("curve"))
         for name, study in (("live", live), ("paper", paper))
     }
-    runs[f"$d = N = 10^9$, $M = {HUGE.n_patterns}$, $K = {HUGE.k}$"] = ("huge", None)
-    styles = zip(runs.items(), PATTERN_COLOURS, ("-", "--", "-."), strict=False)
-    for (label, (name, points)), colour, line in styles:
-        excess = [record.excess_given_set.value for record in descents[name]]
+    runs[f"$d = N = 10^9$,\n$M = {HUGE.n_patterns}$, $K = {HUGE.k}$"] = ("huge", None)
+    styles = zip(runs.items(), PATTERN_COLOURS, ("-", "--", "-."), "os ", strict=False)
+    for (label, (name, points)), colour, line, marker in styles:
         steps = [record.step for record in descents[name]]
-        axis.plot(steps, [v / excess[0] for v in excess], line, color=colour, label=label)
-        if points is not None:
-            error_bars(axis, points["x"], points["simulated"] / excess[0], fmt="o", color=colour)
+        excess = [record.excess_given_set.value for record in descents[name]]
+        shares = [value / excess[0] for value in excess]
+        axis.plot(steps, shares, line, color=colour, lw=2, label=label.replace("\n", " "))
+        if points is None:
+            name_at(axis, label, (steps[-1], shares[-1]), (-4, -6))
+            continue
+        error_bars(axis, points["x"], points["simulated"] / excess[0], fmt=marker, color=colour)
+        name_at(axis, label.replace(", ", ",\n"), (steps[-1], shares[-1]), (7, 0))
+    kinds = "lines: computed without a token\nmarkers: simulated"
+    name_at(axis, kinds, (1, 1), (-1, -1), xycoords="axes fraction")
     axis.set(xlabel="step", ylabel="excess risk / its start", yscale="log")
     axis.set_xscale("symlog", linthresh=5)
-    axis.set_xlim(left=-0.3)
-    ticks = (0, 5, 10, 30, 100, 300)
-    axis.set_xticks(ticks, [str(tick) for tick in ticks])
-    axis.legend()
+    axis.set(xlim=(-0.3, 1000), ylim=(axis.get_ylim()[0] / 2, None))  # room for the names
+    ticks_at(axis.xaxis, (0, 5, 10, 30, 100, 300))
+    log_ticks(axis.yaxis)
     return figure
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, ticks_at
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, name_at, ticks_at
 from gmmtf_book.c08_better_heads.summary import Reduction
 
 _KIND = {"plain": COLOURS["trained"], "tilt": PATTERN_COLOURS[0], "value": PATTERN_COLOURS[2]}
@@ -59,19 +59,23 @@ def reductions(panels: Mapping[str, Mapping[str, Reduction]]) -> Figure:
 
 def _reductions(axis: Axes, found: Mapping[str, Reduction]) -> None:
     places = range(len(found))
+    measured = [r.measured for r in found.values()]
+    left = [e.value for e in measured]
+    axis.barh(places, left, height=0.62, color=COLOURS["trained"], alpha=0.25, lw=0)
     predicted = [(r.predicted, y) for y, r in enumerate(found.values()) if r.predicted is not None]
     bars, rows = zip(*predicted, strict=True)
-    axis.plot(bars, rows, "|", color=COLOURS["theory"], ms=22, mew=2, label="predicted")
-    measured = [r.measured for r in found.values()]
+    axis.plot(bars, rows, "|", color=COLOURS["theory"], ms=18, mew=2, label="predicted")
     axis.errorbar(
-        [e.value for e in measured], list(places), xerr=[2 * e.standard_error for e in measured],
+        left, list(places), xerr=[2 * e.standard_error for e in measured],
         fmt="o", color=COLOURS["trained"], label="trained",
     )  # fmt: skip
+    for row, share in enumerate(left):
+        name_at(axis, f"{share:.2f}", (share, row), (9, 0), fontsize="small")
     axis.axvline(1, color="0.7", lw=1, zorder=0)
-    axis.set_xscale("log")
-    axis.set(xlim=(0.13, 1.5), ylim=(len(found) - 0.5, -0.5))
-    ticks_at(axis.xaxis, (0.15, 0.25, 0.5, 1))
+    axis.set(xlim=(0, 1.45), ylim=(len(found) - 0.5, -0.5))
+    ticks_at(axis.xaxis, (0, 0.5, 1))
     axis.set_yticks(list(places), list(found))
+    axis.tick_params(axis="y", length=0)
 
 
 def by_noise_level(levels: pd.DataFrame) -> Figure:

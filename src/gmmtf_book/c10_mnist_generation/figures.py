@@ -46,11 +46,15 @@ def patch_tokens(image: Tensor, tokens: Tensor) -> Figure:
     n, patch = round(tokens.shape[0] ** 0.5), round(tokens.shape[1] ** 0.5)
     apart = torch.full((n, n, patch + 1, patch + 1), float("nan"))
     apart[:, :, :patch, :patch] = tokens.cpu().reshape(n, n, patch, patch)
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 0.75, 2.9))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.5))
     _show(left, image.cpu(), "image", "center")
     side = n * (patch + 1)
     picture = apart.transpose(1, 2).reshape(side, side)[:-1, :-1]
     _show(right, picture, f"{n * n} tokens of {patch * patch} pixels", "center")
+    rows = [(patch + 1) * row + (patch - 1) / 2 for row in range(n)]
+    right.set_yticks(rows, [str(n * row + 1) for row in range(n)])
+    right.tick_params(axis="y", length=0)
+    right.set_ylabel("number of the row's first token")
     return figure
 
 
