@@ -53,7 +53,6 @@ def patch_tokens(image: Tensor, tokens: Tensor) -> Figure:
     _show(right, picture, f"{n * n} tokens of {patch * patch} pixels", "center")
     rows = [(patch + 1) * row + (patch - 1) / 2 for row in range(n)]
     right.set_yticks(rows, [str(n * row + 1) for row in range(n)])
-    right.tick_params(axis="y", length=0)
     right.set_ylabel("number of the row's first token")
     return figure
 
