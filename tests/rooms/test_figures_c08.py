@@ -79,7 +79,7 @@ def test_floor_curves() -> None:
     assert scales(ax) == ("log", "log")
     assert list(legend(figure)) == list(LABELS.values())
     assert legend(figure) == named(ax)
-    assert "Solid red and blue" in caption("08_better_heads", "fig-heads-floor")
+    assert r"Solid, $\beta r^2 = 12$" in caption("08_better_heads", "fig-heads-floor")
 
 
 def test_reductions() -> None:
