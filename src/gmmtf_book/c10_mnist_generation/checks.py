@@ -50,6 +50,13 @@ BOUNDS = [
     _recorded("hardness-low", "recorded: FID of 2 / other digits, none rare, low end", 1),
     _recorded("fid-seldom-low", "recorded: FID of 2, seldom / often seen, low end", 1),
     _recorded("ten-share", "recorded: all ten digits, recognised", 0.93),
+    _recorded("ten-guided-share", "recorded: all ten digits, guided, recognised", 0.96),
+    _recorded("cost-noise-change-high", "recorded: FID with noise in the steps / without, high end",
+              at_most=1),
+    _recorded("cost-oftener-change-rare-high",
+              "recorded: FID of 2, drawn oftener / as before, high end", at_most=1),
+    _recorded("cost-long-common-share", "long run, 2 drawn oftener: common recognised", 0.97),
+    _recorded("cost-long-rare-share", "long run, 2 drawn oftener: 2 recognised", 0.92),
     _recorded("rarity-1-low", "recorded: FID of 1, rare / common, low end", 1),
     _recorded("rarity-3-low", "recorded: FID of 3, rare / common, low end", 1),
 ]  # fmt: skip

@@ -125,6 +125,6 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
             found[f"cost-{key}-{name}-high"] = interval.high
     for key, name in (("long", LONG), ("shipped", SHIPPED)):
         run = each_seed(record, floor, name, BOTH).iloc[0]
-        for entry in ("common", "rare", "ratio", "ratio-rare"):
+        for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
             found[f"cost-{key}-{entry}"] = run[entry]
     return found

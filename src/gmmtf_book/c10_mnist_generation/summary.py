@@ -122,9 +122,11 @@ def _ten(record: Recording) -> Numbers:
     other: Numbers = {}
     for name, kind in (("guided", "guidance"), ("noise", "sampler")):
         drawn = by_digit(record, kind=kind).set_index("digit")
-        other |= {f"ten-{name}-seen": 100 * drawn["recognised"].mean()}
+        seen_so = drawn["recognised"].mean()
+        other |= {f"ten-{name}-seen": 100 * seen_so, f"ten-{name}-share": seen_so}
         other |= {f"ten-{name}-ratio": (drawn["fid"] / floor["fid"]).mean()}
     return other | {
+        "ten-weight": by_digit(record, kind="guidance")["weight"].iloc[0],
         "ten-seen": 100 * seen.mean(), "ten-least": 100 * seen.min(),
         "ten-least-digit": least, "ten-steps": ends["step"].iloc[0],
         "ten-ratio": ratio.mean(), "ten-ratio-most": ratio.max(), "ten-share": seen.mean(),
