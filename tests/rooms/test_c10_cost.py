@@ -197,9 +197,9 @@ def test_the_tables(made):
         "steps": "2400", "time": "1.00", "common": "90.0 %", "rare": "80.0 %",
         "FID / real": "4.00", "FID, times": "1", "FID of the rare one, times": "1",
     }  # fmt: skip
-    wider = trainings.loc["half as wide again"]
-    place = list(RECIPES).index("half as wide again")
-    assert wider["time"] == f"{1420 / 2400 * (1 + place):.2f}"
+    name = "batches half as large"
+    expected = 4350 / 2400 * (1 + list(RECIPES).index(name))
+    assert trainings.loc[name, "time"] == f"{expected:.2f}"
     draws = cost_tables.of_draws(*made)
     assert list(draws.index) == list(DRAWS)
     assert draws.loc[cost_tables.BOTH, "FID, times"] == "0.70 [0.70, 0.70]"

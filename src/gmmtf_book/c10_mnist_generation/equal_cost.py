@@ -62,10 +62,6 @@ RECIPES = {
         changes={"training": {"batch_size": 32, "steps": 4350, "record_every": 4350}}
     ),
     "longer average": Recipe(changes={"training": {"ema_decay": 0.998}}),
-    "half as wide again": Recipe(
-        changes={"network": {"width": 96}, "training": {"steps": 1420, "record_every": 1420}}
-    ),
-    "weights of DDPM": Recipe(changes={"training": {"weight_floor": 1.0}}),
     LONG: Recipe(OFTENER, {"training": {"steps": 24_000, "record_every": 1000}}, (0,)),
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long."""
