@@ -163,7 +163,8 @@ def made():
                 scale = 2.0**seed * (1 + 0.1 * k) * draws[draw] * (1 + 0.01 * seed * (k > 0))
                 record.add(value(scale, 0.9), 0, training=name, draw=draw, seed=seed)
         record.add({"ratios": [1 + k], "median": 1.0 + k}, 0, training=name, kind="step")
-    record.add(value(1.0, 0.95), 0, training=SHIPPED, draw=cost_tables.BOTH, seed=0)
+    for draw, scale in zip(DRAWS, (1.3, 1.2, 1.1, 1.0), strict=True):
+        record.add(value(scale, 0.95), 0, training=SHIPPED, draw=draw, seed=0)
     return record, floor
 
 
@@ -217,6 +218,8 @@ def test_the_numbers(made):
     assert found["cost-long-ratio"] == pytest.approx(2 * scale)
     assert found["cost-shipped-common"] == pytest.approx(95)
     assert found["cost-shipped-ratio-rare"] == pytest.approx(2)
+    assert found["cost-shipped-before-ratio"] == pytest.approx(2.6)
+    assert found["cost-shipped-karras-ratio"] == pytest.approx(2.4)
 
 
 def stored() -> Recording:

@@ -18,8 +18,8 @@ from gmmtf_book.c10_mnist_generation.equal_cost import (
 )  # fmt: skip
 from gmmtf_book.c10_mnist_generation.tables import Interval, by_digit
 
-NOISE, BOTH = "with noise", "both"
-"""Of `DRAWS`: noise in the steps, and the same at Karras' times."""
+KARRAS, NOISE, BOTH = "Karras times", "with noise", "both"
+"""Of `DRAWS`."""
 
 
 class Quality(NamedTuple):
@@ -127,4 +127,8 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         run = each_seed(record, floor, name, BOTH).iloc[0]
         for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
             found[f"cost-{key}-{entry}"] = run[entry]
+    for key, draw in (("before", BASE), ("karras", KARRAS)):
+        found[f"cost-shipped-{key}-ratio"] = each_seed(record, floor, SHIPPED, draw).iloc[0][
+            "ratio"
+        ]
     return found
