@@ -399,6 +399,8 @@ def made_ten() -> Recording:
         ({"kind": "floor"}, (5.0, 4.0), (1.0, 1.0)),
         ({"kind": "trained", "step": 2}, (90.0, 90.0), (0.1, 0.2)),
         ({"kind": "trained", "step": 4}, (20.0, 8.0), (0.75, 0.95)),
+        ({"kind": "guidance", "weight": 1.5}, (10.0, 12.0), (0.9, 1.0)),
+        ({"kind": "sampler", "sampler": "x"}, (5.0, 8.0), (0.8, 0.9)),
     ):
         value = {entry: dict(zip("87", seen, strict=True)) for entry in entries}
         value |= {"fid": dict(zip("87", fid, strict=True))}
@@ -412,7 +414,8 @@ def test_the_account_joins_the_studies():
     ten = {name.removeprefix("ten-"): x for name, x in found.items() if name.startswith("ten-")}
     assert ten == pytest.approx(
         {"seen": 85, "least": 75, "least-digit": 8, "steps": 4, "share": 0.85, "ratio": 3,
-         "ratio-most": 4}
+         "ratio-most": 4, "weight": 1.5, "guided-seen": 95, "guided-share": 0.95,
+         "guided-ratio": 2.5, "noise-seen": 85, "noise-share": 0.85, "noise-ratio": 1.5}
     )  # fmt: skip
     assert found["seeds"] == 3
     assert found["fid-seldom-mean"] == pytest.approx(4)
