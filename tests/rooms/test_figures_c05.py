@@ -14,7 +14,7 @@ from matplotlib.contour import ContourSet
 from scipy.interpolate import RegularGridInterpolator
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS
+from gmmtf.figures import COLOURS, OVER_PIXELS, PATTERN_COLOURS
 from gmmtf_book.c05_tokens_and_patterns import figures, filter_figure
 from rooms.drawn import (
     Look,
@@ -330,7 +330,7 @@ def test_phase_diagrams() -> None:
         assert np.array_equal(shown, table, equal_nan=True)
         assert (ax.get_xlim(), ax.get_ylim()) == ((along[0], along[-1]), (up[0], up[-1]))
         levels, points, colour = level_line(ax)
-        assert (levels, colour) == ([0.3], to_hex("white"))
+        assert (levels, colour) == ([0.3], OVER_PIXELS)
         at = RegularGridInterpolator(
             (tokens, x), table.to_numpy(), bounds_error=False, fill_value=None
         )

@@ -111,7 +111,7 @@ def test_excess_by_number_of_tokens_and_that_of_the_training():
     assert list(drawn.legend(figure)) == list(lengths)
     assert drawn.scales(ax) == ("log", "log")
     assert drawn.axis_labels(ax) == ("tokens per data point $N$", "excess risk")
-    assert "(grey line)" in drawn.caption(CHAPTER, "fig-bench-length")
+    assert "(vertical line)" in drawn.caption(CHAPTER, "fig-bench-length")
     assert "trained_at=64" in drawn.source(CHAPTER, "fig-bench-length")
 
 
