@@ -8,12 +8,12 @@ the error where it belongs.
 
 from __future__ import annotations
 
-import os
 from multiprocessing import Pool
 from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from joblib import cpu_count
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn, JupyterCacheAbstract
 from jupyter_cache.executors.utils import single_nb_execution
@@ -73,9 +73,7 @@ def missing(cache: JupyterCacheAbstract, paths: list[Path]) -> list[Path]:
 
 def processes(n_chapters: int) -> int:
     """How many chapters to execute at a time."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return min(n_chapters, cores, MOST_AT_A_TIME)
+    return min(n_chapters, int(cpu_count()), MOST_AT_A_TIME)
 
 
 def execute_missing(

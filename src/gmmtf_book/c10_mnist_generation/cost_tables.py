@@ -40,9 +40,8 @@ def each_seed(record: Recording, floor: Recording, training: str, draw: str) -> 
 
     ``floor`` has the FIDs of real images.
     """
-    rows = by_digit(record, training=training, draw=draw).groupby("seed")
-    real = by_digit(floor, kind="floor")
-    return pd.DataFrame({seed: tables.quality(of_seed, real) for seed, of_seed in rows}).T
+    rows = by_digit(record, training=training, draw=draw)
+    return tables.quality_by_seed(rows, by_digit(floor, kind="floor"))
 
 
 def quality(record: Recording, floor: Recording, training: str, draw: str = BASE) -> Quality:

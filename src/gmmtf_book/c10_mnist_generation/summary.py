@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from gmmtf.images.coverage import Neighbours
 from gmmtf.images.features import DigitClassifier
 from gmmtf.images.transformer import DiT
@@ -68,8 +66,7 @@ def _draws(record: Recording, weight: float) -> Numbers:
 def _short(record: Recording) -> Numbers:
     """Quality of the short runs with a rare digit, see `tables.quality`, with intervals."""
     rows = tables.at_end(by_digit(record, kind="trained", condition=Condition().name))
-    floor = by_digit(record, kind="floor")
-    each = pd.DataFrame([tables.quality(of_seed, floor) for _, of_seed in rows.groupby("seed")])
+    each = tables.quality_by_seed(rows, by_digit(record, kind="floor"))
     kinds = {"common": ("common-share", ".1%"), "rare": ("rare-share", ".1%"),
              "ratio": ("ratio", ".2f")}  # fmt: skip
     found: Numbers = {}

@@ -180,6 +180,12 @@ def quality(rows: pd.DataFrame, floor: pd.DataFrame) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
+def quality_by_seed(rows: pd.DataFrame, floor: pd.DataFrame) -> pd.DataFrame:
+    """Return the numbers of :func:`quality` for each seed, a row a seed."""
+    by_seed = rows.groupby("seed")
+    return pd.DataFrame({seed: quality(of_seed, floor) for seed, of_seed in by_seed}).T
+
+
 def guidance(record: Recording) -> pd.DataFrame:
     """Return the numbers of :func:`quality` for each weight of guidance, a row a weight."""
     floor = by_digit(record, kind="floor")
