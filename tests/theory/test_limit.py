@@ -200,12 +200,15 @@ def test_the_steps_to_an_excess_are_within_the_bound_of_the_theorem(k, sigma):
         assert int((excess <= target).argmax()) <= bound
 
 
-def test_the_excess_falls_like_the_cube_root_of_the_steps():
-    """Up to logarithms: between 100 and 1600 steps the local exponent is near -1/3."""
+@pytest.mark.parametrize(
+    ("name", "exponent", "room"), [("linear", -1 / 3, 0.04), ("cosine", -3 / 7, 0.01)]
+)
+def test_the_schedule_decides_how_the_excess_falls_with_the_steps(name, exponent, room):
+    """Up to logarithms, which the cosine schedule has none of; the two intervals do not meet."""
     law = MultiTokenGMM(n_patterns=8, dim=64, n_tokens=9, radius=8.0, sigma=0.3)
     lr = 0.5 * natural_step_size(law)
-    at = [100, 400, 1600]
-    found = [r.excess.value for r in descend(law, SCHEDULE, 1600, method="limit", lr=lr,
-                                             record_at=at)]  # fmt: skip
+    schedule = getattr(NoiseSchedule, name)(1000)
+    found = [r.excess.value for r in descend(law, schedule, 1600, method="limit", lr=lr,
+                                             record_at=[100, 400, 1600])]  # fmt: skip
     slopes = np.diff(np.log(found)) / np.log(4)
-    assert ((slopes > -0.42) & (slopes < -0.3)).all()
+    assert slopes == pytest.approx(np.full(2, exponent), abs=room)
