@@ -144,7 +144,7 @@ def test_one_row() -> None:
         Series(near([0, 2, 1]), [0.4, 0.2, 0], Look(COLOURS["start"]), "other patterns: 0.60"),
     ]
     # squares: 0.01 + 0.16 + 0.04 + 0.09; shares 0.4, 0.2, 0.4 against 0, 0, 1
-    assert titles(figure) == ["sum of squares 0.300, so 3 tokens; mismatch 0.560"]
+    assert titles(figure) == ["sum of squares 0.300, so 3 tokens\nmismatch 0.560"]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("key tokens, pattern by pattern", "attention")
     assert legend(figure) == named(ax)
     (alone,) = panels(figures.one_row(attention, labels, query=2))

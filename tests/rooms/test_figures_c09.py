@@ -112,24 +112,28 @@ def test_the_ladder_has_a_place_for_each_law_and_a_colour_for_each_run():
         "recorded": dict(zip(LADDER, estimates(1.01, 1.4, 4.1, 4.3, 4.0), strict=True)),
     }
     shuffled = {label: dict(reversed(found.items())) for label, found in runs.items()}
-    (ax,) = drawn.panels(figures.gain_ladder(shuffled))
-    looks = (("o", COLOURS["trained"], -0.06), ("s", COLOURS["bayes"], 0.06))
+    figure = figures.gain_ladder(shuffled)
+    (ax,) = drawn.panels(figure)
+    looks = (("o", COLOURS["trained"], -0.07), ("s", COLOURS["bayes"], 0.07))
     for (label, found), (marker, colour, shift) in zip(runs.items(), looks, strict=True):
         bars = drawn.error_bar(ax, label)
-        assert bars.x == pytest.approx([place + shift for place in range(5)])
-        assert bars.y == [found[law].value for law in LADDER]
-        assert bars.y_half == pytest.approx([2 * found[law].standard_error for law in LADDER])
+        assert bars.y == pytest.approx([place + shift for place in range(5)])
+        assert bars.x == [found[law].value for law in LADDER]
+        assert bars.x_half == pytest.approx([2 * found[law].standard_error for law in LADDER])
+        assert bars.y_half is None
         assert (bars.look.marker, bars.look.colour) == (marker, colour)
-    assert drawn.tick_labels(ax.xaxis) == dict(
-        enumerate(("orthogonal\nisotropic", "real means", "+ real\ncovariances",
-                   "fitted\nmixture", "real\ndigits"))
+    assert drawn.tick_labels(ax.yaxis) == dict(
+        enumerate(("orthogonal,\nisotropic", "real means", "+ real\ncovariances",
+                   "fitted mixture", "real digits"))
     )  # fmt: skip
-    assert drawn.levels(ax) == [("h", 1)]
-    assert drawn.legend(ax) == drawn.named(ax)
-    assert drawn.legend(ax)["theory"].colour == COLOURS["theory"]
-    assert ax.get_ylabel() == "gain / predicted gain"
+    assert drawn.levels(ax) == [("v", 1)]
+    assert drawn.legend(figure) == drawn.named(ax)
+    assert drawn.legend(figure)["theory"].colour == COLOURS["theory"]
+    assert ax.get_xlabel() == "gain / predicted gain"
     assert drawn.scales(ax) == ("linear", "linear")
-    assert ax.get_ylim()[0] == 0
+    assert ax.get_xlim()[0] == 0
+    bottom, top = ax.get_ylim()
+    assert bottom > top, "the theory's law stands on top"
 
 
 def test_losses_of_each_denoiser_have_their_name_and_their_panel():

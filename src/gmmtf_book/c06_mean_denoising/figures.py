@@ -120,7 +120,7 @@ def one_row(attention: Tensor, labels: Tensor, query: int = 0) -> Figure:
             ax.bar(place[chosen].tolist(), row[chosen].tolist(), color=colour, label=name)
     mismatch = float((shares - wanted).square().sum())
     ax.set(
-        title=f"sum of squares {squares:.3f}, so {1 / squares:.0f} tokens; mismatch {mismatch:.3f}",
+        title=f"sum of squares {squares:.3f}, so {1 / squares:.0f} tokens\nmismatch {mismatch:.3f}",
         xlabel="key tokens, pattern by pattern", ylabel="attention", xticks=[],
     )  # fmt: skip
     figure.legend(loc="outside lower center", ncols=3)

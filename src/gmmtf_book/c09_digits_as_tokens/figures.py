@@ -16,11 +16,11 @@ from gmmtf import Estimate
 from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks
 
 NAMES = {
-    "theory": "orthogonal\nisotropic",
+    "theory": "orthogonal,\nisotropic",
     "means": "real means",
     "covariances": "+ real\ncovariances",
-    "fitted": "fitted\nmixture",
-    "real": "real\ndigits",
+    "fitted": "fitted mixture",
+    "real": "real digits",
 }
 """Names of the laws between the theory's mixture and real tokens."""
 
@@ -99,18 +99,24 @@ def training_gains(
 
 
 def gain_ladder(runs: Mapping[str, Mapping[str, Estimate]]) -> Figure:
-    """Gain of training on each law as a multiple of the theory's prediction, by run and law."""
+    """Gain of training on each law, from top to bottom, as a multiple of the theory's prediction.
+
+    ``runs``: by their names, the gains by law.
+    """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.85, 3.3))
     for k, (label, found) in enumerate(runs.items()):
-        shift = 0.12 * (k - (len(runs) - 1) / 2)
-        error_bars(
-            axis, [shift + place for place in range(len(NAMES))], [found[name] for name in NAMES],
+        shift = 0.14 * (k - (len(runs) - 1) / 2)
+        each = [found[name] for name in NAMES]
+        axis.errorbar(
+            [e.value for e in each], [place + shift for place in range(len(NAMES))],
+            xerr=[2 * e.standard_error for e in each],
             fmt="os"[k % 2], color=(COLOURS["trained"], COLOURS["bayes"])[k % 2], label=label,
         )  # fmt: skip
-    axis.axhline(1, color=COLOURS["theory"], label="theory")
-    axis.set_xticks(range(len(NAMES)), list(NAMES.values()))
-    axis.set(ylabel="gain / predicted gain", ylim=(0, None))
-    axis.legend(loc="center right", bbox_to_anchor=(1, 0.42))
+    axis.axvline(1, color=COLOURS["theory"], label="theory")
+    axis.set_yticks(range(len(NAMES)), list(NAMES.values()))
+    axis.set(xlabel="gain / predicted gain", xlim=(0, None))
+    axis.invert_yaxis()
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
