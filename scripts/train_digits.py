@@ -82,6 +82,7 @@ def parser() -> tuple[argparse.ArgumentParser, list[argparse.Action]]:
         add("--width", type=integer(1), default=network.width, help="of a token"),
         add("--depth", type=integer(1), default=network.depth, help="number of blocks"),
         add("--heads", type=integer(1), default=network.heads, help="of attention"),
+        add("--neighbours", action="store_true", help="mix tokens that lie beside each other"),
         add("--generated", type=integer(LEAST_GENERATED), default=Evaluation.n_generated,
             help="images drawn of each digit at a point"),
         add("--n-calls", type=integer(1), default=Evaluation.n_calls,
@@ -144,7 +145,11 @@ def plan_of(options: argparse.Namespace, device: torch.device) -> Plan:
         seeds=dict.fromkeys(options.conditions, tuple(options.seeds)),
         digits=tuple(options.digits),
         network=TransformerSettings(
-            patch=options.patch, width=options.width, depth=options.depth, heads=options.heads
+            patch=options.patch,
+            width=options.width,
+            depth=options.depth,
+            heads=options.heads,
+            neighbours=options.neighbours,
         ),
         training=TrainingSettings(
             steps=options.steps,

@@ -26,10 +26,10 @@ T = torch.tensor([0, 8, 19, 8])
 LABELS = torch.tensor([0, 2, 1, 1])
 
 
-def network(n_classes: int = 3) -> DiT:
+def network(n_classes: int = 3, **options: bool) -> DiT:
     """Return a model whose every weight is random, as if it had been trained."""
     torch.manual_seed(n_classes)
-    model = DiT(replace(SETTINGS, n_classes=n_classes), SCHEDULE)
+    model = DiT(replace(SETTINGS, n_classes=n_classes, **options), SCHEDULE)
     for parameter in model.parameters():
         nn.init.normal_(parameter, 0.0, 0.2)
     return model
@@ -50,9 +50,12 @@ def gradients(model: nn.Module, given: nn.Module, labels: Tensor | None) -> dict
     return {"estimate": noise.detach(), **found}
 
 
+@pytest.mark.parametrize("options", [{}, {"neighbours": True}])
 @pytest.mark.parametrize("labels", [LABELS, None], ids=["classes", "no classes"])
-def test_a_call_is_one_graph_with_the_gradients_of_the_plain_network(labels: Tensor | None) -> None:
-    model = network(0 if labels is None else 3)
+def test_a_call_is_one_graph_with_the_gradients_of_the_plain_network(
+    labels: Tensor | None, options: dict[str, bool]
+) -> None:
+    model = network(0 if labels is None else 3, **options)
     whole = gradients(compiled(model), model, labels)
     torch.testing.assert_close(whole, gradients(model, model, labels))
 

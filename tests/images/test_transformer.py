@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from gmmtf import NoiseSchedule
 from gmmtf.images.transformer import (
     Block,
     DiT,
+    Neighbours,
     TransformerSettings,
     attend,
     grid_positions,
@@ -144,6 +146,51 @@ def test_every_position_has_its_own_code() -> None:
     assert torch.equal(codes[0, 8:], codes[7, 8:])
 
 
+def test_neighbours_add_a_weighted_sum_over_the_grid() -> None:
+    torch.manual_seed(0)
+    layer = Neighbours(3)
+    x = torch.randn(2, 16, 3)
+    assert torch.equal(layer(x), x), "zero at the start"
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter)
+    weight, bias = layer.convolution.weight, layer.convolution.bias
+    expected = x.clone() + bias
+    for row in range(4):
+        for column in range(4):
+            for down in (-1, 0, 1):
+                for right in (-1, 0, 1):
+                    r, c = row + down, column + right
+                    if 0 <= r < 4 and 0 <= c < 4:
+                        share = weight[:, 0, down + 1, right + 1]
+                        expected[:, 4 * row + column] += share * x[:, 4 * r + c]
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_with_neighbours_it_starts_as_the_plain_network_and_they_are_trained() -> None:
+    plain = perturbed()
+    rich = DiT(replace(SETTINGS, neighbours=True), SCHEDULE)
+    missing, unexpected = rich.load_state_dict(plain.state_dict(), strict=False)
+    assert not unexpected
+    assert missing == [
+        f"blocks.{k}.neighbours.convolution.{name}" for k in (0, 1) for name in ("weight", "bias")
+    ]
+    estimate = rich(*batch())
+    torch.testing.assert_close(estimate, plain(*batch()))
+    estimate.square().mean().backward()
+    for name in missing:
+        gradient = rich.get_parameter(name).grad
+        assert gradient is not None, name
+        assert float(gradient.abs().max()) > 0, name
+
+
+def test_settings_name_neighbours_only_if_there_are_any() -> None:
+    plain = {"image_size": 28, "patch": 4, "width": 16, "depth": 2, "heads": 2, "n_classes": 4}
+    assert SETTINGS.named() == plain
+    found = replace(SETTINGS, neighbours=True)
+    assert found.named() == plain | {"neighbours": True}
+    assert TransformerSettings(**found.named()) == found
+
+
 def test_sinusoids_closed_form() -> None:
     found = sinusoids(torch.tensor([3]), 4, slowest=100.0)[0]
     expected = torch.tensor([3.0, 0.3])
@@ -205,10 +252,11 @@ def test_wrong_input(x_t: Tensor, t: Tensor, labels: Tensor | None, message: str
         ({"heads": 3}, "width"),
         ({"depth": 0}, "depth"),
         ({"n_classes": -1}, "n_classes"),
+        ({"neighbours": 1}, "neighbours"),
     ],
 )
-def test_impossible_settings(change: dict[str, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_impossible_settings(change: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
         replace(SETTINGS, **change)
 
 

@@ -176,9 +176,9 @@ def test_numpy_scalars_are_numbers(tmp_path: Path) -> None:
     expected = TrainingSettings(**plain, **numbers)
     assert settings == expected
     assert list(map(type, asdict(settings).values())) == list(map(type, asdict(expected).values()))
-    size = TransformerSettings(**{k: whole(v) for k, v in asdict(SMALL).items()})
+    size = TransformerSettings(**{k: whole(v) for k, v in SMALL.named().items()})
     assert size == SMALL
-    assert all(type(value) is int for value in asdict(size).values())
+    assert all(type(value) is int for value in size.named().values())
     model = DiT(size, NoiseSchedule.linear(50)).requires_grad_(False)
     tokens = patches.to_tokens(REAL, whole(14))
     path = tmp_path / "run"

@@ -263,7 +263,7 @@ class Training:
         return {
             **asdict(self.settings),
             "time_shape": list(self.settings.time_shape),
-            "network": asdict(self.model.settings),
+            "network": self.model.settings.named(),
             "architecture": _architecture(self.model),
             "schedule": self.model.schedule.betas.tolist(),
             "data": data.hexdigest(),

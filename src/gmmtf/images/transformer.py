@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gmmtf.arguments import check_indices, checked, count, shown
+from gmmtf.arguments import check_indices, checked, count, fitted, shown
 from gmmtf.schedule import NoiseSchedule
 
 
@@ -26,6 +27,9 @@ class TransformerSettings:
 
     ``n_classes`` is 0 for a model without class labels. ``width`` must be a multiple of 4 (two
     axes, sine and cosine) and of ``heads``; ``patch`` must divide ``image_size``.
+
+    With ``neighbours`` every block begins with a convolution over the grid of tokens, which is zero
+    at the start.
     """
 
     image_size: int = 28
@@ -34,11 +38,13 @@ class TransformerSettings:
     depth: int = 3
     heads: int = 2
     n_classes: int = 4
+    neighbours: bool = False
 
     def __post_init__(self) -> None:
         for name in ("image_size", "patch", "width", "depth", "heads", "n_classes"):
             least = 0 if name == "n_classes" else 1
             object.__setattr__(self, name, count(name, getattr(self, name), least))
+        object.__setattr__(self, "neighbours", fitted("neighbours", self.neighbours, bool))
         if self.image_size % self.patch != 0:
             raise ValueError(
                 f"patch: expected a divisor of the image size {self.image_size}, got {self.patch}"
@@ -47,6 +53,10 @@ class TransformerSettings:
             raise ValueError(
                 f"width: expected a multiple of 4 and of heads = {self.heads}, got {self.width}"
             )
+
+    def named(self) -> dict[str, Any]:
+        """Return the settings by name; without ``neighbours`` if it is off, as in older files."""
+        return {k: v for k, v in asdict(self).items() if k != "neighbours" or v}
 
     @property
     def n_tokens(self) -> int:
@@ -98,12 +108,37 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return torch.softmax(scores, dim=-1) @ values
 
 
-class Block(nn.Module):
-    """Self-attention, then an MLP, each on normalised and modulated tokens, gated, and added."""
+class Neighbours(nn.Module):
+    """Adds to each token of a grid a weighted sum of it and its eight neighbours.
 
-    def __init__(self, width: int, heads: int) -> None:
+    After Chu et al. (2021), who encode positions in this way: a convolution that leaves features
+    apart, with zeros beyond the edge. It is zero at the start.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        for weight in self.convolution.parameters():
+            nn.init.zeros_(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Update the tokens ``[batch, n_side², width]`` of a grid, row by row."""
+        side = math.isqrt(x.shape[1])
+        grid = x.mT.unflatten(2, (side, side))
+        added: Tensor = self.convolution(grid).flatten(2).mT
+        return x + added
+
+
+class Block(nn.Module):
+    """Self-attention, then an MLP, each on normalised and modulated tokens, gated, and added.
+
+    With ``neighbours`` tokens that lie beside each other are mixed before.
+    """
+
+    def __init__(self, width: int, heads: int, neighbours: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.neighbours = Neighbours(width) if neighbours else nn.Identity()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.queries_keys_values = nn.Linear(width, 3 * width)
         self.mixed = nn.Linear(width, width)
@@ -116,6 +151,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         """Update tokens ``[batch, tokens, width]`` under conditions ``[batch, width]``."""
+        x = self.neighbours(x)
         modulation = self.modulation(condition).chunk(6, dim=1)
         shift, scale, gate = modulation[:3]
         x = torch.addcmul(x, gate[:, None], self._attend(modulate(self.norm(x), shift, scale)))
@@ -161,7 +197,9 @@ class DiT(nn.Module):
         self.register_buffer("positions", grid_positions(n_side, width), persistent=False)
         self.embed_time = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.embed_class = nn.Embedding(settings.n_classes, width) if settings.n_classes else None
-        self.blocks = nn.ModuleList(Block(width, settings.heads) for _ in range(settings.depth))
+        self.blocks = nn.ModuleList(
+            Block(width, settings.heads, settings.neighbours) for _ in range(settings.depth)
+        )
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, settings.dim)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +97,7 @@ def save_weights(
         encoded = encode(about)
     except (ValueError, TypeError) as error:
         raise ValueError(f"about: {error}") from error
-    network = asdict(model.settings)
+    network = model.settings.named()
     state = {"network": network, "digits": check_digits(digits), "about": encoded}
     checkpoint.save(Path(path).expanduser(), tensors=tensors, state=state)
 

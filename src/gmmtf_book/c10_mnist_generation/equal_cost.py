@@ -33,8 +33,8 @@ NAME = "10_mnist_cost.json"
 RARE = Condition().name
 OFTENER = f"{RARE} seen at 0.5"
 SEEDS = (0, 1, 2)
-BASE, BEST = "as before", "2 drawn oftener"
-LONG, SHIPPED = f"{BEST}, long", "as before, long"
+BASE, BEST, MIXED = "as before", "2 drawn oftener", "neighbours mixed"
+LONG, SHIPPED, BOTH = f"{BEST}, long", "as before, long", f"{MIXED}, {BEST}, long"
 PLAN = Plan(training=TrainingSettings(steps=2400, record_every=2400))
 STEPS_TIMED, REPEATS = 20, 5
 
@@ -62,7 +62,20 @@ RECIPES = {
         changes={"training": {"batch_size": 32, "steps": 4350, "record_every": 4350}}
     ),
     "longer average": Recipe(changes={"training": {"ema_decay": 0.998}}),
+    MIXED: Recipe(
+        changes={
+            "network": {"neighbours": True},
+            "training": {"steps": 2250, "record_every": 2250},
+        }
+    ),
     LONG: Recipe(OFTENER, {"training": {"steps": 24_000, "record_every": 1000}}, (0,)),
+    BOTH: Recipe(
+        f"{RARE} seen at 0.25",
+        {
+            "network": {"neighbours": True},
+            "training": {"steps": 22_500, "record_every": 500},
+        },
+    ),
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long."""
 
@@ -73,7 +86,7 @@ DRAWS: dict[str, dict[str, Any]] = {
     "both": {"spacing": "karras", "sampler": "sde-dpm-solver++"},
 }
 """How digits are drawn."""
-IN_ALL_WAYS = (BASE, LONG)
+IN_ALL_WAYS = (BASE, MIXED, LONG, BOTH)
 """Networks with which they are drawn in all these ways; with others only as before."""
 
 

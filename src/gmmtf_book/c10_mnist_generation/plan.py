@@ -110,7 +110,7 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """Return what all points of a record depend on."""
-        found = {name: asdict(getattr(self, name)) for name in ("network", "training")}
+        found = {"network": self.network.named(), "training": asdict(self.training)}
         del found["training"]["seed"]
         other = {"digits": self.digits, "evaluation": asdict(self.evaluation)}
         return found | other | {"network_note": NETWORK}
