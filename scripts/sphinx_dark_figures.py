@@ -2,7 +2,8 @@
 
 A browser tells a picture in a page whether the page is dark. After the build each SVG of the book
 gets a style that uses it: black and grey ink turn light and white paper dark, while the colours of
-the data, and pixels such as those of attention maps, stay what they are.
+the data, and pixels such as those of attention maps, stay what they are. Glyphs, such as digits,
+turn with the ink.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ PAPER, LIGHT = 0x12, 0xE6
 READ_ON_BOTH = range(0x78, 0xA8)  # greys that are seen on white and on the dark page
 
 
+GLYPHS = f'[id^="axes_glyphs_"] image{{filter:invert({1 - PAPER / 255:.3f})}}'
+"""A style for the panels of ``gmmtf.figures.as_glyphs``, whose white turns to that of the page."""
+
+
 def dark(level: int) -> str:
     """The colour on the dark page of a grey, from 0 (black) to 255."""
     return "#" + 3 * f"{round(LIGHT + (PAPER - LIGHT) * level / 255):02x}"
@@ -35,6 +40,8 @@ def with_dark_mode(svg: str) -> str:
         level = int(grey[1:3], 16)
         if level not in READ_ON_BOTH:
             rules.append(f'[style*="{what}: {grey}"]{{{what}:{dark(level)}!important}}')
+    if "axes_glyphs_" in svg:
+        rules.append(GLYPHS)
     style = f"<style>@media (prefers-color-scheme: dark){{{''.join(rules)}}}</style>"
     return svg.replace("</defs>", f"{style}</defs>", 1)
 

@@ -16,11 +16,27 @@ from sphinx.application import Sphinx
 from narrow_figure import narrow, stacked
 
 NARROW = "(max-width: 600px)"
-NOTE = '<span class="stacked-note">Here left is above, and right is below.</span>'
+NOTE = (
+    '<span class="stacked-note">On a page as narrow as this, left is above and right below.</span>'
+)
 IMAGE = re.compile(
     r"""<img\b[^>]*\bsrc="(?P<folder>(?:\.\./)*_images/)(?P<name>[^"/]+)\.svg"[^>]*>"""
 )
+FIGURE = re.compile(r'<figure\b[^>]*\bid="([^"]+)"')
+PARAGRAPH = re.compile(r"<p\b.*?</p>", re.S)
+TAG = re.compile(r"<[^>]*>")
 SIDES = re.compile(r"\b(?:left|right)\b", re.I)
+
+
+def names_sides(body: str, image: re.Match[str]) -> bool:
+    """Whether a page says left or right of a figure, in its caption or where the text links it."""
+    caption = body[image.end() :].partition("</figure>")[0]
+    found = SIDES.search(caption) if "<figcaption" in caption else None
+    names = FIGURE.findall(body[: image.start()])
+    linked = f'href="#{names[-1]}"' if names else "no figure"
+    return bool(found) or any(
+        linked in each and SIDES.search(TAG.sub("", each)) for each in PARAGRAPH.findall(body)
+    )
 
 
 def write_narrow(
@@ -41,9 +57,7 @@ def write_narrow(
         folder = Path(app.outdir, "_images")
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(picture, encoding="utf-8")
-        caption = match.string[match.end() :].partition("</figure>")[0]
-        sides = "<figcaption" in caption and SIDES.search(caption)
-        told = NOTE if sides and stacked(wide) else ""
+        told = NOTE if names_sides(match.string, match) and stacked(wide) else ""
         return (
             f'<picture><source media="{NARROW}" srcset="{match["folder"]}{name}">'
             f"{match[0]}</picture>{told}"

@@ -34,8 +34,8 @@ patterns."""
 PATTERN_COLOURS = tuple(_OKABE_ITO)
 """Colours of patterns, in their order."""
 
-OVER_PIXELS = "#fffffe"
-"""White of lines over pixels: a dark page turns pure greys of a figure, and leaves its pixels."""
+OVER_PIXELS, INK_OVER_PIXELS = "#fffffe", "#000001"
+"""White and black over pixels: a dark page turns pure greys of a figure, and leaves its pixels."""
 
 WIDTH = 7.0
 """Width of a full-width figure in inches."""
@@ -67,6 +67,14 @@ def use_style() -> None:
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
+
+
+def as_glyphs(ax: Axes) -> None:
+    """Say that a panel shows black ink on white, which a dark page turns with the page.
+
+    The panel's identifier says it, see ``scripts/sphinx_dark_figures.py``.
+    """
+    ax.set_gid(f"axes_glyphs_{ax.figure.axes.index(ax)}")
 
 
 def error_bars(ax: Axes, x: Iterable[float], estimates: Iterable[Estimate], **style: Any) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 from bs4 import BeautifulSoup, Tag
 
 from claims_account import load_claims, number_of, required
-from gmmtf.figures import OVER_PIXELS
+from gmmtf.figures import INK_OVER_PIXELS, OVER_PIXELS, as_glyphs
 from kernel_environment import ROOT
 from sphinx_dark_figures import with_dark_mode
 
@@ -117,9 +119,25 @@ def test_a_dark_figure_keeps_the_colours_of_its_data():
     assert "949494" not in changed.partition("</style>")[0]
 
 
-def test_lines_over_pixels_stay_white_on_a_dark_page():
-    line = f'<svg><defs></defs><path style="stroke: {OVER_PIXELS}"/></svg>'
-    assert OVER_PIXELS not in with_dark_mode(line).partition("</style>")[0]
+@pytest.mark.parametrize("colour", [OVER_PIXELS, INK_OVER_PIXELS])
+def test_lines_over_pixels_stay_what_they_are_on_a_dark_page(colour):
+    line = f'<svg><defs></defs><path style="stroke: {colour}"/></svg>'
+    assert colour not in with_dark_mode(line).partition("</style>")[0]
+
+
+def test_digits_turn_with_a_dark_page_and_other_pixels_do_not():
+    figure, (digits, heat) = plt.subplots(1, 2)
+    for ax in (digits, heat):
+        ax.imshow([[0.0, 1.0]])
+    as_glyphs(digits)
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg")
+    plt.close(figure)
+    changed = with_dark_mode(svg.getvalue())
+    assert '[id^="axes_glyphs_"] image{filter:invert(0.929)}' in changed
+    assert 'id="axes_glyphs_0"' in changed
+    assert 'id="axes_1"' in changed
+    assert "invert" not in with_dark_mode(svg.getvalue().replace("axes_glyphs_0", "axes_0"))
 
 
 def test_a_number_of_the_account_is_named_by_claim_name_and_format():

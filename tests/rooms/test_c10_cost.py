@@ -15,6 +15,9 @@ from gmmtf_book.c10_mnist_generation.equal_cost import (
     DRAWS,
     IN_ALL_WAYS,
     LONG,
+    LONG_RUNS,
+    MIXED,
+    MIXED_LONG,
     NAME,
     OFTENER,
     PLAN,
@@ -48,7 +51,7 @@ def small(monkeypatch):
     return Recording(None, SMALL.settings())
 
 
-def test_each_recipe_changes_one_thing():
+def test_each_recipe_changes_one_thing_and_the_last_one_two():
     for name, recipe in RECIPES.items():
         network, training = recipe.plan.network, recipe.plan.training
         changed = [
@@ -60,11 +63,14 @@ def test_each_recipe_changes_one_thing():
         cost = {"steps", "record_every"}  # so that the time is the same
         of_training = set(changed) - cost
         of_condition = recipe.condition != Condition().name
-        assert len(of_training) + of_condition == (name != BASE), name
+        n_changed = {BASE: 0, MIXED_LONG: 2}.get(name, 1)
+        assert len(of_training) + of_condition == n_changed, name
         assert recipe.plan.evaluation == PLAN.evaluation
     steps = {name: recipe.plan.training.steps for name, recipe in RECIPES.items()}
     assert steps[LONG] == 10 * steps[BASE]
     assert RECIPES[LONG].condition == RECIPES[BEST].condition
+    assert steps[MIXED_LONG] == 10 * steps[MIXED] < steps[LONG]
+    assert RECIPES[MIXED_LONG].plan.network == RECIPES[MIXED].plan.network
 
 
 def test_the_points_of_the_study():
@@ -195,10 +201,10 @@ def test_changes_are_paired_by_the_seed(made):
 
 def test_the_tables(made):
     trainings = cost_tables.of_trainings(*made)
-    assert list(trainings.index) == [name for name in RECIPES if name != LONG]
+    assert list(trainings.index) == [name for name in RECIPES if name not in LONG_RUNS]
     assert dict(trainings.loc[BASE]) == {
         "steps": "2400", "time": "1.00", "common": "90.0 %", "rare": "80.0 %",
-        "FID / real": "4.00", "FID, times": "1", "FID of the rare one, times": "1",
+        "FID/real": "4.00", "FID, times": "1", '"2": FID, times': "1",
     }  # fmt: skip
     name = "batches half as large"
     expected = 4350 / 2400 * (1 + list(RECIPES).index(name))
@@ -206,11 +212,31 @@ def test_the_tables(made):
     draws = cost_tables.of_draws(*made)
     assert list(draws.index) == list(DRAWS)
     assert draws.loc[cost_tables.BOTH, "FID, times"] == "0.70 [0.70, 0.70]"
-    assert draws.loc["with noise", "FID / real"] == "3.20"
+    assert draws.loc["with noise", "FID/real"] == "3.20"
+
+
+def test_the_table_of_long_runs(made):
+    found = cost_tables.of_long_runs(*made)
+    assert list(found.index) == [SHIPPED, LONG, MIXED_LONG]
+    assert dict(found.loc[SHIPPED]) == {
+        "drawn": "1", "seeds": "1", "common": "95.0%", "rare": "85.0%",
+        "FID/real": "2.00", '"2": FID/real': "4.00",
+    }  # fmt: skip
+    assert found.loc[LONG, "drawn"] == "5"
+    last = found.loc[MIXED_LONG]
+    assert (last["drawn"], last["seeds"]) == ("2.5", "3")
+    assert last["common"] == "90.0% [90.0%, 90.0%]"
+    expected = cost_tables.quality(*made, MIXED_LONG, cost_tables.BOTH)
+    assert last["FID/real"] == f"{expected.ratio:.2f}"
 
 
 def test_the_numbers(made):
     found = cost_tables.numbers(*made)
+    last = cost_tables.quality(*made, MIXED_LONG, cost_tables.BOTH)
+    assert found["cost-mixed-long-ratio"] == f"{last.ratio:.2f}"
+    assert found["cost-mixed-long-rare"] == f"{last.rare:.1%}"
+    assert found["cost-mixed-long-ratio-rare-mean"] == last.ratio_rare.mean
+    assert found["cost-mixed-change-high"] > 1 > found["cost-noise-change-high"]
     assert found["cost-seeds"] == 3
     assert found["cost-noise-change-high"] == pytest.approx(0.8)
     assert found["cost-oftener-change"] == "1.11 [1.08, 1.14]"

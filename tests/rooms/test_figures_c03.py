@@ -110,11 +110,13 @@ def test_gaps_over_times() -> None:
     rows = [(name, at, k + at) for at in (0.25, 0.75) for k, name in enumerate(names)]
     figure = figures.gaps_over_times(pd.DataFrame(rows, columns=["law", "fraction", "gap"]))
     (ax,) = panels(figure)
-    styles = ("-", "-", "-", "--", "--")  # three radii solid, two scatters dashed
+    # Three radii solid, wide and coloured, two scatters broken, thin and black.
+    looks = [*(Look(PATTERN_COLOURS[k], "-") for k in range(3)),
+             *(Look(COLOURS["theory"], style) for style in ("--", "-."))]  # fmt: skip
     assert lines(ax) == [
-        Series([0.25, 0.75], [k + 0.25, k + 0.75], Look(PATTERN_COLOURS[k], styles[k]), name)
-        for k, name in enumerate(names)
+        Series([0.25, 0.75], [k + 0.25, k + 0.75], looks[k], name) for k, name in enumerate(names)
     ]
+    assert max(line.get_linewidth() for line in ax.lines[3:]) < ax.lines[0].get_linewidth() / 2
     assert list(legend(figure)) == list(names)
     assert legend(figure) == named(ax)
     assert axis_labels(ax) == ("$t/T$", "Bayes minus oracle risk")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.colors import LogNorm
 
-from gmmtf.figures import COLOURS, use_style
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, use_style
 from gmmtf_book.c04_training import figures
 from gmmtf_book.c04_training.figures import Panel
 from rooms import drawn
@@ -83,7 +83,7 @@ def test_excess_and_score_error_have_two_standard_errors_and_lines_of_their_own(
         run, theory = panel.simulated, panel.predicted
         score, excess = drawn.error_bars(ax)
         score_look, excess_look = (
-            Look(COLOURS["different"], "", "s"),
+            Look(PATTERN_COLOURS[4], "", "s"),
             Look(COLOURS["trained"], "", "o"),
         )
         same_series(

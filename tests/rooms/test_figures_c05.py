@@ -14,7 +14,7 @@ from matplotlib.contour import ContourSet
 from scipy.interpolate import RegularGridInterpolator
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, OVER_PIXELS, PATTERN_COLOURS
+from gmmtf.figures import COLOURS, INK_OVER_PIXELS, OVER_PIXELS, PATTERN_COLOURS
 from gmmtf_book.c05_tokens_and_patterns import figures, filter_figure
 from rooms.drawn import (
     Look,
@@ -178,15 +178,15 @@ def test_filter_panels() -> None:
     assert y == pytest.approx([2**k / 2**0.5 for k in (-2, -1, 0, 1, 2)])
     assert shown == pytest.approx(table["ratio"].to_numpy().reshape(3, 4).T)
     levels, points, colour = level_line(left)
-    assert (levels, colour) == ([1], BLACK)
+    assert (levels, colour) == ([1], INK_OVER_PIXELS)
     at = RegularGridInterpolator(([0.25, 0.5, 1, 2], [0.25, 0.5, 1]), shown, bounds_error=False)
     values = at(points[:, ::-1])
     assert values[np.isfinite(values)] == pytest.approx(1, abs=1e-6)
     assert np.isfinite(values).sum() >= 3
     # The boundary is where N is K d/(M - 1): N/d = (K/M) M/(M - 1).
     assert lines(left) == [
-        Series([0.25, 0.5, 1], pytest.approx([1 / 3, 2 / 3, 4 / 3]), Look(BLACK, "--")),
-        Series(dotted["K/M"].tolist(), dotted["N/d"].tolist(), Look(BLACK, "", ".")),
+        Series([0.25, 0.5, 1], pytest.approx([1 / 3, 2 / 3, 4 / 3]), Look(INK_OVER_PIXELS, "--")),
+        Series(dotted["K/M"].tolist(), dotted["N/d"].tolist(), Look(INK_OVER_PIXELS, "", ".")),
     ]
     ((places, colours),) = scatters(left)
     assert places.tolist() == [[0.25, 0.5], [0.5, 1.0]]
@@ -356,7 +356,7 @@ def test_phase_diagrams() -> None:
         assert isinstance(mark.norm, LogNorm)
         assert mark.get_cmap() == left.collections[0].get_cmap()
     assert lines(left) == []
-    assert lines(right) == [Series([0.07, 0.05, 0.03, 0.015], tokens, Look(BLACK, "--"))]
+    assert lines(right) == [Series([0.07, 0.05, 0.03, 0.015], tokens, Look(INK_OVER_PIXELS, "--"))]
     (bar,) = colour_bars(figure)
     assert bar.get_ylabel() == "excess risk / its start"
     assert tick_labels(bar.yaxis) == {s: f"{s:g}" for s in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)}

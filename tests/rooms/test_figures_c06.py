@@ -210,13 +210,14 @@ def test_attention_mass(runs: dict[str, pd.DataFrame]) -> None:
         assert_curve(ax, frame, ("map", "same"), ("same pattern", blue, "o"), BLACK)
         assert_curve(ax, frame, ("map", "own"), ("itself", COLOURS["different"], "^"), BLACK)
         limit = values(frame, "predicted", "map", "limit")
-        dashed = Series(list(TIMES), limit, Look(blue, "--"), "softmax limit")
-        assert lines(ax)[-1] == dashed
+        band = Series(list(TIMES), limit, Look(blue, "-"), "softmax limit")
+        assert lines(ax)[-1] == band
+        assert ax.lines[-1].get_linewidth() > 3 * ax.lines[1].get_linewidth(), "seen behind them"
         assert len(lines(ax)) == 3
         assert ax.get_ylim() == (0, 1.03)
         assert named(ax) == legend(figure)
     assert list(legend(figure)) == ["softmax limit", "same pattern", "itself"]
-    assert "Dashed: the limit weights" in caption("06_mean_denoising", "fig-mean-mass")
+    assert "Pale bands: the limit weights" in caption("06_mean_denoising", "fig-mean-mass")
 
 
 def test_distances(runs: dict[str, pd.DataFrame]) -> None:

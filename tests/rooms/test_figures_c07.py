@@ -149,7 +149,7 @@ def test_risk_against_strength() -> None:
         exact = [e.value for e in found["integral"]]
         x = found["x"].tolist()
         expected += [
-            Series(x[:2], held, Look(BLACK, style), f"expansion, {where}"),
+            Series(x[:2], held, Look("#999999", style), f"expansion, {where}"),
             Series(x, exact, Look(BLUE, style), f"integral, {where}"),
         ]
     assert lines(left) == expected

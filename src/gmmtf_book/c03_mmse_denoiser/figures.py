@@ -55,10 +55,12 @@ def label_collapse(kappas: Tensor, curve: Tensor, points: pd.DataFrame) -> Figur
 def gaps_over_times(gaps: pd.DataFrame) -> Figure:
     """Draw the gap between Bayes and oracle risk over the times t/T for several mixtures."""
     figure, ax = plt.subplots(figsize=(WIDTH, 4.4))
-    styles = ("-", "-", "-", "--", "--")
+    # Two lie on each other: thin dashes on a wide line.
+    styles = (("-", 4), ("-", 4), ("-", 4), ("--", 1.5), ("-.", 1.5))
     laws = gaps.groupby("law", sort=False)
-    for (name, rows), colour, style in zip(laws, PATTERN_COLOURS, styles, strict=False):
-        ax.plot(rows.fraction, rows.gap, style, color=colour, label=name)
+    colours = (*PATTERN_COLOURS[:3], *2 * (COLOURS["theory"],))
+    for (name, rows), colour, (style, width) in zip(laws, colours, styles, strict=False):
+        ax.plot(rows.fraction, rows.gap, style, color=colour, linewidth=width, label=name)
     ax.set(xlabel="$t/T$", ylabel="Bayes minus oracle risk", ylim=(0, None))
     figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gmmtf.curve import Curve
-from gmmtf.figures import COLOURS, WIDTH, error_bars, legend_below, step_axis, ticks_at
+from gmmtf.figures import (
+    COLOURS,
+    PATTERN_COLOURS,
+    WIDTH,
+    error_bars,
+    legend_below,
+    step_axis,
+    ticks_at,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def loss_curves(panels: Mapping[str, Panel]) -> Figure:
         axis.set(title=title, ylim=(0, None))
         step_axis(axis, panel.predicted.steps[-1])
     axes[0, 0].set_ylabel("risk per coordinate")
-    legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0], 3)
     return figure
 
 
@@ -61,11 +69,11 @@ def excess_curves(panels: Mapping[str, Panel]) -> Figure:
     for axis, (title, panel) in zip(axes[0], panels.items(), strict=True):
         found, expected = panel.simulated, panel.predicted
         for name, risks, colour, marker, theory, label in (
-            ("score-matching error", found.score, "different", "s", expected.score, None),
-            ("excess risk", found.excess, "trained", "o", expected.excess, "predicted"),
+            ("score-matching error", found.score, PATTERN_COLOURS[4], "s", expected.score, None),
+            ("excess risk", found.excess, COLOURS["trained"], "o", expected.excess, "predicted"),
         ):
             error_bars(axis, found.steps, risks, fmt=marker, markersize=5,
-                       color=COLOURS[colour], label=f"{name}, simulated")  # fmt: skip
+                       color=colour, label=f"{name}, simulated")  # fmt: skip
             axis.plot(expected.steps, [risk.value for risk in theory], color=COLOURS["theory"],
                       linewidth=1.2, label=label)  # fmt: skip
         axis.plot(panel.limit.steps, [risk.value for risk in panel.limit.excess], "--",
@@ -75,7 +83,7 @@ def excess_curves(panels: Mapping[str, Panel]) -> Figure:
         axis.set(title=title, yscale="log")
         step_axis(axis, expected.steps[-1])
     axes[0, 0].set_ylabel("per coordinate")
-    legend_below(figure, axes[0, 0])
+    legend_below(figure, axes[0, 0], 3)
     return figure
 
 

@@ -13,9 +13,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from gmmtf.figures import (
     COLOURS,
+    INK_OVER_PIXELS,
     OVER_PIXELS,
     PATTERN_COLOURS,
     WIDTH,
@@ -101,6 +103,10 @@ _SWEPT = {
 """Labels of the axes, of the points and of the dashed lines of the sweeps that are drawn."""
 
 
+_HALO = [withStroke(linewidth=3.5, foreground=INK_OVER_PIXELS)]
+"""Around what is white, for the lightest pixels."""
+
+
 def law_panels(study: Study, *names: str) -> Figure:
     """Draw sweeps with their predictions on logarithmic axes, one panel each (C4)."""
     figure, axes = plt.subplots(1, len(names), figsize=(WIDTH, 3.6), squeeze=False)
@@ -139,11 +145,13 @@ def phase_diagrams(
         x, tokens = (np.asarray(v, float).tolist() for v in (table.columns, table.index))
         sides, levels = cell_edges(x), cell_edges(tokens)
         mesh = axis.pcolormesh(sides, levels, table, rasterized=True, **look)
-        axis.contour(x, tokens, table, levels=[share], colors=OVER_PIXELS, linewidths=2.5)
+        line = axis.contour(x, tokens, table, levels=[share], colors=OVER_PIXELS, linewidths=2.5)
+        line.set_path_effects(_HALO)
         if edges is not None and title in edges:
-            axis.plot(edges[title], tokens, "--", color=COLOURS["theory"], linewidth=2)
+            axis.plot(edges[title], tokens, "--", color=INK_OVER_PIXELS, linewidth=2)
         for at, n, found in (marks or {}).get(title, ()):
-            axis.scatter(at, n, c=[found], s=70, edgecolors=OVER_PIXELS, zorder=3, **look)
+            circle = axis.scatter(at, n, c=[found], s=70, edgecolors=OVER_PIXELS, zorder=3, **look)
+            circle.set_path_effects(_HALO)
         axis.set(xlabel=label, xscale="log", yscale="log", title=title)
         axis.set(xlim=(sides[0], sides[-1]), ylim=(levels[0], levels[-1]))
         ticks_at(axis.xaxis, _thinned(x))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from gmmtf.figures import COLOURS, WIDTH, error_bars, log_ticks
+from gmmtf.figures import COLOURS, INK_OVER_PIXELS, WIDTH, error_bars, log_ticks
 from gmmtf_book.c05_tokens_and_patterns.figures import cell_edges
 
 _LOOK: dict[str, Any] = {"norm": LogNorm(0.1, 10), "cmap": "PuOr_r"}  # white where both are level
@@ -38,13 +38,13 @@ def _map(figure: Figure, axis: Axes, mapped: pd.DataFrame, simulated: pd.DataFra
     x, y = (np.asarray(v, float).tolist() for v in (table.columns, table.index))
     sides, levels = cell_edges(x), cell_edges(y)
     mesh = axis.pcolormesh(sides, levels, table, rasterized=True, **_LOOK)
-    axis.contour(x, y, table, levels=[1], colors=COLOURS["theory"], linewidths=2)
+    axis.contour(x, y, table, levels=[1], colors=INK_OVER_PIXELS, linewidths=2)
     boundary = (mapped["N/d"] / mapped["beyond"]).groupby(mapped["K/M"]).first()
-    axis.plot(x, boundary.loc[x], "--", color=COLOURS["theory"])
+    axis.plot(x, boundary.loc[x], "--", color=INK_OVER_PIXELS)
     dots = mapped[mapped["simulated"]]
-    axis.plot(dots["K/M"], dots["N/d"], ".", color=COLOURS["theory"], markersize=2)
+    axis.plot(dots["K/M"], dots["N/d"], ".", color=INK_OVER_PIXELS, markersize=2)
     axis.scatter(simulated["K/M"], simulated["N/d"], c=simulated["found"].map(float), s=60,
-                 edgecolors=COLOURS["theory"], zorder=3, **_LOOK)  # fmt: skip
+                 edgecolors=INK_OVER_PIXELS, zorder=3, **_LOOK)  # fmt: skip
     axis.set(xlabel="$K/M$", ylabel="$N/d$", xscale="log", yscale="log")
     axis.set(xlim=(sides[0], sides[-1]), ylim=(levels[0], levels[-1]))
     log_ticks(axis.xaxis)

@@ -78,7 +78,8 @@ def risk_against_strength(live: Study, paper: Study) -> Figure:
         points = study.points("short")
         held = points[points["holds"]]
         _simulated(left, points, recorded=wide)
-        _expansion(left, held["x"], held["expansion"].map(float), recorded=wide)
+        _expansion(left, held["x"], held["expansion"].map(float), recorded=wide,
+                   color="0.6", linewidth=6, zorder=0)  # fmt: skip
         line = "-" if wide else "--"
         exact = points["integral"].map(float)
         label = f"integral, {_where(wide)}"
@@ -109,9 +110,9 @@ def _simulated(axis: Axes, points: Any, *, recorded: bool) -> None:
     )  # fmt: skip
 
 
-def _expansion(axis: Axes, x: Any, y: Any, *, recorded: bool) -> None:
+def _expansion(axis: Axes, x: Any, y: Any, *, recorded: bool, **style: Any) -> None:
     line, label = "-" if recorded else "--", f"expansion, {_where(recorded)}"
-    axis.plot(x, y, line, color=COLOURS["theory"], linewidth=2, label=label)
+    axis.plot(x, y, line, label=label, **{"color": COLOURS["theory"], "linewidth": 2, **style})
 
 
 def indicator(live: Any, recorded: Any, searched: Any) -> Figure:

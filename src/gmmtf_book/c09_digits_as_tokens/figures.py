@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from torch import Tensor
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, log_ticks
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, as_glyphs, error_bars, log_ticks
 
 NAMES = {
     "theory": "orthogonal,\nisotropic",
@@ -44,6 +44,7 @@ def token_rows(rows: Mapping[str, Tensor]) -> Figure:
     for axis, (title, images) in zip(axes[:, 0], rows.items(), strict=True):
         picture = torch.cat(list(images.cpu()), dim=1)
         axis.imshow(picture.numpy(), cmap="gray_r", vmin=-1, vmax=1, interpolation="nearest")
+        as_glyphs(axis)
         axis.set_title(title, loc="left")
         axis.set(xticks=[], yticks=[])
         for spine in axis.spines.values():

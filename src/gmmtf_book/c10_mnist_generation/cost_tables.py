@@ -13,13 +13,18 @@ from gmmtf_book.c10_mnist_generation.equal_cost import (
     BEST,
     DRAWS,
     LONG,
+    LONG_RUNS,
+    MIXED,
+    MIXED_LONG,
     RECIPES,
     SHIPPED,
 )  # fmt: skip
-from gmmtf_book.c10_mnist_generation.tables import Interval, by_digit
+from gmmtf_book.c10_mnist_generation.plan import Condition
+from gmmtf_book.c10_mnist_generation.tables import RARE, Interval, by_digit
 
 KARRAS, NOISE, BOTH = "Karras times", "with noise", "both"
 """Of `DRAWS`."""
+RARE_CHANGE, RARE_RATIO = f'"{RARE}": FID, times', f'"{RARE}": FID/real'
 
 
 class Quality(NamedTuple):
@@ -72,7 +77,7 @@ def changes(record: Recording, floor: Recording, new: tuple[str, str]) -> tuple[
 
 def of_trainings(record: Recording, floor: Recording) -> pd.DataFrame:
     """Return the networks of equal cost, all drawn from as before, as text: a row a change."""
-    names = [name for name in RECIPES if name != LONG]
+    names = [name for name in RECIPES if name not in LONG_RUNS]
     found = {}
     for name in names:
         time = record.value(training=name, kind="step")["median"]
@@ -88,17 +93,39 @@ def of_draws(record: Recording, floor: Recording) -> pd.DataFrame:
     return pd.DataFrame(found).T
 
 
+def of_long_runs(record: Recording, floor: Recording) -> pd.DataFrame:
+    """Return the long runs, drawn from with noise at Karras' times, as text: a row a run."""
+    found = {}
+    for name in LONG_RUNS:
+        recipe = RECIPES.get(name, RECIPES[BASE])  # the project's network was trained as before
+        n_seeds = len(each_seed(record, floor, name, BOTH))
+        each = quality(record, floor, name, BOTH)
+        shares = zip(("common", "rare"), (each.common, each.rare), strict=True)
+        ratios = zip(("FID/real", RARE_RATIO), (each.ratio, each.ratio_rare), strict=True)
+        found[name] = {
+            "drawn": f"{Condition.named(recipe.condition).weight:g}", "seeds": str(n_seeds),
+            **{head: _told(interval, n_seeds, ".1%") for head, interval in shares},
+            **{head: _told(interval, n_seeds, ".2f") for head, interval in ratios},
+        }  # fmt: skip
+    return pd.DataFrame(found).T
+
+
+def _told(interval: Interval, n_seeds: int, form: str) -> str:
+    """Return a mean, with its interval where there are seeds to tell it from."""
+    return format(interval, form) if n_seeds > 1 else format(interval.mean, form)
+
+
 def _row(record: Recording, floor: Recording, new: tuple[str, str]) -> dict[str, str]:
     """Return the quality of a row, and what it does to the FIDs of the first."""
     found = quality(record, floor, *new)
     row = {
         "common": f"{100 * found.common.mean:.1f} %", "rare": f"{100 * found.rare.mean:.1f} %",
-        "FID / real": f"{found.ratio.mean:.2f}",
+        "FID/real": f"{found.ratio.mean:.2f}",
     }  # fmt: skip
     if new == (BASE, BASE):
-        return row | {"FID, times": "1", "FID of the rare one, times": "1"}
+        return row | {"FID, times": "1", RARE_CHANGE: "1"}
     common, rare = changes(record, floor, new)
-    return row | {"FID, times": str(common), "FID of the rare one, times": str(rare)}
+    return row | {"FID, times": str(common), RARE_CHANGE: str(rare)}
 
 
 def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
@@ -112,7 +139,9 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         "cost-seeds": len(each_seed(record, floor, BASE, BASE)),
         "cost-base-common": f"{base.common:.1%}", "cost-base-rare": f"{base.rare:.1%}",
     }  # fmt: skip
-    for key, training, draw in (("oftener", BEST, BASE), ("noise", BASE, NOISE)):
+    for key, training, draw in (
+        ("oftener", BEST, BASE), ("mixed", MIXED, BASE), ("noise", BASE, NOISE),
+    ):  # fmt: skip
         each = quality(record, floor, training, draw)
         found |= {
             f"cost-{key}-common": f"{each.common:.1%}",
@@ -126,6 +155,11 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         run = each_seed(record, floor, name, BOTH).iloc[0]
         for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
             found[f"cost-{key}-{entry}"] = run[entry]
+    best = quality(record, floor, MIXED_LONG, BOTH)
+    for entry, interval in best._asdict().items():
+        form = ".1%" if entry in ("common", "rare") else ".2f"
+        name = f"cost-mixed-long-{entry.replace('_', '-')}"
+        found |= {name: format(interval, form), f"{name}-mean": interval.mean}
     for key, draw in (("before", BASE), ("karras", KARRAS)):
         found[f"cost-shipped-{key}-ratio"] = each_seed(record, floor, SHIPPED, draw).iloc[0][
             "ratio"

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, as_glyphs
 from gmmtf_book.c10_mnist_generation.tables import RARE, Comparison
 
 GAP_COLOUR = "#b9d3e8"
@@ -132,9 +132,11 @@ def exposure_curves(curves: pd.DataFrame, floor: float) -> Figure:
         for axis, across in zip(axes, ("step", "shown"), strict=True):
             seeds = rows.pivot(index=across, columns="seed", values="value")
             mean = np.exp(np.log(seeds).mean(axis=1))
-            axis.plot(seeds.index, mean, marker="o", label=name, **line)
+            # Rings around dots, where both lie on each other.
+            size = {"markersize": 9, "fillstyle": "none"} if images == "all" else {"markersize": 5}
+            axis.plot(seeds.index, mean, marker="o", label=name, **line, **size)
             axis.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1),
-                              color=line["color"], alpha=0.15, linewidth=0)  # fmt: skip
+                              color=line["color"], alpha=0.25, linewidth=0)  # fmt: skip
     for axis, label in zip(axes, ("training step", f'images of "{RARE}" seen'), strict=True):
         _floor(axis, floor)
         axis.set(xlabel=label, yscale="log")
@@ -199,6 +201,7 @@ def _show(ax: Axes, picture: Tensor, title: str, side: Literal["left", "center"]
     """Draw grey-level pixels without axes; what is not a number is a gap."""
     colours = plt.get_cmap("gray_r").with_extremes(bad=GAP_COLOUR)
     ax.imshow(picture.numpy(), cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+    as_glyphs(ax)
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, loc=side)
     for spine in ax.spines.values():
