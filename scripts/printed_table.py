@@ -47,15 +47,11 @@ def _columns(lines: list[str]) -> Table | None:
     if len(cells) < 2 or len(cells[0]) < 2 or len({len(row) for row in cells}) != 1:
         return None
     columns = list(zip(*cells, strict=True))
-    starts = [min(cell.start() for cell in column) for column in columns]
     ends = [max(cell.end() for cell in column) for column in columns]
-    found = list(CELL.finditer(head))
-    names = [name[0] for name in found]
+    names = [name[0] for name in CELL.finditer(head)]
     if any(VALUE.search(name) for name in names):
         return None
-    if len(names) == len(columns) - 1 and [n.start() for n in found] == starts[:-1]:
-        names.append("")  # the last column says what needs no name
-    elif len(names) != len(columns):
+    if len(names) != len(columns):
         right = _set_right(head, ends)
         if right is None:
             return None

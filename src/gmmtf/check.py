@@ -105,7 +105,7 @@ def verify(bounds: Sequence[Bound], numbers: Mapping[str, Any]) -> None:
     found = [
         (bound, _number(f"numbers[{bound.number!r}]", numbers[bound.number])) for bound in bounds
     ]
-    rows = [("claim", "value", "required", "run", "")]
+    rows = [("claim", "value", "required", "run", "verdict")]
     for bound, value in found:
         verdict = "holds" if bound.holds(value) else "FAILS"
         rows.append((bound.claim, bound.written(value), bound.required, bound.run, verdict))

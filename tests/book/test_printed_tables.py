@@ -22,7 +22,7 @@ def test_a_check_table_is_read_as_it_was_meant(capsys):
     verify(bounds, {"a": 0.123, "b": 1})
     assert read_table(capsys.readouterr().out) == Table(
         "",
-        ["claim", "value", "required", "run", ""],
+        ["claim", "value", "required", "run", "verdict"],
         [
             ["what a is", "0.12", "at most 1", "live", "holds"],
             ["b: at k = 2, 10 % off", "-", "0.1 to 3", "recorded", "holds"],
@@ -122,6 +122,6 @@ def test_check_tables_are_tables_on_the_page(built_book: BuiltBook, chapter):
         claims = [head.get_text(strip=True) for head in table.select("tbody th")]
         assert claims == [line.split("  ")[0] for line in lines[1:]]
         assert [h.get_text(strip=True) for h in table.select("thead th")] == [
-            "claim", "value", "required", "run", "",
+            "claim", "value", "required", "run", "verdict",
         ]  # fmt: skip
     assert not page.select(".tag_nbval-check-output .cell_output pre")

@@ -58,13 +58,14 @@ def test_the_table(capsys):
     )
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [
-        ["claim", "value", "required", "run"],
+        ["claim", "value", "required", "run", "verdict"],
         ["short", "0.123", "at", "most", "0.2", "live", "holds"],
         ["a", "longer", "claim", "12", "1", "to", "1.23e+03", "recorded", "holds"],
         ["hidden", "-", "at", "least", "0.25", "live", "holds"],
         ["two", "digits", "0.12", "at", "least", "0.1", "live", "holds"],
     ]
-    assert len({line.index("holds") for line in lines[1:]}) == 1  # columns are aligned
+    places = {line.index("holds") for line in lines[1:]}
+    assert places == {lines[0].index("verdict")}, "columns are aligned"
     assert not any(line != line.rstrip() for line in lines)
 
 
