@@ -135,7 +135,7 @@ def attention_mass(runs: Runs) -> Figure:
         _curve(ax, maps.loc["map", "same"], "same pattern", blue, "o", line)
         _curve(ax, maps.loc["map", "own"], "itself", COLOURS["different"], "^", line)
         limit = maps.predicted["map", "limit"].astype(float)
-        ax.plot(limit, color=blue, linewidth=6, alpha=0.3, label="softmax limit", zorder=0)
+        ax.plot(limit, color=blue, linewidth=6, alpha=0.5, label="softmax limit", zorder=0)
         ax.set_ylim(0, 1.03)
 
     return _panels(runs, draw, "share of the attention")
