@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from gmmtf.figures import name_at
 from narrow_figure import WIDTH, narrow, squeezed, stacked
+from squeezed_panel import _map
 from svg_ink import SVG, Box, Ink
 
 from .conftest import BuiltBook
@@ -188,6 +189,11 @@ def test_a_panel_is_squeezed_and_its_letters_are_not():
     everything = part(found, "axes_1")
     assert 0 <= everything.x0 < everything.x1 <= size(found)[0]
     assert part(found, "legend_1").y0 > everything.y1
+
+
+def test_what_is_beyond_a_panel_moves_with_its_end():
+    moved = _map(10, 30, 0.5)
+    assert [moved(at) for at in (4, 10, 20, 30, 37)] == [4, 10, 15, 20, 27]
 
 
 def test_letters_can_be_read_on_a_phone():

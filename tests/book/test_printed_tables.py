@@ -95,6 +95,7 @@ def test_tables_are_read(text, table):
         "simulation  0.03818\nintegral    0.03859\n",
         "1.0   2.0\n3.0   4.0\n5.0   6.0\n",
         "a word or two here   0.1\n",
+        "name   value\nonly   one row\n",
     ],
 )
 def test_other_text_is_left_alone(text):

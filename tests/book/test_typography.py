@@ -97,7 +97,7 @@ def test_a_reference_to_an_equation_has_its_own_brackets() -> None:
         ("Two curves.", '<p>In <a href="#fig-a">Fig. 1</a>, on the right, two.</p>', True),
         ("Two curves.", '<p>In <a href="#fig-b">Fig. 2</a>, on the right, two.</p>', False),
         ("Two curves.", '<p class="right"><a class="left" href="#fig-a">Fig. 1</a></p>', False),
-        ("Two curves.", "<p>The upright one.</p>", False),
+        ("Two curves.", '<p>In <a href="#fig-a">Fig. 1</a>, the upright one.</p>', False),
     ],
 )
 def test_a_figure_is_explained_where_its_page_says_left_or_right(
@@ -108,8 +108,8 @@ def test_a_figure_is_explained_where_its_page_says_left_or_right(
     )
     image = '<img src="../_images/a.svg" alt="left of it">'
     body = (
-        f'{text}<figure class="align-default" id="fig-a">{image}'
-        f"<figcaption>{caption}</figcaption></figure>{other}"
+        f'{other}{text}<figure class="align-default" id="fig-a">{image}'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
     (match,) = [m for m in IMAGE.finditer(body) if m["name"] == "a"]
     assert names_sides(body, match) is told

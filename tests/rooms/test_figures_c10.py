@@ -228,6 +228,11 @@ def test_exposure_has_steps_on_the_left_and_images_seen_on_the_right():
         lows = [band.get_paths()[0].vertices[:, 1] for band in ax.collections]
         assert [y.min() for y in lows] == [8000, 800] * 2
         assert [y.max() for y in lows] == [64000, 6400] * 2
+        blue, red = COLOURS["bayes"], COLOURS["trained"]
+        assert [colour for _, colour, *_ in drawn.areas(ax)] == [blue, blue, red, red]
+        # Rings around dots: both are seen where they lie on each other.
+        rings = [not drawn.line(ax, name).look.filled for name in names.values()]
+        assert rings == [True, True, False, False]
     assert drawn.legend(figure) == drawn.named(left)
     assert drawn.axis_labels(left) == ("training step", 'FID of "2"')
     assert right.get_xlabel() == 'images of "2" seen'
