@@ -194,7 +194,7 @@ def read_table() -> dict[str, dict[str, int]]:
     if not TABLE.is_file():
         return {}
     with TABLE.open(encoding="utf-8", newline="") as stream:
-        return {row.pop("file"): {k: int(v) for k, v in row.items()}
+        return {row.pop("file").strip("`"): {k: int(v) for k, v in row.items()}
                 for row in csv.DictReader(stream)}  # fmt: skip
 
 
@@ -205,7 +205,8 @@ def record(rows: dict[str, dict[str, int]]) -> None:
     with TABLE.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({"file": file, **row} for file, row in sorted(merged.items()))
+        # Set as code, since a name such as __main__ would be read as bold.
+        writer.writerows({"file": f"`{file}`", **row} for file, row in sorted(merged.items()))
 
 
 def main() -> int:
