@@ -217,25 +217,32 @@ def test_the_tables(made):
 
 def test_the_table_of_long_runs(made):
     found = cost_tables.of_long_runs(*made)
-    assert list(found.index) == [SHIPPED, LONG, MIXED_LONG]
-    assert dict(found.loc[SHIPPED]) == {
-        "drawn": "1", "seeds": "1", "common": "95.0%", "rare": "85.0%",
+    draws = ("the flow", "with noise")
+    assert list(found.index) == [
+        (name, draw) for name in (SHIPPED, LONG, MIXED_LONG) for draw in draws
+    ]
+    assert dict(found.loc[(SHIPPED, "with noise")]) == {
+        '"2" drawn': "1", "common": "95.0 %", "rare": "85.0 %",
         "FID/real": "2.00", '"2": FID/real': "4.00",
     }  # fmt: skip
-    assert found.loc[LONG, "drawn"] == "5"
-    last = found.loc[MIXED_LONG]
-    assert (last["drawn"], last["seeds"]) == ("2.5", "3")
-    assert last["common"] == "90.0% [90.0%, 90.0%]"
-    expected = cost_tables.quality(*made, MIXED_LONG, cost_tables.BOTH)
-    assert last["FID/real"] == f"{expected.ratio:.2f}"
+    assert found.loc[(SHIPPED, "the flow"), "FID/real"] == "2.40"
+    assert found.loc[(LONG, "the flow"), '"2" drawn'] == "5"
+    last = found.loc[(MIXED_LONG, "with noise")]
+    assert last['"2" drawn'] == "2.5"
+    assert last["common"] == "90.0, 90.0 %"
+    rows = cost_tables.each_seed(*made, MIXED_LONG, cost_tables.BOTH)
+    assert last["FID/real"] == f"{rows.loc[0, 'ratio']:.2f}, {rows.loc[1, 'ratio']:.2f}"
 
 
 def test_the_numbers(made):
     found = cost_tables.numbers(*made)
-    last = cost_tables.quality(*made, MIXED_LONG, cost_tables.BOTH)
-    assert found["cost-mixed-long-ratio"] == f"{last.ratio:.2f}"
-    assert found["cost-mixed-long-rare"] == f"{last.rare:.1%}"
-    assert found["cost-mixed-long-ratio-rare-mean"] == last.ratio_rare.mean
+    for key, draw in (("karras", cost_tables.KARRAS), ("both", cost_tables.BOTH)):
+        rows = cost_tables.each_seed(*made, MIXED_LONG, draw)
+        each = [f"{value:.2f}" for value in rows["ratio"]]
+        assert found[f"cost-mixed-long-{key}-ratio"] == " and ".join(each)
+        assert found[f"cost-mixed-long-{key}-rare"] == "80.0 and 80.0 %"
+        assert found[f"cost-mixed-long-{key}-ratio-most"] == max(rows["ratio"])
+        assert found[f"cost-mixed-long-{key}-rare-share-least"] == pytest.approx(0.8)
     assert found["cost-mixed-change-high"] > 1 > found["cost-noise-change-high"]
     assert found["cost-seeds"] == 3
     assert found["cost-noise-change-high"] == pytest.approx(0.8)

@@ -203,7 +203,7 @@ def test_offsets_on_the_left_and_frequencies_on_the_right_of_each_run():
     at = [0.05, 0.3, 0.5]
     laws = drawn.lines(left)
     assert drawn.lines(right) == []
-    colours = (COLOURS["trained"], COLOURS["trained"], CORRECTED)
+    colours = (COLOURS["trained"], COLOURS["bayes"], CORRECTED)
     for k, (name, run) in enumerate(runs.items()):
         assert (laws[k].x, laws[k].y) == (at, run["law"].tolist())
         assert laws[k].look == drawn.Look(to_hex(colours[k]), "-")
@@ -218,7 +218,7 @@ def test_offsets_on_the_left_and_frequencies_on_the_right_of_each_run():
     assert list(drawn.legend(figure)) == list(runs)
     assert left.get_xlabel() == right.get_xlabel() == "handover $t/T$"
     assert drawn.titles(figure) == [
-        "squared offset of cluster means / law's", "error of the frequencies"
+        "squared offset / law's", "error of the frequencies"
     ]  # fmt: skip
     assert (drawn.scales(left), drawn.scales(right)) == (("linear", "log"), ("linear",) * 2)
     assert right.get_ylim()[0] == 0

@@ -124,7 +124,9 @@ def test_descents_end_in_the_marker_of_their_check():
     }  # fmt: skip
     figure = figures.descents_from(paths)
     (ax,) = drawn.panels(figure)
-    looks = zip(PATTERN_COLOURS, ("-", "-", "--"), "osD", strict=False)
+    grey = "#808080"  # of several
+    colours = (PATTERN_COLOURS[0], grey, PATTERN_COLOURS[2])
+    looks = zip(colours, ("-", "-", "--"), "osD", strict=True)
     each = [
         (name if k == 0 else "", path, check, look)
         for (name, descents), look in zip(paths.items(), looks, strict=False)
@@ -135,7 +137,7 @@ def test_descents_end_in_the_marker_of_their_check():
         same_series(line, path.steps, values(path.excess), Look(colour, dashes), label)
         same_series(mark, path.steps[-1:], [check.value], Look(colour, "", marker))
         assert mark.y_half == two_errors([check])
-    one, several = ax.lines[0].get_linewidth(), drawn_width(ax, PATTERN_COLOURS[1])
+    one, several = ax.lines[0].get_linewidth(), drawn_width(ax, grey)
     assert several < one
     assert drawn.legend(figure) == drawn.named(ax)
     assert list(drawn.legend(figure)) == list(paths)

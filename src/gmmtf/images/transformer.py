@@ -111,7 +111,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 class Neighbours(nn.Module):
     """Adds to each token of a grid a weighted sum of it and its eight neighbours.
 
-    After Chu et al. (2021), who encode positions in this way: a convolution that leaves features
+    After Chu et al. (2023), who encode positions in this way: a convolution that leaves features
     apart, with zeros beyond the edge. It is zero at the start.
     """
 

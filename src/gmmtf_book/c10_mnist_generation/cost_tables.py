@@ -24,6 +24,8 @@ from gmmtf_book.c10_mnist_generation.tables import RARE, Interval, by_digit
 
 KARRAS, NOISE, BOTH = "Karras times", "with noise", "both"
 """Of `DRAWS`."""
+LONG_DRAWS = {KARRAS: "the flow", BOTH: "with noise"}
+"""Of the long runs, all at Karras' times, which are better for them."""
 RARE_CHANGE, RARE_RATIO = f'"{RARE}": FID, times', f'"{RARE}": FID/real'
 
 
@@ -94,25 +96,29 @@ def of_draws(record: Recording, floor: Recording) -> pd.DataFrame:
 
 
 def of_long_runs(record: Recording, floor: Recording) -> pd.DataFrame:
-    """Return the long runs, drawn from with noise at Karras' times, as text: a row a run."""
+    """Return the long runs as text, a row a run and a way to draw; the numbers of each seed."""
     found = {}
     for name in LONG_RUNS:
         recipe = RECIPES.get(name, RECIPES[BASE])  # the project's network was trained as before
-        n_seeds = len(each_seed(record, floor, name, BOTH))
-        each = quality(record, floor, name, BOTH)
-        shares = zip(("common", "rare"), (each.common, each.rare), strict=True)
-        ratios = zip(("FID/real", RARE_RATIO), (each.ratio, each.ratio_rare), strict=True)
-        found[name] = {
-            "drawn": f"{Condition.named(recipe.condition).weight:g}", "seeds": str(n_seeds),
-            **{head: _told(interval, n_seeds, ".1%") for head, interval in shares},
-            **{head: _told(interval, n_seeds, ".2f") for head, interval in ratios},
-        }  # fmt: skip
+        for draw in (KARRAS, BOTH):
+            found[name, LONG_DRAWS[draw]] = {
+                '"2" drawn': f"{Condition.named(recipe.condition).weight:g}",
+                **long_run(record, floor, name, draw),
+            }
     return pd.DataFrame(found).T
 
 
-def _told(interval: Interval, n_seeds: int, form: str) -> str:
-    """Return a mean, with its interval where there are seeds to tell it from."""
-    return format(interval, form) if n_seeds > 1 else format(interval.mean, form)
+def long_run(record: Recording, floor: Recording, name: str, draw: str) -> dict[str, str]:
+    """Return the quality of a long run, drawn from in a way, as text: the numbers of each seed."""
+    rows = each_seed(record, floor, name, draw)
+    entries = (
+        ("common", "common", "%", ".1f"), ("rare", "rare", "%", ".1f"),
+        ("FID/real", "ratio", "", ".2f"), (RARE_RATIO, "ratio-rare", "", ".2f"),
+    )  # fmt: skip
+    return {
+        head: ", ".join(format(value, form) for value in rows[entry]) + (unit and f" {unit}")
+        for head, entry, unit, form in entries
+    }
 
 
 def _row(record: Recording, floor: Recording, new: tuple[str, str]) -> dict[str, str]:
@@ -155,13 +161,19 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         run = each_seed(record, floor, name, BOTH).iloc[0]
         for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
             found[f"cost-{key}-{entry}"] = run[entry]
-    best = quality(record, floor, MIXED_LONG, BOTH)
-    for entry, interval in best._asdict().items():
-        form = ".1%" if entry in ("common", "rare") else ".2f"
-        name = f"cost-mixed-long-{entry.replace('_', '-')}"
-        found |= {name: format(interval, form), f"{name}-mean": interval.mean}
+    for key, draw in (("karras", KARRAS), ("both", BOTH)):
+        told = long_run(record, floor, MIXED_LONG, draw)
+        names = ("common", "rare", "ratio", "ratio-rare")
+        found |= {
+            f"cost-mixed-long-{key}-{name}": text.replace(", ", " and ")
+            for name, text in zip(names, told.values(), strict=True)
+        }
+        rows = each_seed(record, floor, MIXED_LONG, draw)
+        found |= {
+            f"cost-mixed-long-{key}-ratio-most": rows["ratio"].max(),
+            f"cost-mixed-long-{key}-rare-share-least": rows["rare-share"].min(),
+        }
     for key, draw in (("before", BASE), ("karras", KARRAS)):
-        found[f"cost-shipped-{key}-ratio"] = each_seed(record, floor, SHIPPED, draw).iloc[0][
-            "ratio"
-        ]
+        run = each_seed(record, floor, SHIPPED, draw).iloc[0]
+        found |= {f"cost-shipped-{key}-{name}": run[name] for name in ("ratio", "ratio-rare")}
     return found

@@ -57,18 +57,18 @@ class Recipe:
 RECIPES = {
     BASE: Recipe(),
     BEST: Recipe(OFTENER),
-    "weights of v-prediction": Recipe(changes={"training": {"weight_floor": 1e-3}}),
-    "times drawn evenly": Recipe(changes={"training": {"time_shape": (1.0, 1.0)}}),
-    "batches half as large": Recipe(
-        changes={"training": {"batch_size": 32, "steps": 4350, "record_every": 4350}}
-    ),
-    "longer average": Recipe(changes={"training": {"ema_decay": 0.998}}),
     MIXED: Recipe(
         changes={
             "network": {"neighbours": True},
             "training": {"steps": 2250, "record_every": 2250},
         }
     ),
+    "weights of v-prediction": Recipe(changes={"training": {"weight_floor": 1e-3}}),
+    "times drawn evenly": Recipe(changes={"training": {"time_shape": (1.0, 1.0)}}),
+    "batches half as large": Recipe(
+        changes={"training": {"batch_size": 32, "steps": 4350, "record_every": 4350}}
+    ),
+    "longer average": Recipe(changes={"training": {"ema_decay": 0.998}}),
     LONG: Recipe(OFTENER, {"training": {"steps": 24_000, "record_every": 1000}}, (0,)),
     MIXED_LONG: Recipe(
         f"{RARE} seen at 0.25",
@@ -76,6 +76,7 @@ RECIPES = {
             "network": {"neighbours": True},
             "training": {"steps": 22_500, "record_every": 500},
         },
+        (0, 1),
     ),
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long.

@@ -144,19 +144,20 @@ def finishing_curves(
 
     ``runs``: by name, a row a time with ``offset`` and ``frequency``, estimates, and the ``law`` of
     the offset; the first with filled markers, the third in the colour of the tilt-corrected head.
+    The offset is that of the clusters' means.
     ``floor_frequency``: the error of a real sample.
     """
     figure, left, right = _two(4.2, sharex=True)
     for index, (name, run) in enumerate(runs.items()):
         at = run.index / n_steps
-        colour = _DENOISERS["plain" if index < 2 else "corrected"][1]
+        colour = (COLOURS["trained"], COLOURS["bayes"], _DENOISERS["corrected"][1])[index]
         style = {"fmt": "os^"[index], "ms": 6, "fillstyle": "none" if index else "full"}
         error_bars(left, at, run["offset"], color=colour, label=name, **style)
         error_bars(right, at, run["frequency"], color=colour, label=name, **style)
         left.semilogy(at, run["law"], color=colour, lw=1.2)
     left.axhline(1, color="0.6", lw=0.8)
     right.axhline(floor_frequency, color="0.6", lw=0.8)
-    left.set(xlabel="handover $t/T$", title="squared offset of cluster means / law's")
+    left.set(xlabel="handover $t/T$", title="squared offset / law's")
     right.set(xlabel="handover $t/T$", title="error of the frequencies", ylim=(0, None))
     _legend(figure, left)
     return figure
@@ -181,7 +182,8 @@ def recovered_patterns(
     ):
         nearest = fidelity.nearest_patterns(x, mixture).flatten()
         shares = nearest.bincount(minlength=len(pi)).double() / len(nearest)
-        left.plot(positions + shift, shares, marker, color=colour, ms=6, label=name)
+        left.plot(positions + shift, shares, marker, color=colour, ms=6, label=name,
+                  clip_on=False, zorder=3)  # fmt: skip
     left.set(xlabel="pattern $u$", ylabel="frequency", xticks=positions)
     grid = np.linspace(float(pi.min()), float(pi.max()), 60)
     unit = (displaced["predicted"] * displaced["probability"] ** 0.5).mean()

@@ -89,16 +89,20 @@ def strength_profile(
     return figure
 
 
+_SEVERAL = "#808080"  # a grey that is read on a light and on a dark page
+
+
 def descents_from(paths: Mapping[str, Sequence[tuple[Curve, Estimate]]]) -> Figure:
     """Excess risk against the step of descents from several starts, computed without sampling.
 
-    ``paths``: by name, descents in one colour, each with the simulated excess risk of its last
-    weight.
+    ``paths``: by name, descents in one colour, several of a kind in grey, each with the simulated
+    excess risk of its last weight.
     """
     figure, axis = plt.subplots(figsize=(WIDTH, 4.2))
     looks = zip(paths.items(), _MARKERS, PATTERN_COLOURS, cycle(["-", "-", "--"]), strict=False)
     for (name, each), marker, colour, line in looks:
-        width = 1.5 if len(each) == 1 else 0.7
+        width = 1.5 if len(each) == 1 else 0.9
+        colour = colour if len(each) == 1 else _SEVERAL
         for k, (path, check) in enumerate(each):
             values = [excess.value for excess in path.excess]
             axis.plot(path.steps, values, line, color=colour, linewidth=width,
