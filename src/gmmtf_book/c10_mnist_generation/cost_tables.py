@@ -170,8 +170,8 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         }
         rows = each_seed(record, floor, MIXED_LONG, draw)
         found |= {
-            f"cost-mixed-long-{key}-ratio-most": rows["ratio"].max(),
-            f"cost-mixed-long-{key}-rare-share-least": rows["rare-share"].min(),
+            f"cost-mixed-long-{key}-ratio-most": float(rows["ratio"].max()),
+            f"cost-mixed-long-{key}-rare-share-least": float(rows["rare-share"].min()),
         }
     for key, draw in (("before", BASE), ("karras", KARRAS)):
         run = each_seed(record, floor, SHIPPED, draw).iloc[0]
