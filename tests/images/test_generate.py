@@ -16,11 +16,12 @@ from gmmtf import NoiseSchedule
 from gmmtf.images import generation, weights
 from gmmtf.images.files import DataError
 from gmmtf.images.generation import GENERATOR, GUIDE, generate
-from gmmtf.images.sampler import draw
+from gmmtf.images.sampler import SAMPLERS, draw
 from gmmtf.images.transformer import DiT, TransformerSettings
 from gmmtf.images.weights import Pinned, load_weights, save_weights
 
 DIGITS = [3, 0, 7, 2]  # the classes 0 to 3
+AS_DRAWN = {"sampler": "sde-dpm-solver++", "spacing": "karras"}
 
 
 def store(
@@ -53,13 +54,15 @@ def network(root: Path, name: str = GENERATOR) -> DiT:
 
 
 def test_a_digit_is_drawn_with_its_class(root: Path) -> None:
-    images = gmmtf.images.generate("7", n=3)
+    images = gmmtf.images.generate("7", n=3, n_calls=5)
     assert images.shape == (3, 28, 28)
     assert images.dtype == torch.float32
     assert float(images.abs().max()) <= 1
-    assert torch.equal(images, draw(network(root), torch.tensor([2, 2, 2]), 3))
-    assert torch.equal(images, generate(7, 3, root=root))
-    assert len(generate("7")) == 1
+    assert torch.equal(
+        images, draw(network(root), torch.tensor([2, 2, 2]), 3, n_calls=5, **AS_DRAWN)
+    )
+    assert torch.equal(images, generate(7, 3, n_calls=5, root=root))
+    assert len(generate("7", n_calls=5)) == 1
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,8 @@ def test_a_digit_is_drawn_with_its_class(root: Path) -> None:
 )
 def test_several_digits_come_in_their_order_n_times(root: Path, digits: str) -> None:
     images = generate(digits, n=2, n_calls=3)
-    expected = draw(network(root), torch.tensor([3, 1, 0, 3, 3, 1, 0, 3]), 8, n_calls=3)
+    classes = torch.tensor([3, 1, 0, 3, 3, 1, 0, 3])
+    expected = draw(network(root), classes, 8, n_calls=3, **AS_DRAWN)
     assert torch.equal(images, expected)
 
 
@@ -86,6 +90,16 @@ def test_options_reach_the_sampler(root: Path) -> None:
         guided, draw(network(root), classes, 4, **options, guide=guide, guidance=2.0)
     )
     assert not torch.equal(guided, found)
+
+
+def test_without_a_spacing_solvers_have_karras_times_and_others_even_ones(root: Path) -> None:
+    for sampler in SAMPLERS:
+        spacing = "karras" if "solver" in sampler else "even"
+        options = {"sampler": sampler, "n_calls": 3}
+        expected = draw(network(root), torch.tensor([2]), 1, **options, spacing=spacing)
+        assert torch.equal(generate("7", **options), expected)
+    even = generate("7", n_calls=3, spacing="even")
+    assert not torch.equal(even, generate("7", n_calls=3))
 
 
 def test_without_guidance_no_guide_is_needed(root: Path) -> None:
@@ -121,9 +135,14 @@ def test_a_guide_of_other_digits_is_refused(root: Path, monkeypatch: pytest.Monk
         ({"n": -2}, "n: expected an integer of at least 1"),
         ({"n": 1.5}, "n: expected an integer"),
         ({"seed": -1}, "seed: expected an integer of at least 0"),
+        ({"spacing": "log"}, "spacing: expected one of"),
+        (
+            {"sampler": "ddim", "spacing": "karras"},
+            "spacing: expected .*'even'.* for ddim",
+        ),
         ({"sampler": "euler"}, "sampler: expected one of .* got 'euler'"),
         ({"n_calls": 1}, "n_calls: expected an integer of at least 2"),
-        ({"n_calls": 50}, "n_calls: expected at most 49 for dpm-solver"),
+        ({"n_calls": 50}, "n_calls: expected at most 49 for sde-dpm-solver"),
         ({"sampler": "ddim", "n_calls": 51}, "n_calls: expected at most 50 for ddim"),
         ({"guidance": -0.5}, "guidance: expected a number from 0 on"),
         ({"guidance": float("inf")}, "guidance: expected a number from 0 on"),

@@ -244,6 +244,8 @@ def test_the_numbers(made):
         assert found[f"cost-mixed-long-{key}-ratio-most"] == max(rows["ratio"])
         assert found[f"cost-mixed-long-{key}-rare-share-least"] == pytest.approx(0.8)
     assert found["cost-mixed-change-high"] > 1 > found["cost-noise-change-high"]
+    change, _ = cost_tables.changes(*made, (MIXED, cost_tables.BOTH))
+    assert found["cost-mixed-both-change"] == str(change)
     assert found["cost-seeds"] == 3
     assert found["cost-noise-change-high"] == pytest.approx(0.8)
     assert found["cost-oftener-change"] == "1.11 [1.08, 1.14]"

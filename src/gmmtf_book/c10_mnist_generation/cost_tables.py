@@ -147,6 +147,7 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
     }  # fmt: skip
     for key, training, draw in (
         ("oftener", BEST, BASE), ("mixed", MIXED, BASE), ("noise", BASE, NOISE),
+        ("mixed-both", MIXED, BOTH),
     ):  # fmt: skip
         each = quality(record, floor, training, draw)
         found |= {

@@ -81,7 +81,7 @@ RECIPES = {
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long.
 
-The last one changes two things at once, each by what its own row of the short runs recommends.
+The last one changes two things at once, the second less than in the short runs.
 """
 
 DRAWS: dict[str, dict[str, Any]] = {
