@@ -437,6 +437,7 @@ ELSEWHERE = {
     "gmmtf.images.transformer.sinusoids": "is an inner part of the network",
     "gmmtf.images.transformer.grid_positions": "is an inner part of the network",
     "gmmtf.images.transformer.Block": "is an inner part of the network",
+    "gmmtf.images.transformer.Neighbours": "is an inner part of the network",
     "gmmtf.descent.DescentRecord": "holds results",
     "gmmtf.fidelity.Fidelity": "holds results",
     "gmmtf.images.evaluation.Quality": "holds results",

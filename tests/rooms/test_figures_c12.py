@@ -71,7 +71,7 @@ def test_entries_can_be_told_apart_and_have_the_colours_of_the_caption():
         far = max(abs(a - b) for a, b in zip(to_rgb(one.colour), to_rgb(other.colour), strict=True))
         assert (one.style, one.marker) != (other.style, other.marker) or far > 0.15
     caption = drawn.caption(CHAPTER, "fig-bench-level")
-    assert all(f"{name}: " in caption for name in ("Blue", "Red", "Green"))
+    assert all(f"{name}: " in caption for name in ("Blue", "Orange-red", "Green"))
     learned = {name: look for name, look in LOOKS.items() if look.marker}
     dashed = {name for name, look in LOOKS.items() if not look.marker}
     assert dashed == {"zero", "linear", "token Bayes", "uniform attention"}
