@@ -79,8 +79,22 @@ def as_glyphs(ax: Axes) -> None:
 
 def error_bars(ax: Axes, x: Iterable[float], estimates: Iterable[Estimate], **style: Any) -> None:
     """Draw estimates at ``x`` with two standard errors; ``style`` as of ``Axes.errorbar``."""
+    values, errors = _values_and_errors(estimates)
+    ax.errorbar(list(x), values, errors, **style)
+
+
+def error_bars_across(
+    ax: Axes, estimates: Iterable[Estimate], y: Iterable[float], **style: Any
+) -> None:
+    """Draw estimates along the abscissa at heights ``y``, otherwise as :func:`error_bars`."""
+    values, errors = _values_and_errors(estimates)
+    ax.errorbar(values, list(y), xerr=errors, **style)
+
+
+def _values_and_errors(estimates: Iterable[Estimate]) -> tuple[list[float], list[float]]:
+    """Values of estimates, and two of their standard errors each."""
     each = list(estimates)
-    ax.errorbar(list(x), [e.value for e in each], [2 * e.standard_error for e in each], **style)
+    return [e.value for e in each], [2 * e.standard_error for e in each]
 
 
 def ticks_at(axis: Axis, values: Sequence[float], **style: Any) -> None:

@@ -13,7 +13,15 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from torch import Tensor
 
 from gmmtf import Estimate
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, as_glyphs, error_bars, log_ticks
+from gmmtf.figures import (
+    COLOURS,
+    PATTERN_COLOURS,
+    WIDTH,
+    as_glyphs,
+    error_bars,
+    error_bars_across,
+    log_ticks,
+)
 
 NAMES = {
     "theory": "orthogonal,\nisotropic",
@@ -107,10 +115,8 @@ def gain_ladder(runs: Mapping[str, Mapping[str, Estimate]]) -> Figure:
     figure, axis = plt.subplots(figsize=(WIDTH * 0.85, 3.3))
     for k, (label, found) in enumerate(runs.items()):
         shift = 0.14 * (k - (len(runs) - 1) / 2)
-        each = [found[name] for name in NAMES]
-        axis.errorbar(
-            [e.value for e in each], [place + shift for place in range(len(NAMES))],
-            xerr=[2 * e.standard_error for e in each],
+        error_bars_across(
+            axis, [found[name] for name in NAMES], [place + shift for place in range(len(NAMES))],
             fmt="os"[k % 2], color=(COLOURS["trained"], COLOURS["bayes"])[k % 2], label=label,
         )  # fmt: skip
     axis.axvline(1, color=COLOURS["theory"], label="theory")

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, ticks_at
+from gmmtf.figures import COLOURS, PATTERN_COLOURS, WIDTH, error_bars, error_bars_across, ticks_at
 
 _BLUE, _ORANGE, _GREEN, _RED, _PURPLE = PATTERN_COLOURS[:5]
 
@@ -80,7 +80,7 @@ def rare_tokens(ratios: dict[str, pd.Series[Any]]) -> Figure:
                 continue
             colour, _, marker = STYLES[str(name)]
             style = {"fmt": marker or "|", "color": colour, "capsize": 2}
-            axis.errorbar(each.value, y, xerr=2 * each.standard_error, **style)
+            error_bars_across(axis, [each], [y], **style)
         axis.axvline(1, color="0.8", lw=1, zorder=0)
         axis.set_xscale("log")
         ticks_at(axis.xaxis, (1, 2, 3, 4))
