@@ -181,8 +181,8 @@ STUDIES = {
     "ten": Plan(
         {"balanced": (0,)},
         digits=tuple(range(10)),
-        network=TransformerSettings(n_classes=10),
-        training=TrainingSettings(steps=24_000, record_every=2000),
+        network=TransformerSettings(n_classes=10, neighbours=True),
+        training=TrainingSettings(steps=24_000, record_every=3000),
         draws=tuple(TEN_DRAWS),
         shipped=("ten", "ten-guide"),
     ),
