@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
 
 from gmmtf import NoiseSchedule
 from gmmtf.images import sampler as sampling
-from gmmtf.images.sampler import SAMPLERS, SOLVERS, check_sampler, draw, generate, guided
+from gmmtf.images.sampler import NOISY, SAMPLERS, SOLVERS, check_sampler, draw, generate, guided
 from gmmtf.images.transformer import DiT, TransformerSettings
 
 
@@ -142,6 +144,29 @@ def test_only_solvers_space_their_times(sampler: str, monkeypatch: pytest.Monkey
     else:
         with pytest.raises(ValueError, match=r"spacing: expected one of \('even',\)"):
             draw(small_model(0), None, 1, sampler=sampler, n_calls=4, spacing="karras")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_noise_of_samplers_that_add_it_is_scaled(
+    sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    function = "dpm_solver" if sampler in SOLVERS else sampler
+    monkeypatch.setattr(
+        f"gmmtf.sampling.{function}",
+        lambda *args, **options: seen.append(options) or torch.zeros(args[2]),
+    )
+    for wrong in (0.0, -1.0, 1.1, float("inf")):
+        with pytest.raises(ValueError, match=r"temperature: expected a number in \(0, 1\], got"):
+            draw(small_model(0), None, 1, sampler=sampler, n_calls=4, temperature=wrong)
+    if sampler in NOISY:
+        draw(small_model(0), None, 1, sampler=sampler, n_calls=4, temperature=0.9)
+        generate(small_model(), [4, 9], 1, sampler=sampler, n_calls=4, temperature=0.8)
+        assert [each["temperature"] for each in seen] == [0.9, 0.8]
+    else:
+        with pytest.raises(ValueError, match=f"expected 1 for {re.escape(sampler)}, which adds no"):
+            draw(small_model(0), None, 1, sampler=sampler, n_calls=4, temperature=0.9)
+        assert not seen
 
 
 def test_guidance_is_the_line_through_two_estimates() -> None:

@@ -32,6 +32,7 @@ def generate(
     sampler: str = "sde-dpm-solver++",
     n_calls: int = 15,
     spacing: str | None = None,
+    temperature: float = 1.0,
     guidance: Weight = 1.0,
     device: Device = "cpu",
     root: str | Path | None = None,
@@ -49,6 +50,9 @@ def generate(
     sampler, n_calls, spacing
         See :func:`gmmtf.images.sampler.draw`. Without a spacing a solver has Karras' times, with
         which these weights draw better digits, and the other samplers even ones.
+    temperature
+        Factor of the noise that the sampler adds, above 0 and at most 1: with a smaller one digits
+        are clearer and vary less, at no cost. See :func:`gmmtf.images.sampler.draw`.
     guidance
         Weight of classifier-free guidance; 1 is none, and a larger one gives clearer digits that
         vary less. See :func:`gmmtf.images.sampler.guided`.
@@ -67,8 +71,8 @@ def generate(
     ------
     ValueError
         Before any work, if a digit is none or unknown to the weights, ``n`` is not positive, the
-        sampler, its number of calls, their spacing or the weight is out of range, the guide was
-        trained on other digits, or the device is not there.
+        sampler, its number of calls, their spacing, the temperature or the weight is out of
+        range, the guide was trained on other digits, or the device is not there.
     DataError
         If the weights are missing or altered.
     ImportError
@@ -80,14 +84,14 @@ def generate(
     trained = load_shipped(GENERATOR, root, place)
     if spacing is None:
         spacing = "karras" if sampler in SOLVERS else "even"
-    n_calls = check_sampler(sampler, n_calls, trained.model.schedule.n_steps, spacing)
+    n_calls = check_sampler(sampler, n_calls, trained.model.schedule.n_steps, spacing, temperature)
     if unknown := sorted(set(chosen) - set(trained.digits)):
         raise ValueError(f"digits: the weights know {trained.digits}, got {unknown}")
     guide = None if weight == 1 else _guide(trained, root, place).model
     classes = torch.tensor([trained.digits.index(digit) for digit in chosen] * n, device="cpu")
     return draw(
         trained.model, classes, len(classes), sampler=sampler, n_calls=n_calls, spacing=spacing,
-        seed=seed, guide=guide, guidance=weight,
+        temperature=temperature, seed=seed, guide=guide, guidance=weight,
     )  # fmt: skip
 
 

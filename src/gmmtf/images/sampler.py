@@ -24,6 +24,8 @@ process in all T."""
 SOLVERS = ("dpm-solver++", "sde-dpm-solver++")
 """Those whose times can be spaced in another way than evenly."""
 
+NOISY = ("sde-dpm-solver++", "ancestral")
+"""Those whose steps add noise, which a temperature can scale."""
 
 CPU_IMAGES = 200
 """Images that a processor denoises at a time: with more, the tensors leave its caches, and two
@@ -95,20 +97,26 @@ def guided(model: Model, labels: Tensor, guide: Model, guidance: Weight) -> Deno
 
 
 @checked
-def check_sampler(sampler: str, n_calls: int, n_steps: int, spacing: str = "even") -> int:
+def check_sampler(
+    sampler: str, n_calls: int, n_steps: int, spacing: str = "even", temperature: float = 1.0
+) -> int:
     """Return ``n_calls`` if a sampler can draw with so many calls, before any work.
 
     Raises
     ------
     ValueError
-        If the sampler is unknown, takes another number of calls on a schedule of ``n_steps``, or
-        has no such spacing of its times.
+        If the sampler is unknown, takes another number of calls on a schedule of ``n_steps``, has
+        no such spacing of its times, or draws at no such temperature.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler: expected one of {SAMPLERS}, got {sampler!r}")
     spacings = sampling.SPACINGS if sampler in SOLVERS else ("even",)
     if spacing not in spacings:
         raise ValueError(f"spacing: expected one of {spacings} for {sampler}, got {spacing!r}")
+    if not 0 < temperature <= 1:
+        raise ValueError(f"temperature: expected a number in (0, 1], got {temperature}")
+    if temperature < 1 and sampler not in NOISY:
+        raise ValueError(f"temperature: expected 1 for {sampler}, which adds no noise")
     n_calls = count("n_calls", n_calls, 2 if sampler in SOLVERS else 1)
     most = {"ddim": n_steps, "ancestral": n_calls}.get(sampler, n_steps - 1)
     if n_calls > most:
@@ -150,6 +158,7 @@ def draw(
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
     spacing: str = "even",
+    temperature: float = 1.0,
     seed: int = 0,
     guide: Model | None = None,
     guidance: Weight = 1.0,
@@ -171,6 +180,9 @@ def draw(
     spacing
         How a solver's times are spaced, see :func:`gmmtf.sampling.dpm_solver`; the others have
         ``"even"`` only.
+    temperature
+        Factor of the noise that the steps of `NOISY` samplers add, above 0 and at most 1: with a
+        smaller one digits are clearer and vary less. See :func:`gmmtf.sampling.ancestral`.
     seed
         Of the noise, which is drawn on the model's device.
     guide, guidance
@@ -184,18 +196,18 @@ def draw(
     Raises
     ------
     ValueError
-        If the sampler is unknown, ``n_images`` is not positive or the labels are not as many, a
-        model without classes is to be guided, or as :func:`guided`.
+        As :func:`check_sampler` and :func:`guided`, or if ``n_images`` is not positive, the labels
+        are not as many, or a model without classes is to be guided.
     """
     n_images = count("n_images", n_images, 1)
     n_steps = _network("model", model).schedule.n_steps
-    n_calls = check_sampler(sampler, n_calls, n_steps, spacing)
+    n_calls = check_sampler(sampler, n_calls, n_steps, spacing, temperature)
     solver = partial(sampling.dpm_solver, n_calls=n_calls, spacing=spacing)
     samplers: dict[str, Callable[..., Tensor]] = {
         "dpm-solver++": solver,
-        "sde-dpm-solver++": partial(solver, stochastic=True),
+        "sde-dpm-solver++": partial(solver, stochastic=True, temperature=temperature),
         "ddim": partial(sampling.ddim, n_calls=n_calls),
-        "ancestral": sampling.ancestral,
+        "ancestral": partial(sampling.ancestral, temperature=temperature),
     }
     device = next(model.parameters()).device
     classes = labels if labels is None else labels.to(device)
@@ -230,6 +242,7 @@ def generate(
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
     spacing: str = "even",
+    temperature: float = 1.0,
     seed: int = 0,
     guide: Model | None = None,
     guidance: Weight = 1.0,
@@ -264,7 +277,8 @@ def generate(
     n_each = count("n_each", n_each, 1)
     classes = torch.arange(len(chosen), device="cpu").repeat_interleave(n_each)
     options: dict[str, Any] = {
-        "sampler": sampler, "n_calls": n_calls, "spacing": spacing, "seed": seed,
+        "sampler": sampler, "n_calls": n_calls, "spacing": spacing,
+        "temperature": temperature, "seed": seed,
     }  # fmt: skip
     images = draw(model, classes, len(classes), **options, guide=guide, guidance=guidance)
     return dict(zip(chosen, torch.split(images, n_each), strict=True))
