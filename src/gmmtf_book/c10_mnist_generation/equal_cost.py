@@ -35,7 +35,8 @@ OFTENER = f"{RARE} seen at 0.5"
 SEEDS = (0, 1, 2)
 BASE, BEST, MIXED = "as before", "2 drawn oftener", "neighbours mixed"
 LONG, SHIPPED, MIXED_LONG = f"{BEST}, long", "as before, long", f"{MIXED}, {BEST}, long"
-LONG_RUNS = (SHIPPED, LONG, MIXED_LONG)
+OFTEN_LONG = f"{MIXED}, 2 still oftener, long"
+LONG_RUNS = (SHIPPED, LONG, MIXED_LONG, OFTEN_LONG)
 PLAN = Plan(training=TrainingSettings(steps=2400, record_every=2400))
 STEPS_TIMED, REPEATS = 20, 5
 
@@ -78,10 +79,18 @@ RECIPES = {
         },
         (0, 1),
     ),
+    OFTEN_LONG: Recipe(
+        OFTENER,
+        {
+            "network": {"neighbours": True},
+            "training": {"steps": 22_500, "record_every": 500},
+        },
+        (0, 1, 2),
+    ),
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long.
 
-The last one changes two things at once, the second less than in the short runs.
+The last two change two things at once, the first of them the second less than in the short runs.
 """
 
 DRAWS: dict[str, dict[str, Any]] = {
@@ -91,7 +100,7 @@ DRAWS: dict[str, dict[str, Any]] = {
     "both": {"spacing": "karras", "sampler": "sde-dpm-solver++"},
 }
 """How digits are drawn."""
-IN_ALL_WAYS = (BASE, MIXED, LONG, MIXED_LONG)
+IN_ALL_WAYS = (BASE, MIXED, LONG, MIXED_LONG, OFTEN_LONG)
 """Networks with which they are drawn in all these ways; with others only as before."""
 
 
