@@ -37,7 +37,6 @@ def ancestral(
     schedule: NoiseSchedule,
     shape: Sequence[int],
     *,
-    temperature: float = 1.0,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
     clip: float | None = None,
@@ -54,10 +53,6 @@ def ancestral(
         ``denoise(x_t, t) -> noise``.
     shape
         Shape of the sample, ``[batch, tokens, dim]`` for the denoisers of this library.
-    temperature
-        Factor τ of the noise that the steps add, above 0 and at most 1; not of the noise that they
-        begin with. With the Bayes denoiser, small steps and a schedule that ends in noise, a
-        Gaussian is drawn with τ times its standard deviation, about its own mean.
     generator
         Source of the randomness; its device is where the sample is drawn.
     dtype
@@ -76,13 +71,11 @@ def ancestral(
     Raises
     ------
     ValueError
-        If ``temperature`` is not in (0, 1], ``clip`` is not positive, or the denoiser returns
-        another shape than it is given.
+        If ``clip`` is not positive, or the denoiser returns another shape than it is given.
     FloatingPointError
         If the sample is not finite, since what the denoiser returns is not.
     """
     _check_clip(clip)
-    _check_temperature(temperature)
     alphas, alpha_bars = _numbers(schedule)
     state = _state_type(dtype)
     x = standard_normal(shape, generator, state)
@@ -96,8 +89,7 @@ def ancestral(
         now, before, alpha = alpha_bars[t], alpha_bars[t - 1], alphas[t]
         mean = before**0.5 * (1 - alpha) * x_0 + alpha**0.5 * (1 - before) * x
         variance = (1 - alpha) * (1 - before) / (1 - now)
-        scale = temperature * variance**0.5
-        x = mean / (1 - now) + scale * standard_normal(shape, generator, state)
+        x = mean / (1 - now) + variance**0.5 * standard_normal(shape, generator, state)
     return _finished(x, dtype, on_step)
 
 
@@ -110,7 +102,6 @@ def ddim(
     *,
     n_calls: int,
     eta: float = 0.0,
-    temperature: float = 1.0,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
     clip: float | None = None,
@@ -124,8 +115,8 @@ def ddim(
     Raises
     ------
     ValueError
-        If ``n_calls`` is not an integer from 1 to T, ``eta`` is not in [0, 1], ``temperature`` is
-        not in (0, 1], or another one than 1 where no noise is added, or ``clip`` is not positive.
+        If ``n_calls`` is not an integer from 1 to T, ``eta`` is not in [0, 1], or ``clip`` is not
+        positive.
     FloatingPointError
         As :func:`ancestral`.
     """
@@ -135,7 +126,6 @@ def ddim(
         raise ValueError(f"n_calls: expected an integer to {schedule.n_steps}, got {n_calls!r}")
     if not 0 <= eta <= 1:
         raise ValueError(f"eta: expected a number from 0 to 1, got {eta}")
-    _check_temperature(temperature, noisy=eta > 0)
     times = _even_times(schedule.n_steps - 1, n_calls)
     _, alpha_bars = _numbers(schedule)
     state = _state_type(dtype)
@@ -151,7 +141,7 @@ def ddim(
         variance = eta**2 * (1 - after) / (1 - now) * (1 - now / after)
         x = after**0.5 * x_0 + max(0.0, 1 - after - variance) ** 0.5 * noise
         if eta > 0:
-            x = x + temperature * variance**0.5 * standard_normal(shape, generator, state)
+            x = x + variance**0.5 * standard_normal(shape, generator, state)
     return _finished(x, dtype, on_step)
 
 
@@ -166,7 +156,6 @@ def dpm_solver(
     order: int = 2,
     spacing: str = "even",
     stochastic: bool = False,
-    temperature: float = 1.0,
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float32,
     clip: float | None = None,
@@ -194,8 +183,8 @@ def dpm_solver(
     ------
     ValueError
         If ``n_calls`` is not an integer from 2 to T - 1, or the schedule has not so many times that
-        are spaced as asked, ``order`` is not 1, 2 or 3, the spacing is unknown, ``temperature`` is
-        not in (0, 1], or another one than 1 of the flow, or ``clip`` is not positive.
+        are spaced as asked, ``order`` is not 1, 2 or 3, the spacing is unknown, or ``clip`` is not
+        positive.
     FloatingPointError
         As :func:`ancestral`.
     ImportError
@@ -217,7 +206,6 @@ def dpm_solver(
         raise ValueError(f"order: expected 1, 2 or 3, got {order!r}")
     if spacing not in SPACINGS:
         raise ValueError(f"spacing: expected one of {SPACINGS}, got {spacing!r}")
-    _check_temperature(temperature, noisy=stochastic)
     chosen = karras_times(schedule, n_calls) if spacing == "karras" else None
     make: Any = DPMSolverMultistepScheduler  # untyped
     with torch.device("cpu"):  # diffusers makes its tables on the default device
@@ -241,7 +229,7 @@ def dpm_solver(
         if on_step is not None:
             on_step(t, x.to(dtype))
         noise, _ = _predict(denoise, schedule, x, t, clip, dtype)
-        added = temperature * standard_normal(shape, generator, state) if stochastic else None
+        added = standard_normal(shape, generator, state) if stochastic else None
         with torch.device(x.device):
             x = solver.step(noise, t, x, variance_noise=added).prev_sample.to(state)
     return _finished(x, dtype, on_step)
@@ -329,14 +317,6 @@ def _check_clip(clip: float | None) -> None:
     """Raise ``ValueError`` unless ``clip`` is a positive number or None."""
     if clip is not None and not clip > 0:
         raise ValueError(f"clip: expected a positive number or None, got {clip}")
-
-
-def _check_temperature(temperature: float, noisy: bool = True) -> None:
-    """Raise ``ValueError`` unless noise that is added can be scaled so."""
-    if not 0 < temperature <= 1:
-        raise ValueError(f"temperature: expected a number in (0, 1], got {temperature}")
-    if temperature < 1 and not noisy:
-        raise ValueError(f"temperature: expected 1 where no noise is added, got {temperature}")
 
 
 def _predict(

@@ -156,6 +156,7 @@ GOOD: dict[str, Callable[[], Any]] = {
     "order": lambda: 2,
     "sampler": lambda: "ddim",
     "guidance": lambda: 1.5,
+    "temperature": lambda: 0.8,
     "optimizer": lambda: "gd",
     "method": lambda: "expansion",
     "start": lambda: WEIGHT,

@@ -1,4 +1,4 @@
-"""Noise that is scaled: what it does to a Gaussian, exactly, and where there is none to scale."""
+"""Denoisers at a temperature: exact for normal laws, with any sampler, and what they refuse."""
 
 from __future__ import annotations
 
@@ -10,70 +10,91 @@ import torch
 
 from gmmtf import NoiseSchedule
 from gmmtf.sampling import ancestral, ddim, dpm_solver
+from gmmtf.temperature import tempered
 
 SCHEDULE = NoiseSchedule.linear(1000)
 SHAPE = (40, 50, 10)
 MEAN, SPREAD = 0.7, 0.5
-NOISY = {
+SAMPLERS = {
     "ancestral": ancestral,
-    "ddim": partial(ddim, n_calls=500, eta=1.0),
-    "solver": partial(dpm_solver, n_calls=200, stochastic=True),
+    "ddim": partial(ddim, n_calls=500),
+    "solver": partial(dpm_solver, n_calls=100),
+    "noisy solver": partial(dpm_solver, n_calls=200, stochastic=True),
 }
 
 
-def gaussian(x_t, t):
-    """E[noise | x_t] for data that are normal with mean MEAN and standard deviation SPREAD."""
-    alpha_bar = SCHEDULE.alpha_bar(t)[:, None, None].to(x_t)
-    beside = x_t - alpha_bar.sqrt() * MEAN
-    return (1 - alpha_bar).sqrt() * beside / (alpha_bar * SPREAD**2 + 1 - alpha_bar)
+def normal(x_t, t, spread=SPREAD, mean=MEAN):
+    """E[noise | x_t] for data that are normal."""
+    alpha_bar = SCHEDULE.alpha_bar(t).view(-1, *[1] * (x_t.ndim - 1)).to(x_t)
+    beside = x_t - alpha_bar.sqrt() * mean
+    return (1 - alpha_bar).sqrt() * beside / (alpha_bar * spread**2 + 1 - alpha_bar)
+
+
+def pair(x_t, t, spread=SPREAD, share=0.2, far=8.0):
+    """E[noise | x_t] for two normal laws, one far from the other and less likely."""
+    alpha_bar = SCHEDULE.alpha_bar(t).view(-1, *[1] * (x_t.ndim - 1)).to(x_t)
+    variance = alpha_bar * spread**2 + 1 - alpha_bar
+    logits = [
+        math.log(p) - (x_t - alpha_bar.sqrt() * mean) ** 2 / (2 * variance)
+        for p, mean in ((share, far), (1 - share, 0.0))
+    ]
+    first = torch.sigmoid(logits[0] - logits[1])
+    return first * normal(x_t, t, spread, far) + (1 - first) * normal(x_t, t, spread, 0.0)
 
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("which", NOISY)
-@pytest.mark.parametrize("temperature", [1.0, 0.8, 0.5])
-def test_a_gaussian_is_drawn_with_so_many_times_its_standard_deviation(which, temperature):
-    """dv/dσ = 4σ v/(s² + σ²) - 2σ τ² from σ = ∞ to 0, of the variance v, ends at τ² s²."""
-    x = NOISY[which](gaussian, SCHEDULE, SHAPE, temperature=temperature, generator=seeded())
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 2, 3)])
+@pytest.mark.parametrize("temperature", [0.3, 0.9, 2.0])
+def test_of_a_normal_law_it_is_the_exact_one_of_another_variance(temperature, shape):
+    x = torch.randn(shape, generator=seeded(), dtype=torch.float64)
+    t = torch.tensor([0, 10, 300, 600, 999])
+    found = tempered(normal, SCHEDULE, temperature, SPREAD)(x, t)
+    torch.testing.assert_close(found, normal(x, t, SPREAD * temperature**0.5), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("which", SAMPLERS)
+def test_samplers_draw_with_the_new_variance_around_the_same_mean(which):
+    denoise = tempered(normal, SCHEDULE, 0.5, spread=SPREAD)
+    x = SAMPLERS[which](denoise, SCHEDULE, SHAPE, generator=seeded())
     error = SPREAD / math.sqrt(x.numel())
     assert float(x.mean()) == pytest.approx(MEAN, abs=5 * error)
-    assert float(x.std()) == pytest.approx(temperature * SPREAD, abs=5 * error, rel=0.02)
+    assert float(x.std()) == pytest.approx(0.5**0.5 * SPREAD, abs=5 * error, rel=0.02)
 
 
-@pytest.mark.parametrize("which", NOISY)
-def test_one_changes_nothing(which):
-    shape = (2, 3, 4)
-    plain, one = (
-        NOISY[which](gaussian, SCHEDULE, shape, generator=seeded(), **extra)
-        for extra in ({}, {"temperature": 1})
-    )
-    assert torch.equal(plain, one)
+@pytest.mark.parametrize("which", SAMPLERS)
+def test_components_far_apart_keep_their_shares(which):
+    shares, spreads = [], []
+    for temperature in (1.0, 0.5):
+        denoise = tempered(pair, SCHEDULE, temperature, SPREAD)
+        x = SAMPLERS[which](denoise, SCHEDULE, SHAPE, generator=seeded(1))
+        shares.append(float((x > 4).double().mean()))
+        spreads.append(float(x[x > 4].std()))
+    error = math.sqrt(0.2 * 0.8 / x.numel())
+    assert shares == pytest.approx([0.2, 0.2], abs=5 * error + 0.01)
+    assert spreads[1] / spreads[0] == pytest.approx(0.5**0.5, rel=0.04)
 
 
-def test_ddim_with_all_steps_and_eta_one_is_ancestral_at_any_temperature():
-    schedule = NoiseSchedule.linear(25)
-    options = {"temperature": 0.6, "dtype": torch.float64}
-    first = ancestral(lambda x, t: x.tanh(), schedule, (2, 3, 4), generator=seeded(), **options)
-    other = ddim(
-        lambda x, t: x.tanh(), schedule, (2, 3, 4),
-        n_calls=25, eta=1.0, generator=seeded(), **options,
-    )  # fmt: skip
-    torch.testing.assert_close(first, other, rtol=1e-8, atol=1e-8)
+def test_a_large_spread_acts_at_high_noise_too():
+    x, t = torch.ones(1000, 1, 1, dtype=torch.float64), torch.arange(1000)
+    sigma = ((1 - SCHEDULE.alpha_bars) / SCHEDULE.alpha_bars).sqrt().double()
+    for spread in (0.5, 4.0):
+        factor = (tempered(normal, SCHEDULE, 0.5, spread)(x, t) / normal(x, t)).flatten()
+        half = (1 + 1) / (0.5 + 1)  # where the noise is as large as the spread
+        near = (sigma / spread).log().abs().argmin()
+        assert float(factor[near]) == pytest.approx(half, rel=0.01)
+        assert bool((factor.diff() < 0).all())
+        assert float(factor[0]) == pytest.approx(2, rel=0.01)
 
 
-@pytest.mark.parametrize("which", NOISY)
-@pytest.mark.parametrize("temperature", [0.0, -1.0, 1.5, float("nan"), float("inf")])
-def test_a_temperature_out_of_range_is_refused(which, temperature):
-    with pytest.raises(ValueError, match=r"^temperature: expected a number.*, got"):
-        NOISY[which](gaussian, SCHEDULE, (1, 1, 1), temperature=temperature)
+def test_one_is_the_denoiser_itself():
+    assert tempered(normal, SCHEDULE, 1, 3.0) is normal
 
 
-@pytest.mark.parametrize(
-    "flow", [partial(ddim, n_calls=5), partial(dpm_solver, n_calls=5)], ids=["ddim", "solver"]
-)
-def test_a_flow_has_no_noise_to_scale(flow):
-    with pytest.raises(ValueError, match=r"temperature: expected 1 where no noise is added"):
-        flow(gaussian, SCHEDULE, (1, 1, 1), temperature=0.9)
-    assert flow(gaussian, SCHEDULE, (1, 1, 1), temperature=1.0).shape == (1, 1, 1)
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf"), 1e7, "low", None])
+@pytest.mark.parametrize("name", ["temperature", "spread"])
+def test_numbers_out_of_range_are_refused(name, wrong):
+    with pytest.raises(ValueError, match=f"^{name}: expected a number between 1e-06 and 1e"):
+        tempered(normal, SCHEDULE, **{"temperature": 0.9, name: wrong})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import copy
 
 import pytest
 import torch
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gmmtf import NoiseSchedule
 from gmmtf.images import sampler as sampling
-from gmmtf.images.sampler import NOISY, SAMPLERS, SOLVERS, check_sampler, draw, generate, guided
+from gmmtf.images.sampler import SAMPLERS, SOLVERS, check_sampler, draw, generate, guided
 from gmmtf.images.transformer import DiT, TransformerSettings
+from gmmtf.temperature import tempered
 
 
 def small_model(n_classes: int = 2) -> DiT:
@@ -147,26 +148,28 @@ def test_only_solvers_space_their_times(sampler: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_noise_of_samplers_that_add_it_is_scaled(
-    sampler: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-    function = "dpm_solver" if sampler in SOLVERS else sampler
-    monkeypatch.setattr(
-        f"gmmtf.sampling.{function}",
-        lambda *args, **options: seen.append(options) or torch.zeros(args[2]),
-    )
-    for wrong in (0.0, -1.0, 1.1, float("inf")):
-        with pytest.raises(ValueError, match=r"temperature: expected a number in \(0, 1\], got"):
-            draw(small_model(0), None, 1, sampler=sampler, n_calls=4, temperature=wrong)
-    if sampler in NOISY:
-        draw(small_model(0), None, 1, sampler=sampler, n_calls=4, temperature=0.9)
-        generate(small_model(), [4, 9], 1, sampler=sampler, n_calls=4, temperature=0.8)
-        assert [each["temperature"] for each in seen] == [0.9, 0.8]
-    else:
-        with pytest.raises(ValueError, match=f"expected 1 for {re.escape(sampler)}, which adds no"):
-            draw(small_model(0), None, 1, sampler=sampler, n_calls=4, temperature=0.9)
-        assert not seen
+def test_every_sampler_draws_at_a_temperature(sampler: str) -> None:
+    """As with a network whose estimates are those of the tempered denoiser."""
+    model = small_model(0)
+    options = {"sampler": sampler, "n_calls": 4}
+    cold = draw(model, None, 2, **options, temperature=0.5)
+    assert not torch.equal(cold, draw(model, None, 2, **options))
+    estimate = tempered(copy.deepcopy(model), model.schedule, 0.5, sampling.SPREAD)
+    model.forward = lambda x_t, t, labels: estimate(x_t, t)  # type: ignore[method-assign]
+    assert torch.equal(cold, draw(model, None, 2, **options))
+
+
+def test_a_temperature_is_that_of_the_guided_denoiser() -> None:
+    model, guide = small_model(), small_model(0)
+    options = {"n_calls": 3, "guide": guide, "guidance": 2.0}
+    plain = generate(model, [4, 9], 1, **options)
+    cold = generate(model, [4, 9], 1, **options, temperature=0.5)
+    drawn = draw(model, torch.tensor([0, 1]), 2, **options, temperature=0.5)
+    assert torch.equal(torch.cat([*cold.values()]), drawn)
+    assert not torch.equal(cold[4], plain[4])
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="temperature: expected a number between"):
+            draw(model, torch.tensor([0]), 1, temperature=wrong)
 
 
 def test_guidance_is_the_line_through_two_estimates() -> None:

@@ -106,7 +106,7 @@ def test_a_temperature_reaches_the_sampler(root: Path) -> None:
     found = generate("7", n_calls=5, temperature=0.5)
     options = {"n_calls": 5, "temperature": 0.5, **AS_DRAWN}
     assert torch.equal(found, draw(network(root), torch.tensor([2]), 1, **options))
-    assert not torch.equal(found, generate("7", n_calls=5))
+    assert not torch.equal(found, generate("7", n_calls=5, temperature=1))
 
 
 def test_without_guidance_no_guide_is_needed(root: Path) -> None:
@@ -151,11 +151,9 @@ def test_a_guide_of_other_digits_is_refused(root: Path, monkeypatch: pytest.Monk
         ({"n_calls": 1}, "n_calls: expected an integer of at least 2"),
         ({"n_calls": 50}, "n_calls: expected at most 49 for sde-dpm-solver"),
         ({"sampler": "ddim", "n_calls": 51}, "n_calls: expected at most 50 for ddim"),
-        ({"temperature": 0.0}, r"temperature: expected a number in \(0, 1\], got 0"),
-        ({"temperature": 1.5}, r"temperature: expected a number in \(0, 1\], got 1.5"),
+        ({"temperature": 0.0}, "temperature: expected a number between .* got 0"),
         ({"temperature": float("nan")}, "temperature: expected a number"),
-        ({"temperature": "low"}, "temperature: expected a number"),
-        ({"temperature": 0.9, "sampler": "ddim"}, "temperature: expected 1 for ddim"),
+        ({"temperature": "low"}, "temperature: expected a number .* got 'low'"),
         ({"guidance": -0.5}, "guidance: expected a number from 0 on"),
         ({"guidance": float("inf")}, "guidance: expected a number from 0 on"),
         ({"guidance": float("nan")}, "guidance: expected a number from 0 on"),

@@ -13,6 +13,7 @@ from gmmtf.arguments import checked, count, shown
 from gmmtf.device import resolve_device
 from gmmtf.images.sampler import SOLVERS, Weight, check_guidance, check_sampler, draw
 from gmmtf.images.weights import Trained, load_shipped
+from gmmtf.temperature import Positive, check_temperature
 
 GENERATOR = "ten"
 """Name of the shipped network that draws the digits."""
@@ -32,7 +33,7 @@ def generate(
     sampler: str = "sde-dpm-solver++",
     n_calls: int = 15,
     spacing: str | None = None,
-    temperature: float = 1.0,
+    temperature: Positive = 1.0,
     guidance: Weight = 1.0,
     device: Device = "cpu",
     root: str | Path | None = None,
@@ -51,8 +52,8 @@ def generate(
         See :func:`gmmtf.images.sampler.draw`. Without a spacing a solver has Karras' times, with
         which these weights draw better digits, and the other samplers even ones.
     temperature
-        Factor of the noise that the sampler adds, above 0 and at most 1: with a smaller one digits
-        are clearer and vary less, at no cost. See :func:`gmmtf.images.sampler.draw`.
+        Below 1 digits are clearer and vary less, at no cost. See
+        :func:`gmmtf.images.sampler.draw`.
     guidance
         Weight of classifier-free guidance; 1 is none, and a larger one gives clearer digits that
         vary less. See :func:`gmmtf.images.sampler.guided`.
@@ -71,8 +72,8 @@ def generate(
     ------
     ValueError
         Before any work, if a digit is none or unknown to the weights, ``n`` is not positive, the
-        sampler, its number of calls, their spacing, the temperature or the weight is out of
-        range, the guide was trained on other digits, or the device is not there.
+        sampler, its number of calls, their spacing, the temperature or the weight is out of range,
+        the guide was trained on other digits, or the device is not there.
     DataError
         If the weights are missing or altered.
     ImportError
@@ -80,11 +81,12 @@ def generate(
     """
     chosen, n = _each(digits), count("n", n, 1)
     seed, weight = count("seed", seed, 0), check_guidance(guidance)
+    temperature = check_temperature(temperature)
     place = resolve_device(str(device))
     trained = load_shipped(GENERATOR, root, place)
     if spacing is None:
         spacing = "karras" if sampler in SOLVERS else "even"
-    n_calls = check_sampler(sampler, n_calls, trained.model.schedule.n_steps, spacing, temperature)
+    n_calls = check_sampler(sampler, n_calls, trained.model.schedule.n_steps, spacing)
     if unknown := sorted(set(chosen) - set(trained.digits)):
         raise ValueError(f"digits: the weights know {trained.digits}, got {unknown}")
     guide = None if weight == 1 else _guide(trained, root, place).model

@@ -17,6 +17,7 @@ from gmmtf.denoisers import Denoiser
 from gmmtf.images import patches
 from gmmtf.images.mnist import check_digits
 from gmmtf.images.transformer import DiT
+from gmmtf.temperature import Positive, tempered
 
 SAMPLERS = ("dpm-solver++", "sde-dpm-solver++", "ddim", "ancestral")
 """DPM-Solver++, without and with noise in its steps, and DDIM in ``n_calls`` steps; and DDPM's own
@@ -24,12 +25,14 @@ process in all T."""
 SOLVERS = ("dpm-solver++", "sde-dpm-solver++")
 """Those whose times can be spaced in another way than evenly."""
 
-NOISY = ("sde-dpm-solver++", "ancestral")
-"""Those whose steps add noise, which a temperature can scale."""
 
 CPU_IMAGES = 200
 """Images that a processor denoises at a time: with more, the tensors leave its caches, and two
 thousand at once take twice as long."""
+
+SPREAD = 4.0
+"""That of :func:`gmmtf.temperature.tempered` for images: noise of this standard deviation leaves
+the digit to be decided, while that of the pixels themselves leaves only its strokes."""
 
 LARGEST_WEIGHT = 1e30
 """Weights of a guide are below this: float32 holds them."""
@@ -97,26 +100,20 @@ def guided(model: Model, labels: Tensor, guide: Model, guidance: Weight) -> Deno
 
 
 @checked
-def check_sampler(
-    sampler: str, n_calls: int, n_steps: int, spacing: str = "even", temperature: float = 1.0
-) -> int:
+def check_sampler(sampler: str, n_calls: int, n_steps: int, spacing: str = "even") -> int:
     """Return ``n_calls`` if a sampler can draw with so many calls, before any work.
 
     Raises
     ------
     ValueError
-        If the sampler is unknown, takes another number of calls on a schedule of ``n_steps``, has
-        no such spacing of its times, or draws at no such temperature.
+        If the sampler is unknown, takes another number of calls on a schedule of ``n_steps``, or
+        has no such spacing of its times.
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler: expected one of {SAMPLERS}, got {sampler!r}")
     spacings = sampling.SPACINGS if sampler in SOLVERS else ("even",)
     if spacing not in spacings:
         raise ValueError(f"spacing: expected one of {spacings} for {sampler}, got {spacing!r}")
-    if not 0 < temperature <= 1:
-        raise ValueError(f"temperature: expected a number in (0, 1], got {temperature}")
-    if temperature < 1 and sampler not in NOISY:
-        raise ValueError(f"temperature: expected 1 for {sampler}, which adds no noise")
     n_calls = count("n_calls", n_calls, 2 if sampler in SOLVERS else 1)
     most = {"ddim": n_steps, "ancestral": n_calls}.get(sampler, n_steps - 1)
     if n_calls > most:
@@ -158,7 +155,7 @@ def draw(
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
     spacing: str = "even",
-    temperature: float = 1.0,
+    temperature: Positive = 1.0,
     seed: int = 0,
     guide: Model | None = None,
     guidance: Weight = 1.0,
@@ -181,8 +178,7 @@ def draw(
         How a solver's times are spaced, see :func:`gmmtf.sampling.dpm_solver`; the others have
         ``"even"`` only.
     temperature
-        Factor of the noise that the steps of `NOISY` samplers add, above 0 and at most 1: with a
-        smaller one digits are clearer and vary less. See :func:`gmmtf.sampling.ancestral`.
+        Below 1 images vary less; see :func:`gmmtf.temperature.tempered`, with the spread `SPREAD`.
     seed
         Of the noise, which is drawn on the model's device.
     guide, guidance
@@ -196,18 +192,19 @@ def draw(
     Raises
     ------
     ValueError
-        As :func:`check_sampler` and :func:`guided`, or if ``n_images`` is not positive, the labels
-        are not as many, or a model without classes is to be guided.
+        As :func:`check_sampler`, :func:`guided` and :func:`gmmtf.temperature.tempered`, or if
+        ``n_images`` is not positive, the labels are not as many, or a model without classes is to
+        be guided.
     """
     n_images = count("n_images", n_images, 1)
     n_steps = _network("model", model).schedule.n_steps
-    n_calls = check_sampler(sampler, n_calls, n_steps, spacing, temperature)
+    n_calls = check_sampler(sampler, n_calls, n_steps, spacing)
     solver = partial(sampling.dpm_solver, n_calls=n_calls, spacing=spacing)
     samplers: dict[str, Callable[..., Tensor]] = {
         "dpm-solver++": solver,
-        "sde-dpm-solver++": partial(solver, stochastic=True, temperature=temperature),
+        "sde-dpm-solver++": partial(solver, stochastic=True),
         "ddim": partial(sampling.ddim, n_calls=n_calls),
-        "ancestral": partial(sampling.ancestral, temperature=temperature),
+        "ancestral": sampling.ancestral,
     }
     device = next(model.parameters()).device
     classes = labels if labels is None else labels.to(device)
@@ -221,8 +218,10 @@ def draw(
     def of(labels: Tensor | None) -> Denoiser:
         if guide is None or labels is None:
             # A compiled model's own method would call the network that it was made of.
-            return DiT.of_class(model, labels)
-        return guided(model, labels, guide, guidance)
+            plain: Denoiser = DiT.of_class(model, labels)
+        else:
+            plain = guided(model, labels, guide, guidance)
+        return tempered(plain, model.schedule, temperature, SPREAD)
 
     denoise = _in_parts(of, classes, n_images if device.type != "cpu" else CPU_IMAGES)
     shape = (n_images, model.settings.n_tokens, model.settings.dim)
@@ -242,7 +241,7 @@ def generate(
     sampler: str = "dpm-solver++",
     n_calls: int = 15,
     spacing: str = "even",
-    temperature: float = 1.0,
+    temperature: Positive = 1.0,
     seed: int = 0,
     guide: Model | None = None,
     guidance: Weight = 1.0,
