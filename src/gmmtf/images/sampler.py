@@ -30,9 +30,9 @@ CPU_IMAGES = 200
 """Images that a processor denoises at a time: with more, the tensors leave its caches, and two
 thousand at once take twice as long."""
 
-SPREAD = 4.0
-"""That of :func:`gmmtf.temperature.tempered` for images: noise of this standard deviation leaves
-the digit to be decided, while that of the pixels themselves leaves only its strokes."""
+SPREAD = 8.0
+"""That of :func:`gmmtf.temperature.tempered` for images, in pixels from -1 to 1: under noise that
+is larger than this, what a digit looks like is still open."""
 
 LARGEST_WEIGHT = 1e30
 """Weights of a guide are below this: float32 holds them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -11,20 +12,21 @@ from gmmtf_book.c10_mnist_generation import tables
 from gmmtf_book.c10_mnist_generation.equal_cost import (
     BASE,
     BEST,
-    DRAWS,
+    COLDER,
     LONG,
     LONG_RUNS,
     MIXED,
     MIXED_LONG,
     RECIPES,
     SHIPPED,
+    draws_of,
 )  # fmt: skip
 from gmmtf_book.c10_mnist_generation.plan import Condition
 from gmmtf_book.c10_mnist_generation.tables import RARE, Interval, by_digit
 
 KARRAS, NOISE, BOTH = "Karras times", "with noise", "both"
 """Of `DRAWS`."""
-LONG_DRAWS = {KARRAS: "the flow", BOTH: "with noise"}
+LONG_DRAWS = {KARRAS: "the flow", BOTH: "with noise", COLDER: "the flow, colder"}
 """Of the long runs, all at Karras' times, which are better for them."""
 RARE_CHANGE, RARE_RATIO = f'"{RARE}": FID, times', f'"{RARE}": FID/real'
 
@@ -91,20 +93,21 @@ def of_trainings(record: Recording, floor: Recording) -> pd.DataFrame:
 
 def of_draws(record: Recording, floor: Recording) -> pd.DataFrame:
     """Return the ways to draw from the networks as before, as text: a row a way."""
-    found = {draw: _row(record, floor, (BASE, draw)) for draw in DRAWS}
+    found = {draw: _row(record, floor, (BASE, draw)) for draw in draws_of(BASE)}
     return pd.DataFrame(found).T
 
 
 def of_long_runs(record: Recording, floor: Recording) -> pd.DataFrame:
     """Return the long runs as text, a row a run and a way to draw; the numbers of each seed."""
     found = {}
-    for name in LONG_RUNS:
+    for name, (draw, how) in product(LONG_RUNS, LONG_DRAWS.items()):
+        if draw not in draws_of(name):
+            continue
         recipe = RECIPES.get(name, RECIPES[BASE])  # the project's network was trained as before
-        for draw in (KARRAS, BOTH):
-            found[name, LONG_DRAWS[draw]] = {
-                '"2" drawn': f"{Condition.named(recipe.condition).weight:g}",
-                **long_run(record, floor, name, draw),
-            }
+        found[name, how] = {
+            '"2" drawn': f"{Condition.named(recipe.condition).weight:g}",
+            **long_run(record, floor, name, draw),
+        }
     return pd.DataFrame(found).T
 
 

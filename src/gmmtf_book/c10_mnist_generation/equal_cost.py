@@ -35,8 +35,8 @@ OFTENER = f"{RARE} seen at 0.5"
 SEEDS = (0, 1, 2)
 BASE, BEST, MIXED = "as before", "2 drawn oftener", "neighbours mixed"
 LONG, SHIPPED, MIXED_LONG = f"{BEST}, long", "as before, long", f"{MIXED}, {BEST}, long"
-OFTEN_LONG = f"{MIXED}, 2 still oftener, long"
-LONG_RUNS = (SHIPPED, LONG, MIXED_LONG, OFTEN_LONG)
+LONG_RUNS = (SHIPPED, LONG, MIXED_LONG)
+COLDER = "colder"
 PLAN = Plan(training=TrainingSettings(steps=2400, record_every=2400))
 STEPS_TIMED, REPEATS = 20, 5
 
@@ -72,25 +72,16 @@ RECIPES = {
     "longer average": Recipe(changes={"training": {"ema_decay": 0.998}}),
     LONG: Recipe(OFTENER, {"training": {"steps": 24_000, "record_every": 1000}}, (0,)),
     MIXED_LONG: Recipe(
-        f"{RARE} seen at 0.25",
-        {
-            "network": {"neighbours": True},
-            "training": {"steps": 22_500, "record_every": 500},
-        },
-        (0, 1),
-    ),
-    OFTEN_LONG: Recipe(
         OFTENER,
         {
             "network": {"neighbours": True},
             "training": {"steps": 22_500, "record_every": 500},
         },
-        (0, 1, 2),
     ),
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long.
 
-The last two change two things at once, the first of them the second less than in the short runs.
+The last one changes two things at once.
 """
 
 DRAWS: dict[str, dict[str, Any]] = {
@@ -98,19 +89,29 @@ DRAWS: dict[str, dict[str, Any]] = {
     "Karras times": {"spacing": "karras"},
     "with noise": {"sampler": "sde-dpm-solver++"},
     "both": {"spacing": "karras", "sampler": "sde-dpm-solver++"},
+    COLDER: {"spacing": "karras", "temperature": 0.9},
 }
 """How digits are drawn."""
-IN_ALL_WAYS = (BASE, MIXED, LONG, MIXED_LONG, OFTEN_LONG)
-"""Networks with which they are drawn in all these ways; with others only as before."""
+COMPARED = tuple(name for name in DRAWS if name != COLDER)
+DRAWS_OF = {BASE: tuple(DRAWS), SHIPPED: tuple(DRAWS), MIXED_LONG: tuple(DRAWS)}
+DRAWS_OF |= dict.fromkeys((MIXED, LONG), COMPARED)
+"""In which ways digits are drawn with a network; with those that are missing only as before."""
+
+
+def draws_of(training: str) -> tuple[str, ...]:
+    """Return in which ways digits are drawn with a network."""
+    return DRAWS_OF.get(training, (BASE,))
 
 
 def labels() -> list[Labels]:
     """Return the labels of all points: of networks and draws, and of the time of a step."""
-    points: list[Labels] = [{"training": SHIPPED, "draw": draw, "seed": 0} for draw in DRAWS]
+    points: list[Labels] = [
+        {"training": SHIPPED, "draw": draw, "seed": 0} for draw in draws_of(SHIPPED)
+    ]
     for name, recipe in RECIPES.items():
         points.extend(
             {"training": name, "draw": draw, "seed": seed}
-            for draw in (DRAWS if name in IN_ALL_WAYS else (BASE,))
+            for draw in draws_of(name)
             for seed in recipe.seeds
         )
     return points + [{"training": name, "kind": "step"} for name in RECIPES]

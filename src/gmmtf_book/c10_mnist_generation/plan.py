@@ -146,9 +146,12 @@ DRAWS: list[Labels] = [
 ]
 DRAWS += [{"kind": "guidance", "weight": w} for w in (1.0, 1.1, 1.25, 1.5, 2.0, 3.0)]
 """The ways to draw digits with the shipped network of four that are compared, as labels."""
+_SOLVED: Labels = {"kind": "sampler", "spacing": "karras", "n_calls": 15}
 TEN_DRAWS: list[Labels] = [
     {"kind": "guidance", "weight": 1.25},
-    {"kind": "sampler", "sampler": "sde-dpm-solver++", "spacing": "karras", "n_calls": 15},
+    {**_SOLVED, "sampler": "sde-dpm-solver++"},
+    {**_SOLVED, "sampler": "dpm-solver++"},
+    {**_SOLVED, "sampler": "dpm-solver++", "temperature": 0.9},
 ]
 """Those with the network of all ten."""
 
