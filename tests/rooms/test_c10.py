@@ -400,7 +400,9 @@ def made_ten() -> Recording:
         ({"kind": "trained", "step": 2}, (90.0, 90.0), (0.1, 0.2)),
         ({"kind": "trained", "step": 4}, (20.0, 8.0), (0.75, 0.95)),
         ({"kind": "guidance", "weight": 1.5}, (10.0, 12.0), (0.9, 1.0)),
-        ({"kind": "sampler", "sampler": "x"}, (5.0, 8.0), (0.8, 0.9)),
+        ({"kind": "sampler", "sampler": "sde-dpm-solver++"}, (5.0, 8.0), (0.8, 0.9)),
+        ({"kind": "sampler", "sampler": "x", "temperature": 1.0}, (10.0, 8.0), (0.8, 0.8)),
+        ({"kind": "sampler", "sampler": "x", "temperature": 0.9}, (5.0, 4.0), (1.0, 0.9)),
     ):
         value = {entry: dict(zip("87", seen, strict=True)) for entry in entries}
         value |= {"fid": dict(zip("87", fid, strict=True))}
@@ -415,7 +417,9 @@ def test_the_account_joins_the_studies():
     assert ten == pytest.approx(
         {"seen": 85, "least": 75, "least-digit": 8, "steps": 4, "share": 0.85, "ratio": 3,
          "ratio-most": 4, "weight": 1.5, "guided-seen": 95, "guided-share": 0.95,
-         "guided-ratio": 2.5, "noise-seen": 85, "noise-share": 0.85, "noise-ratio": 1.5}
+         "guided-ratio": 2.5, "noise-seen": 85, "noise-share": 0.85, "noise-ratio": 1.5,
+         "karras-seen": 80, "karras-share": 0.8, "karras-ratio": 2,
+         "colder-seen": 95, "colder-share": 0.95, "colder-ratio": 1}
     )  # fmt: skip
     assert found["seeds"] == 3
     assert found["fid-seldom-mean"] == pytest.approx(4)

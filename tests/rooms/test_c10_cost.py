@@ -12,8 +12,8 @@ from gmmtf_book.c10_mnist_generation import cost_tables, equal_cost
 from gmmtf_book.c10_mnist_generation.equal_cost import (
     BASE,
     BEST,
+    COLDER,
     DRAWS,
-    IN_ALL_WAYS,
     LONG,
     LONG_RUNS,
     MIXED,
@@ -26,6 +26,7 @@ from gmmtf_book.c10_mnist_generation.equal_cost import (
     SHIPPED,
     Recipe,
     complete,
+    draws_of,
     labels,
     recording,
 )
@@ -71,6 +72,8 @@ def test_each_recipe_changes_one_thing_and_the_last_one_two():
     assert RECIPES[LONG].condition == RECIPES[BEST].condition
     assert steps[MIXED_LONG] == 10 * steps[MIXED] < steps[LONG]
     assert RECIPES[MIXED_LONG].plan.network == RECIPES[MIXED].plan.network
+    assert RECIPES[MIXED_LONG].condition == RECIPES[BEST].condition
+    assert RECIPES[MIXED_LONG].seeds == SEEDS
 
 
 def test_the_points_of_the_study():
@@ -78,10 +81,14 @@ def test_the_points_of_the_study():
     assert len({tuple(point.items()) for point in points}) == len(points)
     for name in RECIPES:
         draws = {point["draw"] for point in points if point["training"] == name if "draw" in point}
-        assert draws == (set(DRAWS) if name in IN_ALL_WAYS else {BASE})
+        assert draws == set(draws_of(name)) <= set(DRAWS)
         seeds = {point["seed"] for point in points if point["training"] == name if "seed" in point}
         assert seeds == set(RECIPES[name].seeds)
         assert {"training": name, "kind": "step"} in points
+    for name in (BASE, SHIPPED, MIXED_LONG):
+        assert draws_of(name) == tuple(DRAWS)
+    assert draws_of(BEST) == (BASE,)
+    assert COLDER not in draws_of(LONG)
 
 
 def test_a_network_is_trained_once_and_drawn_from_in_several_ways(small, tmp_path, monkeypatch):
@@ -163,15 +170,15 @@ def made():
     real = value(0.5, 1.0)
     real["fid"]["2"] = 1.0
     floor.add(real, 0, kind="floor", seed=0)
-    draws = dict(zip(DRAWS, (1.0, 0.9, 0.8, 0.7), strict=True))
+    draws = dict(zip(DRAWS, (1.0, 0.9, 0.8, 0.7, 0.6), strict=True))
     for k, name in enumerate(RECIPES):
-        for draw in DRAWS if name in IN_ALL_WAYS else (BASE,):
+        for draw in draws_of(name):
             for seed in RECIPES[name].seeds:
                 # The seeds differ by large factors, the changes by one that hardly does.
                 scale = 2.0**seed * (1 + 0.1 * k) * draws[draw] * (1 + 0.01 * seed * (k > 0))
                 record.add(value(scale, 0.9), 0, training=name, draw=draw, seed=seed)
         record.add({"ratios": [1 + k], "median": 1.0 + k}, 0, training=name, kind="step")
-    for draw, scale in zip(DRAWS, (1.3, 1.2, 1.1, 1.0), strict=True):
+    for draw, scale in zip(DRAWS, (1.3, 1.2, 1.1, 1.0, 0.9), strict=True):
         record.add(value(scale, 0.95), 0, training=SHIPPED, draw=draw, seed=0)
     return record, floor
 
@@ -217,9 +224,11 @@ def test_the_tables(made):
 
 def test_the_table_of_long_runs(made):
     found = cost_tables.of_long_runs(*made)
-    draws = ("the flow", "with noise")
+    draws = ("the flow", "with noise", "the flow, colder")
     assert list(found.index) == [
-        (name, draw) for name in (SHIPPED, LONG, MIXED_LONG) for draw in draws
+        (name, draw)
+        for name in (SHIPPED, LONG, MIXED_LONG)
+        for draw in (draws[:2] if name == LONG else draws)
     ]
     assert dict(found.loc[(SHIPPED, "with noise")]) == {
         '"2" drawn': "1", "common": "95.0 %", "rare": "85.0 %",
@@ -228,21 +237,28 @@ def test_the_table_of_long_runs(made):
     assert found.loc[(SHIPPED, "the flow"), "FID/real"] == "2.40"
     assert found.loc[(LONG, "the flow"), '"2" drawn'] == "5"
     last = found.loc[(MIXED_LONG, "with noise")]
-    assert last['"2" drawn'] == "2.5"
-    assert last["common"] == "90.0, 90.0 %"
-    rows = cost_tables.each_seed(*made, MIXED_LONG, cost_tables.BOTH)
-    assert last["FID/real"] == f"{rows.loc[0, 'ratio']:.2f}, {rows.loc[1, 'ratio']:.2f}"
+    assert last['"2" drawn'] == "5"
+    assert last["common"] == "90.0, 90.0, 90.0 %"
+    for draw, how in ((cost_tables.BOTH, "with noise"), (COLDER, "the flow, colder")):
+        rows = cost_tables.each_seed(*made, MIXED_LONG, draw)
+        each = ", ".join(f"{ratio:.2f}" for ratio in rows["ratio"])
+        assert found.loc[(MIXED_LONG, how), "FID/real"] == each
 
 
 def test_the_numbers(made):
     found = cost_tables.numbers(*made)
-    for key, draw in (("karras", cost_tables.KARRAS), ("both", cost_tables.BOTH)):
+    for key, draw in (
+        ("karras", cost_tables.KARRAS),
+        ("both", cost_tables.BOTH),
+        ("colder", COLDER),
+    ):
         rows = cost_tables.each_seed(*made, MIXED_LONG, draw)
         each = [f"{value:.2f}" for value in rows["ratio"]]
-        assert found[f"cost-mixed-long-{key}-ratio"] == " and ".join(each)
-        assert found[f"cost-mixed-long-{key}-rare"] == "80.0 and 80.0 %"
+        assert found[f"cost-mixed-long-{key}-ratio"] == "{}, {} and {}".format(*each)
+        assert found[f"cost-mixed-long-{key}-rare"] == "80.0, 80.0 and 80.0 %"
         assert found[f"cost-mixed-long-{key}-ratio-most"] == max(rows["ratio"])
         assert found[f"cost-mixed-long-{key}-rare-share-least"] == pytest.approx(0.8)
+        assert found[f"cost-mixed-long-{key}-common-share-least"] == pytest.approx(0.9)
     assert found["cost-mixed-change-high"] > 1 > found["cost-noise-change-high"]
     change, _ = cost_tables.changes(*made, (MIXED, cost_tables.BOTH))
     assert found["cost-mixed-both-change"] == str(change)
@@ -257,6 +273,9 @@ def test_the_numbers(made):
     assert found["cost-shipped-ratio-rare"] == pytest.approx(4)
     assert found["cost-shipped-before-ratio"] == pytest.approx(2.6)
     assert found["cost-shipped-karras-ratio"] == pytest.approx(2.4)
+    assert found["cost-shipped-colder-rare"] == pytest.approx(85)
+    assert found["cost-shipped-colder-ratio"] == pytest.approx(1.8)
+    assert found["cost-colder-change"] == "0.60 [0.60, 0.60]"
 
 
 def stored() -> Recording:

@@ -150,7 +150,7 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
     }  # fmt: skip
     for key, training, draw in (
         ("oftener", BEST, BASE), ("mixed", MIXED, BASE), ("noise", BASE, NOISE),
-        ("mixed-both", MIXED, BOTH),
+        ("colder", BASE, COLDER), ("mixed-both", MIXED, BOTH),
     ):  # fmt: skip
         each = quality(record, floor, training, draw)
         found |= {
@@ -165,19 +165,27 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         run = each_seed(record, floor, name, BOTH).iloc[0]
         for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
             found[f"cost-{key}-{entry}"] = run[entry]
-    for key, draw in (("karras", KARRAS), ("both", BOTH)):
+    for key, draw in (("before", BASE), ("karras", KARRAS), ("colder", COLDER)):
+        run = each_seed(record, floor, SHIPPED, draw).iloc[0]
+        names = ("common", "rare", "ratio", "ratio-rare")
+        found |= {f"cost-shipped-{key}-{name}": run[name] for name in names}
+    return found | _mixed_long(record, floor)
+
+
+def _mixed_long(record: Recording, floor: Recording) -> dict[str, Any]:
+    """Return the quality of the long runs that mix neighbours: as text, and its worst."""
+    found: dict[str, Any] = {}
+    for key, draw in (("karras", KARRAS), ("both", BOTH), ("colder", COLDER)):
         told = long_run(record, floor, MIXED_LONG, draw)
         names = ("common", "rare", "ratio", "ratio-rare")
         found |= {
-            f"cost-mixed-long-{key}-{name}": text.replace(", ", " and ")
+            f"cost-mixed-long-{key}-{name}": " and ".join(text.rsplit(", ", 1))
             for name, text in zip(names, told.values(), strict=True)
         }
         rows = each_seed(record, floor, MIXED_LONG, draw)
         found |= {
             f"cost-mixed-long-{key}-ratio-most": float(rows["ratio"].max()),
+            f"cost-mixed-long-{key}-common-share-least": float(rows["common-share"].min()),
             f"cost-mixed-long-{key}-rare-share-least": float(rows["rare-share"].min()),
         }
-    for key, draw in (("before", BASE), ("karras", KARRAS)):
-        run = each_seed(record, floor, SHIPPED, draw).iloc[0]
-        found |= {f"cost-shipped-{key}-{name}": run[name] for name in ("ratio", "ratio-rare")}
     return found

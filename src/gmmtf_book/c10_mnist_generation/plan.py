@@ -150,7 +150,7 @@ _SOLVED: Labels = {"kind": "sampler", "spacing": "karras", "n_calls": 15}
 TEN_DRAWS: list[Labels] = [
     {"kind": "guidance", "weight": 1.25},
     {**_SOLVED, "sampler": "sde-dpm-solver++"},
-    {**_SOLVED, "sampler": "dpm-solver++"},
+    {**_SOLVED, "sampler": "dpm-solver++", "temperature": 1.0},
     {**_SOLVED, "sampler": "dpm-solver++", "temperature": 0.9},
 ]
 """Those with the network of all ten."""

@@ -12,12 +12,19 @@ from gmmtf.record import Recording
 from gmmtf_book import RESULTS
 from gmmtf_book.c10_mnist_generation import cost_tables, equal_cost, exposure, tables
 from gmmtf_book.c10_mnist_generation.measure import Data, gelu_difference, measure, prepare
-from gmmtf_book.c10_mnist_generation.plan import Condition, Plan
+from gmmtf_book.c10_mnist_generation.plan import Condition, Labels, Plan
 from gmmtf_book.c10_mnist_generation.run import records
 from gmmtf_book.c10_mnist_generation.tables import RARE, Interval, by_digit, compare
 
 Numbers = dict[str, Any]
 ENDS = ("mean", "low", "high")
+TEN_WAYS: dict[str, Labels] = {
+    "guided": {"kind": "guidance"},
+    "noise": {"sampler": "sde-dpm-solver++"},
+    "karras": {"temperature": 1.0},
+    "colder": {"temperature": 0.9},
+}
+"""Labels of the ways to draw with the network of all ten digits."""
 
 
 def recorded() -> Numbers:
@@ -111,14 +118,14 @@ def _causes(record: Recording) -> Numbers:
 
 
 def _ten(record: Recording) -> Numbers:
-    """Quality of the digits of the network that knows all ten, drawn in three ways."""
+    """Quality of the digits of the network that knows all ten, drawn in several ways."""
     ends = tables.at_end(by_digit(record, kind="trained")).set_index("digit")
     floor = by_digit(record, kind="floor").set_index("digit")
     seen, ratio = ends["recognised"], ends["fid"] / floor["fid"]
     least = min(seen.index, key=seen.to_dict().__getitem__)
     other: Numbers = {}
-    for name, kind in (("guided", "guidance"), ("noise", "sampler")):
-        drawn = by_digit(record, kind=kind).set_index("digit")
+    for name, labels in TEN_WAYS.items():
+        drawn = by_digit(record, **labels).set_index("digit")
         seen_so = drawn["recognised"].mean()
         other |= {f"ten-{name}-seen": 100 * seen_so, f"ten-{name}-share": seen_so}
         other |= {f"ten-{name}-ratio": (drawn["fid"] / floor["fid"]).mean()}
