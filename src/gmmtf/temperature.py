@@ -27,9 +27,9 @@ def tempered(
 ) -> Denoiser:
     """Return a denoiser with which any sampler draws data that vary less around their modes.
 
-    At temperature τ the estimate of the noise is multiplied by (ᾱs² + 1 - ᾱ) / (τᾱs² + 1 - ᾱ), of
+    At temperature ϑ the estimate of the noise is multiplied by (ᾱs² + 1 - ᾱ) / (ϑᾱs² + 1 - ᾱ), of
     the spread s (Xu et al. 2025, temporal score rescaling). From the Bayes denoiser of the normal
-    law N(μ, s²) this makes exactly that of N(μ, τs²), and nearly so about the components of a
+    law N(μ, s²) this makes exactly that of N(μ, ϑs²), and nearly so about the components of a
     mixture that lie far apart, whose weights it leaves as they are. With another spread it acts at
     other noise levels: those below σ = √((1 - ᾱ)/ᾱ) = s.
 
