@@ -44,7 +44,7 @@ SHIPPED = {
     ),
     "ten": Pinned(
         "mnist_ten_digits.safetensors",
-        "fee4dbf6d91ac33a2ae9bf2970d1d68e038f3ef3cb8953466bd3fc5a1b21bb3a",
+        "22a9267c314f6d3f9e2e313faab425f69aec7c5f75b8bfc2e96e49f398b16ea7",
     ),
     "ten-guide": Pinned(
         "mnist_ten_guide.safetensors",
