@@ -416,8 +416,9 @@ def test_the_account_joins_the_studies():
     ten = {name.removeprefix("ten-"): x for name, x in found.items() if name.startswith("ten-")}
     assert ten == pytest.approx(
         {"seen": 85, "least": 75, "least-digit": 8, "steps": 4, "share": 0.85, "ratio": 3,
-         "ratio-most": 4, "weight": 1.5, "guided-seen": 95, "guided-share": 0.95,
-         "guided-ratio": 2.5, "noise-seen": 85, "noise-share": 0.85, "noise-ratio": 1.5,
+         "ratio-most": 4, "weight": 1.5, "temperature": 0.9, "guided-seen": 95,
+         "guided-share": 0.95, "guided-ratio": 2.5, "noise-seen": 85,
+         "noise-share": 0.85, "noise-ratio": 1.5,
          "karras-seen": 80, "karras-share": 0.8, "karras-ratio": 2,
          "colder-seen": 95, "colder-share": 0.95, "colder-ratio": 1}
     )  # fmt: skip

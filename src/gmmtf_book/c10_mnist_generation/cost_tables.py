@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from gmmtf.images.sampler import SPREAD
 from gmmtf.record import Recording
 from gmmtf_book.c10_mnist_generation import tables
 from gmmtf_book.c10_mnist_generation.equal_cost import (
     BASE,
     BEST,
     COLDER,
+    DRAWS,
     LONG,
     LONG_RUNS,
     MIXED,
@@ -146,6 +148,7 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
     base = quality(record, floor, BASE)
     found: dict[str, Any] = {
         "cost-seeds": len(each_seed(record, floor, BASE, BASE)),
+        "cost-temperature": DRAWS[COLDER]["temperature"], "cost-spread": SPREAD,
         "cost-base-common": f"{base.common:.1%}", "cost-base-rare": f"{base.rare:.1%}",
     }  # fmt: skip
     for key, training, draw in (

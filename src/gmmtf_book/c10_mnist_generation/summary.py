@@ -7,6 +7,7 @@ from typing import Any
 
 from gmmtf.images.coverage import Neighbours
 from gmmtf.images.features import DigitClassifier
+from gmmtf.images.generation import TEMPERATURE
 from gmmtf.images.transformer import DiT
 from gmmtf.record import Recording
 from gmmtf_book import RESULTS
@@ -22,7 +23,7 @@ TEN_WAYS: dict[str, Labels] = {
     "guided": {"kind": "guidance"},
     "noise": {"sampler": "sde-dpm-solver++"},
     "karras": {"temperature": 1.0},
-    "colder": {"temperature": 0.9},
+    "colder": {"temperature": TEMPERATURE},
 }
 """Labels of the ways to draw with the network of all ten digits."""
 
@@ -130,6 +131,7 @@ def _ten(record: Recording) -> Numbers:
         other |= {f"ten-{name}-seen": 100 * seen_so, f"ten-{name}-share": seen_so}
         other |= {f"ten-{name}-ratio": (drawn["fid"] / floor["fid"]).mean()}
     return other | {
+        "ten-temperature": TEMPERATURE,
         "ten-weight": by_digit(record, kind="guidance")["weight"].iloc[0],
         "ten-seen": 100 * seen.mean(), "ten-least": 100 * seen.min(),
         "ten-least-digit": least, "ten-steps": ends["step"].iloc[0],
