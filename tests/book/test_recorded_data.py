@@ -24,6 +24,7 @@ OTHER = {
 OF_LONG_RUNS = {
     "as before, long": {0},
     "2 drawn oftener, long": {0},
+    "neighbours mixed, 2 drawn oftener, long": {0, 1},
 }
 
 STATUSES = {

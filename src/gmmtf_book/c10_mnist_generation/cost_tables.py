@@ -14,6 +14,7 @@ from gmmtf_book.c10_mnist_generation.equal_cost import (
     BASE,
     BEST,
     COLDER,
+    COLDEST,
     DRAWS,
     LONG,
     LONG_RUNS,
@@ -28,8 +29,15 @@ from gmmtf_book.c10_mnist_generation.tables import RARE, Interval, by_digit
 
 KARRAS, NOISE, BOTH = "Karras times", "with noise", "both"
 """Of `DRAWS`."""
-LONG_DRAWS = {KARRAS: "the flow", BOTH: "with noise", COLDER: "the flow, colder"}
+LONG_DRAWS = {
+    KARRAS: "the flow",
+    BOTH: "with noise",
+    COLDER: "the flow, colder",
+    COLDEST: "the flow, colder still",
+}
 """Of the long runs, all at Karras' times, which are better for them."""
+LONG_KEYS = {"karras": KARRAS, "both": BOTH, "colder": COLDER, "coldest": COLDEST}
+"""Parts of the names of their numbers."""
 RARE_CHANGE, RARE_RATIO = f'"{RARE}": FID, times', f'"{RARE}": FID/real'
 
 
@@ -149,6 +157,7 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cost-seeds": len(each_seed(record, floor, BASE, BASE)),
         "cost-temperature": DRAWS[COLDER]["temperature"], "cost-spread": SPREAD,
+        "cost-coldest": DRAWS[COLDEST]["temperature"],
         "cost-base-common": f"{base.common:.1%}", "cost-base-rare": f"{base.rare:.1%}",
     }  # fmt: skip
     for key, training, draw in (
@@ -164,11 +173,10 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
         for name, interval in zip(("change", "change-rare"), change, strict=True):
             found[f"cost-{key}-{name}"] = str(interval)
             found[f"cost-{key}-{name}-high"] = interval.high
-    for key, name in (("long", LONG), ("shipped", SHIPPED)):
-        run = each_seed(record, floor, name, BOTH).iloc[0]
-        for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
-            found[f"cost-{key}-{entry}"] = run[entry]
-    for key, draw in (("before", BASE), ("karras", KARRAS), ("colder", COLDER)):
+    run = each_seed(record, floor, LONG, BOTH).iloc[0]
+    for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
+        found[f"cost-long-{entry}"] = run[entry]
+    for key, draw in {"before": BASE, **LONG_KEYS}.items():
         run = each_seed(record, floor, SHIPPED, draw).iloc[0]
         names = ("common", "rare", "ratio", "ratio-rare")
         found |= {f"cost-shipped-{key}-{name}": run[name] for name in names}
@@ -177,8 +185,10 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
 
 def _mixed_long(record: Recording, floor: Recording) -> dict[str, Any]:
     """Return the quality of the long runs that mix neighbours: as text, and its worst."""
-    found: dict[str, Any] = {}
-    for key, draw in (("karras", KARRAS), ("both", BOTH), ("colder", COLDER)):
+    found: dict[str, Any] = {
+        "cost-mixed-long-seeds": len(each_seed(record, floor, MIXED_LONG, KARRAS))
+    }
+    for key, draw in LONG_KEYS.items():
         told = long_run(record, floor, MIXED_LONG, draw)
         names = ("common", "rare", "ratio", "ratio-rare")
         found |= {

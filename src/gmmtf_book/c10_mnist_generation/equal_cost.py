@@ -36,7 +36,7 @@ SEEDS = (0, 1, 2)
 BASE, BEST, MIXED = "as before", "2 drawn oftener", "neighbours mixed"
 LONG, SHIPPED, MIXED_LONG = f"{BEST}, long", "as before, long", f"{MIXED}, {BEST}, long"
 LONG_RUNS = (SHIPPED, LONG, MIXED_LONG)
-COLDER = "colder"
+COLDER, COLDEST = "colder", "colder still"
 PLAN = Plan(training=TrainingSettings(steps=2400, record_every=2400))
 STEPS_TIMED, REPEATS = 20, 5
 
@@ -77,6 +77,7 @@ RECIPES = {
             "network": {"neighbours": True},
             "training": {"steps": 22_500, "record_every": 500},
         },
+        (0, 1),
     ),
 }
 """How networks are trained. Steps are fewer or more where a step takes longer or less long.
@@ -90,11 +91,17 @@ DRAWS: dict[str, dict[str, Any]] = {
     "with noise": {"sampler": "sde-dpm-solver++"},
     "both": {"spacing": "karras", "sampler": "sde-dpm-solver++"},
     COLDER: {"spacing": "karras", "temperature": 0.9},
+    COLDEST: {"spacing": "karras", "temperature": 0.85},
 }
 """How digits are drawn."""
-COMPARED = tuple(name for name in DRAWS if name != COLDER)
-DRAWS_OF = {BASE: tuple(DRAWS), SHIPPED: tuple(DRAWS), MIXED_LONG: tuple(DRAWS)}
-DRAWS_OF |= dict.fromkeys((MIXED, LONG), COMPARED)
+WARM = ("as before", "Karras times", "with noise", "both")
+DRAWS_OF = {
+    BASE: (*WARM, COLDER),
+    MIXED: WARM,
+    SHIPPED: tuple(DRAWS),
+    LONG: WARM,
+    MIXED_LONG: tuple(DRAWS),
+}
 """In which ways digits are drawn with a network; with those that are missing only as before."""
 
 
