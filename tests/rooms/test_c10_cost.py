@@ -90,6 +90,7 @@ def test_the_points_of_the_study():
     assert draws_of(BASE) == tuple(name for name in DRAWS if name != COLDEST)
     assert draws_of(BEST) == (BASE,)
     assert COLDER not in draws_of(LONG)
+    assert 1 > DRAWS[COLDER]["temperature"] > DRAWS[COLDEST]["temperature"]
 
 
 def test_a_network_is_trained_once_and_drawn_from_in_several_ways(small, tmp_path, monkeypatch):
@@ -264,6 +265,8 @@ def test_the_numbers(made):
     change, _ = cost_tables.changes(*made, (MIXED, cost_tables.BOTH))
     assert found["cost-mixed-both-change"] == str(change)
     assert found["cost-seeds"] == 3
+    assert found["cost-temperature"] == DRAWS[COLDER]["temperature"]
+    assert found["cost-coldest"] == DRAWS[COLDEST]["temperature"]
     assert found["cost-noise-change-high"] == pytest.approx(0.8)
     assert found["cost-oftener-change"] == "1.11 [1.08, 1.14]"
     assert found["cost-base-common"] == "90.0% [90.0%, 90.0%]"
