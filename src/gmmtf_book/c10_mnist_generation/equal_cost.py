@@ -100,7 +100,7 @@ DRAWS_OF = {
     MIXED: WARM,
     SHIPPED: tuple(DRAWS),
     LONG: WARM,
-    MIXED_LONG: tuple(DRAWS),
+    MIXED_LONG: ("Karras times", "both", COLDER, COLDEST),
 }
 """In which ways digits are drawn with a network; with those that are missing only as before."""
 
