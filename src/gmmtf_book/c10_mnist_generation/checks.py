@@ -60,7 +60,7 @@ BOUNDS = [
               at_most=1),
     _recorded("cost-mixed-long-karras-ratio-most",
               "long runs, neighbours mixed: FID of common digits / real", at_most=1.8),
-    _recorded("cost-colder-change-high", "recorded: FID at a lower temperature / as before, high end",
+    _recorded("cost-colder-change-high", "recorded: FID, lower temperature / as before, high end",
               at_most=1),
     _recorded("cost-mixed-long-colder-common-share-least",
               "long runs, neighbours mixed, colder: common recognised", 0.98),

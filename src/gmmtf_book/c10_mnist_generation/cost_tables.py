@@ -174,12 +174,11 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
             found[f"cost-{key}-{name}"] = str(interval)
             found[f"cost-{key}-{name}-high"] = interval.high
     run = each_seed(record, floor, LONG, BOTH).iloc[0]
-    for entry in ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share"):
-        found[f"cost-long-{entry}"] = run[entry]
+    entries = ("common", "rare", "ratio", "ratio-rare", "common-share", "rare-share")
+    found |= {f"cost-long-{name}": run[name] for name in entries}
     for key, draw in {"before": BASE, **LONG_KEYS}.items():
         run = each_seed(record, floor, SHIPPED, draw).iloc[0]
-        names = ("common", "rare", "ratio", "ratio-rare")
-        found |= {f"cost-shipped-{key}-{name}": run[name] for name in names}
+        found |= {f"cost-shipped-{key}-{name}": run[name] for name in entries}
     return found | _mixed_long(record, floor)
 
 
