@@ -273,7 +273,10 @@ def test_one_that_beats_bayes_is_seen(tmp_path):
 
 
 def test_the_laws_are_the_same_wherever_they_are_made(monkeypatch):
-    """A library's decompositions are rounded as its processor likes: no law may hold one."""
+    """What a library computes is rounded as its processor likes: no law may hold it.
+
+    Decompositions, and also functions of every entry, such as PyTorch's square root.
+    """
 
     def elsewhere(decompose):
         def rounded(*args, **options):
@@ -286,6 +289,11 @@ def test_the_laws_are_the_same_wherever_they_are_made(monkeypatch):
 
     for name in ("cholesky", "eigh", "qr", "svd", "inv", "solve"):
         monkeypatch.setattr(torch.linalg, name, elsewhere(getattr(torch.linalg, name)))
+    for name in ("sqrt", "rsqrt", "exp", "log", "pow", "sin", "cos", "__pow__", "__rpow__"):
+        for place in (torch, torch.Tensor):
+            if hasattr(place, name):
+                monkeypatch.setattr(place, name, elsewhere(getattr(place, name)))
+    assert float(torch.tensor(4.0, dtype=torch.float64).sqrt()) != 2
     gram = torch.eye(2, dtype=torch.float64) + 1
     assert not torch.equal(torch.linalg.cholesky(gram), torch.linalg.cholesky_ex(gram).L)
     for name, each in TASKS.items():

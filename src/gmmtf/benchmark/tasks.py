@@ -96,11 +96,12 @@ def _unequal() -> MultiTokenGMM:
 
 def _oblique() -> MultiTokenGMM:
     # All cosines are 1/2: patterns share a direction that tells none of them from another.
-    # Cholesky's factor of 16 (I + 11ᵀ), written out: a library rounds otherwise elsewhere.
-    k = torch.arange(1, 9, dtype=torch.float64)
-    below = (16 / (k * (k + 1))).sqrt()
+    # Cholesky's factor of 16 (I + 11ᵀ), written out: a library rounds otherwise elsewhere, even its
+    # square root.
     patterns = torch.zeros(8, 32, dtype=torch.float64)
-    patterns[:, :8] = torch.diag((16 * (k + 1) / k).sqrt()) + below.expand(8, 8).tril(-1)
+    for column, k in enumerate(range(1, 9)):
+        patterns[column, column] = math.sqrt(16 * (k + 1) / k)
+        patterns[k:, column] = math.sqrt(16 / (k * (k + 1)))
     return MultiTokenGMM.from_patterns(patterns, n_tokens=64, sigma=0.3, n_active=3)
 
 
