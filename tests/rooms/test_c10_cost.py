@@ -249,11 +249,7 @@ def test_the_table_of_long_runs(made):
 
 def test_the_numbers(made):
     found = cost_tables.numbers(*made)
-    for key, draw in (
-        ("karras", cost_tables.KARRAS),
-        ("both", cost_tables.BOTH),
-        ("colder", COLDER),
-    ):
+    for key, draw in cost_tables.LONG_KEYS.items():
         rows = cost_tables.each_seed(*made, MIXED_LONG, draw)
         each = [f"{value:.2f}" for value in rows["ratio"]]
         assert found[f"cost-mixed-long-{key}-ratio"] == " and ".join(each)

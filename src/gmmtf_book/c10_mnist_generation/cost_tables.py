@@ -13,13 +13,16 @@ from gmmtf_book.c10_mnist_generation import tables
 from gmmtf_book.c10_mnist_generation.equal_cost import (
     BASE,
     BEST,
+    BOTH,
     COLDER,
     COLDEST,
     DRAWS,
+    KARRAS,
     LONG,
     LONG_RUNS,
     MIXED,
     MIXED_LONG,
+    NOISE,
     RECIPES,
     SHIPPED,
     draws_of,
@@ -27,8 +30,6 @@ from gmmtf_book.c10_mnist_generation.equal_cost import (
 from gmmtf_book.c10_mnist_generation.plan import Condition
 from gmmtf_book.c10_mnist_generation.tables import RARE, Interval, by_digit
 
-KARRAS, NOISE, BOTH = "Karras times", "with noise", "both"
-"""Of `DRAWS`."""
 LONG_DRAWS = {
     KARRAS: "the flow",
     BOTH: "with noise",
@@ -116,14 +117,13 @@ def of_long_runs(record: Recording, floor: Recording) -> pd.DataFrame:
         recipe = RECIPES.get(name, RECIPES[BASE])  # the project's network was trained as before
         found[name, how] = {
             '"2" drawn': f"{Condition.named(recipe.condition).weight:g}",
-            **long_run(record, floor, name, draw),
+            **long_run(each_seed(record, floor, name, draw)),
         }
     return pd.DataFrame(found).T
 
 
-def long_run(record: Recording, floor: Recording, name: str, draw: str) -> dict[str, str]:
-    """Return the quality of a long run, drawn from in a way, as text: the numbers of each seed."""
-    rows = each_seed(record, floor, name, draw)
+def long_run(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the quality of a long run as text, from a row a seed: the numbers of each."""
     entries = (
         ("common", "common", "%", ".1f"), ("rare", "rare", "%", ".1f"),
         ("FID/real", "ratio", "", ".2f"), (RARE_RATIO, "ratio-rare", "", ".2f"),
@@ -184,17 +184,15 @@ def numbers(record: Recording, floor: Recording) -> dict[str, Any]:
 
 def _mixed_long(record: Recording, floor: Recording) -> dict[str, Any]:
     """Return the quality of the long runs that mix neighbours: as text, and its worst."""
-    found: dict[str, Any] = {
-        "cost-mixed-long-seeds": len(each_seed(record, floor, MIXED_LONG, KARRAS))
-    }
+    found: dict[str, Any] = {}
+    names = ("common", "rare", "ratio", "ratio-rare")
     for key, draw in LONG_KEYS.items():
-        told = long_run(record, floor, MIXED_LONG, draw)
-        names = ("common", "rare", "ratio", "ratio-rare")
+        rows = each_seed(record, floor, MIXED_LONG, draw)
+        found |= {"cost-mixed-long-seeds": len(rows)}  # of every way to draw
         found |= {
             f"cost-mixed-long-{key}-{name}": " and ".join(text.rsplit(", ", 1))
-            for name, text in zip(names, told.values(), strict=True)
+            for name, text in zip(names, long_run(rows).values(), strict=True)
         }
-        rows = each_seed(record, floor, MIXED_LONG, draw)
         found |= {
             f"cost-mixed-long-{key}-ratio-most": float(rows["ratio"].max()),
             f"cost-mixed-long-{key}-common-share-least": float(rows["common-share"].min()),

@@ -36,6 +36,7 @@ SEEDS = (0, 1, 2)
 BASE, BEST, MIXED = "as before", "2 drawn oftener", "neighbours mixed"
 LONG, SHIPPED, MIXED_LONG = f"{BEST}, long", "as before, long", f"{MIXED}, {BEST}, long"
 LONG_RUNS = (SHIPPED, LONG, MIXED_LONG)
+KARRAS, NOISE, BOTH = "Karras times", "with noise", "both"
 COLDER, COLDEST = "colder", "colder still"
 PLAN = Plan(training=TrainingSettings(steps=2400, record_every=2400))
 STEPS_TIMED, REPEATS = 20, 5
@@ -86,21 +87,21 @@ The last one changes two things at once.
 """
 
 DRAWS: dict[str, dict[str, Any]] = {
-    "as before": {},
-    "Karras times": {"spacing": "karras"},
-    "with noise": {"sampler": "sde-dpm-solver++"},
-    "both": {"spacing": "karras", "sampler": "sde-dpm-solver++"},
+    BASE: {},
+    KARRAS: {"spacing": "karras"},
+    NOISE: {"sampler": "sde-dpm-solver++"},
+    BOTH: {"spacing": "karras", "sampler": "sde-dpm-solver++"},
     COLDER: {"spacing": "karras", "temperature": 0.9},
     COLDEST: {"spacing": "karras", "temperature": 0.85},
 }
 """How digits are drawn."""
-WARM = ("as before", "Karras times", "with noise", "both")
+WARM = (BASE, KARRAS, NOISE, BOTH)
 DRAWS_OF = {
     BASE: (*WARM, COLDER),
     MIXED: WARM,
     SHIPPED: tuple(DRAWS),
     LONG: WARM,
-    MIXED_LONG: ("Karras times", "both", COLDER, COLDEST),
+    MIXED_LONG: (KARRAS, BOTH, COLDER, COLDEST),
 }
 """In which ways digits are drawn with a network; with those that are missing only as before."""
 
